@@ -1,0 +1,109 @@
+# Sluice. `make help` lists what can be made.
+#
+# Everything is built below build/$(MODE); MODE is release (default), asan or tsan. A new source file
+# is found by its place: lib/, proxy/, controller/ and ctl/ are programs, tests/unit and tests/prop
+# hold one test program a file, tests/fuzz one fuzzer a file, tests/tools and tests/bench one tool a file.
+
+MODE    ?= release
+B       := build/$(MODE)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PKGS    := libevent libevent_pthreads libwebsockets libcurl libcjson openssl libfyaml libnghttp2 libpcre2-8 libxxhash
+
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS_release := -O2 -D_FORTIFY_SOURCE=3
+CFLAGS_asan    := -O1 -DSLUICE_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -DSLUICE_DEBUG -fsanitize=thread -fno-omit-frame-pointer
+LDFLAGS_asan   := -fsanitize=address,undefined
+LDFLAGS_tsan   := -fsanitize=thread
+
+CC      := gcc
+DEFS    := -D_GNU_SOURCE -I.
+CFLAGS  := -std=gnu11 -g $(CFLAGS_$(MODE)) -fPIE -fstack-protector-strong -fno-strict-aliasing \
+           $(DEFS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDFLAGS := -pie -Wl,-z,relro,-z,now $(LDFLAGS_$(MODE))
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
+
+objects  = $(patsubst %.c,$(B)/%.o,$(1))
+find_c   = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
+
+LIB_C        := $(call find_c,lib)
+PROXY_C      := $(filter-out proxy/main.c,$(call find_c,proxy))
+CONTROLLER_C := $(filter-out controller/main.c,$(call find_c,controller))
+CTL_C        := $(filter-out ctl/main.c,$(call find_c,ctl))
+ROOMS        := $(B)/libctl.a $(B)/libproxy.a $(B)/libcontroller.a $(B)/liblib.a
+
+PROGRAMS := $(patsubst %,$(B)/%,$(if $(wildcard proxy/main.c),sluice-proxy) \
+            $(if $(wildcard controller/main.c),sluice-controller) $(if $(wildcard ctl/main.c),sluicectl))
+UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
+PROP     := $(patsubst %.c,$(B)/%,$(wildcard tests/prop/*_test.c))
+TOOLS    := $(patsubst %.c,$(B)/%,$(wildcard tests/tools/*.c tests/bench/*.c))
+
+.PHONY: all
+all: $(PROGRAMS)
+
+include tests/tests.mk
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	@$(CC) $(CFLAGS) $(WARN) -MMD -MP -c -o $@ $<
+
+# The version changes at every commit; only this object is rebuilt for it.
+$(B)/version.txt: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+$(B)/version.o: $(B)/version.txt
+	@echo 'extern const char sluice_version[]; const char sluice_version[] = "$(VERSION)";' | \
+	  $(CC) $(CFLAGS) -x c -c -o $@ -
+FORCE:
+
+$(B)/liblib.a: $(call objects,$(LIB_C)) $(B)/version.o
+$(B)/libproxy.a: $(call objects,$(PROXY_C))
+$(B)/libcontroller.a: $(call objects,$(CONTROLLER_C))
+$(B)/libctl.a: $(call objects,$(CTL_C))
+$(B)/lib%.a:
+	@mkdir -p $(@D)
+	@rm -f $@ && ar rcs $@ $^
+
+$(B)/sluice-proxy: $(B)/proxy/main.o $(B)/libproxy.a $(B)/liblib.a
+$(B)/sluice-controller: $(B)/controller/main.o $(B)/libcontroller.a $(B)/liblib.a
+$(B)/sluicectl: $(B)/ctl/main.o $(ROOMS)
+$(PROGRAMS):
+	@echo "  LD  $@"
+	@$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+$(UNIT) $(PROP): $(B)/%: $(B)/%.o $(ROOMS)
+	@echo "  LD  $@"
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka $(LIBS)
+
+$(TOOLS): $(B)/%: $(B)/%.o $(B)/liblib.a
+	@$(CC) $(LDFLAGS) -o $@ $< $(B)/liblib.a $(LIBS)
+
+.SECONDARY:
+
+.PHONY: deps run help format clean
+deps:
+	@.ci/deps
+
+run: deps
+	@$(MAKE) --no-print-directory all $(B)/tests/tools/origin
+	@examples/quickstart/run $(B)
+
+# Include paths go down only: see docs/architecture.md.
+.PHONY: layers
+layers:
+	@tests/tools/layers
+
+format:
+	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 -i
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make [MODE=asan|tsan]   the programs        make deps      missing Debian packages'
+	@echo 'make run                the quickstart      make test      everything below'
+	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-budget'
+	@echo 'make asan tsan fuzz bench soak layers lint format clean'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/hash.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/random.h>
+#include <xxhash.h>
+
+static uint64_t key[2];
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+
+void random_bytes(void *p, size_t n) {
+    char *at = p;
+    while (n > 0) {
+        ssize_t got = getrandom(at, n, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        must(got > 0);
+        at += got;
+        n -= (size_t)got;
+    }
+}
+
+static void make_key(void) { random_bytes(key, sizeof(key)); }
+
+/* The key is set before main() so that hashing needs no check. */
+__attribute__((constructor)) static void make_key_first(void) { pthread_once(&key_once, make_key); }
+
+static inline uint64_t rotl(uint64_t x, unsigned b) { return (x << b) | (x >> (64 - b)); }
+
+static inline void sip_round(uint64_t v[4]) {
+    v[0] += v[1], v[2] += v[3];
+    v[1] = rotl(v[1], 13) ^ v[0], v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[1], v[0] += v[3];
+    v[1] = rotl(v[1], 17) ^ v[2], v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] = rotl(v[2], 32);
+}
+
+/* SipHash-1-3: one round a word, three at the end (Aumasson, Bernstein 2012). */
+uint64_t hash_keyed(struct str s) {
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL,
+                     key[0] ^ 0x6c7967656e657261ULL, key[1] ^ 0x7465646279746573ULL};
+    const char *p = s.p;
+    size_t left = s.n;
+    for (; left >= 8; p += 8, left -= 8) {
+        uint64_t m;
+        memcpy(&m, p, 8);
+        v[3] ^= m;
+        sip_round(v);
+        v[0] ^= m;
+    }
+    uint64_t last = (uint64_t)s.n << 56;
+    for (size_t i = 0; i < left; i++)
+        last |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    v[3] ^= last;
+    sip_round(v);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    sip_round(v);
+    sip_round(v);
+    sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_content(struct str s) { return XXH3_64bits(s.p ? s.p : "", s.n); }
+
+void prng_init(struct prng *r) {
+    do
+        random_bytes(r, sizeof(*r));
+    while (r->s[0] == 0 && r->s[1] == 0);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/out.h"
+
+#include "lib/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void out_fini(struct out *o) {
+    if (o->max > 0)
+        mem_free(o->p);
+    *o = (struct out){0};
+}
+
+char *out_take_slow(struct out *o, size_t n) {
+    if (o->over || o->max == 0 || n > o->max - o->n) {
+        o->over = true;
+        return NULL;
+    }
+    if (n > o->cap - o->n) {
+        size_t cap = size_max(size_min(o->cap * 2, o->max), size_max(o->n + n, 256));
+        o->p = mem_realloc(o->p, cap);
+        o->cap = cap;
+    }
+    char *at = o->p + o->n;
+    o->n += n;
+    return at;
+}
+
+void out_u64(struct out *o, uint64_t v) {
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    out_bytes(o, digits + at, sizeof(digits) - at);
+}
+
+void out_i64(struct out *o, int64_t v) {
+    if (v < 0)
+        out_char(o, '-');
+    out_u64(o, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+}
+
+void out_hex(struct out *o, uint64_t v, unsigned digits) {
+    must(digits >= 1 && digits <= 16);
+    char *at = out_take(o, digits);
+    if (!at)
+        return;
+    for (unsigned i = digits; i-- > 0; v >>= 4)
+        at[i] = "0123456789abcdef"[v & 15];
+}
+
+void out_fmt(struct out *o, const char *fmt, ...) {
+    char room[1024];
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(room, sizeof(room), fmt, args);
+    va_end(args);
+    must(n >= 0);
+    if ((size_t)n < sizeof(room)) {
+        out_bytes(o, room, (size_t)n);
+    } else {
+        char *big = mem_alloc((size_t)n + 1);
+        int m = vsnprintf(big, (size_t)n + 1, fmt, again);
+        must(m == n);
+        out_bytes(o, big, (size_t)n);
+        mem_free(big);
+    }
+    va_end(again);
+}
+
+/* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
+static size_t utf8_len(const unsigned char *p, size_t n) {
+    unsigned c = p[0];
+    size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3
+               : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    if (len == 0 || len > n)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
+        (c == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+void out_json(struct out *o, struct str s) {
+    const unsigned char *p = (const unsigned char *)s.p;
+    out_char(o, '"');
+    size_t i = 0;
+    while (i < s.n) {
+        size_t plain = i;
+        while (plain < s.n && p[plain] >= 0x20 && p[plain] < 0x7f && p[plain] != '"' &&
+               p[plain] != '\\')
+            plain++;
+        out_bytes(o, p + i, plain - i);
+        i = plain;
+        if (i == s.n)
+            break;
+        unsigned char c = p[i];
+        if (c == '"' || c == '\\') {
+            out_char(o, '\\');
+            out_char(o, (char)c);
+            i++;
+        } else if (c == '\n') {
+            out_lit(o, "\\n");
+            i++;
+        } else if (c == '\t') {
+            out_lit(o, "\\t");
+            i++;
+        } else if (c < 0x20 || c == 0x7f) {
+            out_lit(o, "\\u00");
+            out_hex(o, c, 2);
+            i++;
+        } else {
+            size_t len = utf8_len(p + i, s.n - i);
+            if (len > 0)
+                out_bytes(o, p + i, len);
+            else
+                out_lit(o, "\xef\xbf\xbd");
+            i += len > 0 ? len : 1;
+        }
+    }
+    out_char(o, '"');
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/str.h"
+
+#include "lib/mem.h"
+
+bool str_eq_nocase(struct str a, struct str b) {
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (char_lower(a.p[i]) != char_lower(b.p[i]))
+            return false;
+    return true;
+}
+
+int str_cmp(struct str a, struct str b) {
+    size_t n = size_min(a.n, b.n);
+    int c = n > 0 ? memcmp(a.p, b.p, n) : 0;
+    if (c != 0)
+        return c;
+    return a.n < b.n ? -1 : a.n > b.n;
+}
+
+size_t str_find(struct str s, char c, size_t from) {
+    if (from >= s.n)
+        return s.n;
+    const char *at = memchr(s.p + from, c, s.n - from);
+    return at ? (size_t)(at - s.p) : s.n;
+}
+
+struct str str_cut(struct str s, char sep, struct str *head) {
+    size_t at = str_find(s, sep, 0);
+    *head = str_mk(s.p, at);
+    return at == s.n ? STR_NONE : str_skip(s, at + 1);
+}
+
+struct str str_trim(struct str s) {
+    while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+        s = str_skip(s, 1);
+    while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+        s.n--;
+    return s;
+}
+
+bool str_to_u64(struct str s, uint64_t max, uint64_t *value) {
+    if (s.n == 0 || s.n > 20)
+        return false;
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned digit = (unsigned)(unsigned char)s.p[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(v, (uint64_t)10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)digit, &v))
+            return false;
+    }
+    if (v > max)
+        return false;
+    *value = v;
+    return true;
+}
+
+char *str_dup(struct str s) { return mem_dup(s.p, s.n); }
