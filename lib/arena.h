@@ -23,8 +23,9 @@ void arena_reset(struct arena *a); /* empties it, keeps the newest chunk */
 
 void *arena_alloc(struct arena *a, size_t n) __attribute__((returns_nonnull)); /* aligned to 8 */
 void *arena_zalloc(struct arena *a, size_t n) __attribute__((returns_nonnull));
-void *arena_array(struct arena *a, size_t n, size_t size) __attribute__((returns_nonnull)); /* zeroed */
-struct str arena_str(struct arena *a, struct str s);                    /* copied, NUL added */
+void *arena_array(struct arena *a, size_t n, size_t size)
+    __attribute__((returns_nonnull));                /* zeroed */
+struct str arena_str(struct arena *a, struct str s); /* copied, NUL added */
 struct str arena_fmt(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3); /* NUL added */
 
 #endif

@@ -28,7 +28,7 @@ void random_bytes(void *p, size_t n);
 struct prng {
     uint64_t s[2];
 };
-void prng_init(struct prng *r); /* seeded from the kernel */
+void prng_init(struct prng *r);                    /* seeded from the kernel */
 static inline uint64_t prng_next(struct prng *r) { /* xoroshiro128+ */
     uint64_t a = r->s[0], b = r->s[1], result = a + b;
     b ^= a;

@@ -13,7 +13,7 @@ struct list {
 };
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
+#define list_each(it, head)           for (struct list *it = (head)->next; it != (head); it = it->next)
 /* it may be deleted in the body */
 #define list_each_safe(it, head)                                                                   \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \

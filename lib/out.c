@@ -75,8 +75,11 @@ void out_fmt(struct out *o, const char *fmt, ...) {
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
 static size_t utf8_len(const unsigned char *p, size_t n) {
     unsigned c = p[0];
-    size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3
-               : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t len = c < 0x80                ? 1
+                 : c >= 0xc2 && c < 0xe0 ? 2
+                 : c >= 0xe0 && c < 0xf0 ? 3
+                 : c >= 0xf0 && c < 0xf5 ? 4
+                                         : 0;
     if (len == 0 || len > n)
         return 0;
     for (size_t i = 1; i < len; i++)

@@ -22,7 +22,9 @@ struct out {
     bool over;  /* something did not fit */
 };
 
-static inline struct out out_fixed(char *room, size_t cap) { return (struct out){room, 0, cap, 0, false}; }
+static inline struct out out_fixed(char *room, size_t cap) {
+    return (struct out){room, 0, cap, 0, false};
+}
 static inline struct out out_heap(size_t max) { return (struct out){NULL, 0, 0, max, false}; }
 void out_fini(struct out *o); /* frees a heap writer's memory; a fixed one's is the caller's */
 
@@ -47,9 +49,9 @@ static inline void out_str(struct out *o, struct str s) { out_bytes(o, s.p, s.n)
 static inline void out_char(struct out *o, char c) { out_bytes(o, &c, 1); }
 #define out_lit(o, literal) out_bytes((o), (literal), sizeof(literal) - 1)
 
-void out_u64(struct out *o, uint64_t v);                     /* decimal */
+void out_u64(struct out *o, uint64_t v); /* decimal */
 void out_i64(struct out *o, int64_t v);
-void out_hex(struct out *o, uint64_t v, unsigned digits);    /* lower case, zero-padded, 1..16 */
+void out_hex(struct out *o, uint64_t v, unsigned digits); /* lower case, zero-padded, 1..16 */
 void out_fmt(struct out *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A JSON string with its quotes: controls and quotes escaped, bytes that are not UTF-8 written
  * as U+FFFD, so that the result is always one valid JSON token. */

@@ -16,9 +16,9 @@ struct str {
 };
 
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
-#define STR_NONE ((struct str){NULL, 0})
+#define STR_NONE     ((struct str){NULL, 0})
 /* For printf: "%.*s", STR_FMT(s) */
-#define STR_FMT(s) (int)(s).n, (s).p ? (s).p : ""
+#define STR_FMT(s)   (int)(s).n, (s).p ? (s).p : ""
 
 static inline struct str str_of(const char *c) { return (struct str){c, c ? strlen(c) : 0}; }
 static inline struct str str_mk(const char *p, size_t n) { return (struct str){p, n}; }
