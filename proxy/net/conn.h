@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conn: a TCP connection, its transport (plain; TLS later), and its two buffers. It knows nothing
+ * of HTTP: what it has to say goes up through conn_ops.
+ *
+ *            in  (slab, only while it holds bytes)            out (slab, likewise) then lent bytes
+ *     socket ──► [consumed | unread | room] ──► reader   writer ──► [our bytes][somebody else's] ──► socket
+ *
+ * Reading: one event per descriptor (EV_READ|EV_WRITE|EV_ET|EV_PERSIST), added once. Readiness is
+ * remembered (can_read), so backpressure is simply not reading: no system call. A short read
+ * means drained: no second recv for EAGAIN.
+ *
+ * Writing: bytes are appended to out; a body is *lent*: the bytes stay in the other connection's
+ * in buffer until they have been sent, nothing is copied. The loop flushes each dirty connection
+ * once at the end of the turn with one send or writev; ops->flushed then says how much of the lent
+ * bytes went, and the owner consumes them on the other side.
+ *
+ * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
+ * Memory: an idle connection holds no buffer. All functions: the worker's thread.
+ */
+#ifndef SLUICE_PROXY_NET_CONN_H
+#define SLUICE_PROXY_NET_CONN_H
+
+#include "proxy/net/loop.h"
+
+#include "lib/out.h"
+
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum { CONN_TURN_BYTES = 128 * 1024 };
+
+/* An address as the kernel wants it: 28 bytes are enough for both families. */
+struct addr {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+};
+socklen_t addr_len(const struct addr *a);
+bool addr_eq(const struct addr *a, const struct addr *b); /* family, address, port */
+/* 4 or 16 bytes in network order; anything else: false */
+bool addr_set(struct addr *a, struct str bytes, uint16_t port) MUST_USE;
+bool addr_parse(struct addr *a, struct str text) MUST_USE; /* "1.2.3.4:80", "[::1]:80" */
+void addr_print(const struct addr *a, struct out *o);      /* the same; v4-mapped as v4 */
+void addr_print_ip(const struct addr *a, struct out *o);   /* without port and brackets */
+
+enum conn_end {       /* why a connection is over */
+    CONN_EOF,         /* the peer has finished sending (half or whole) */
+    CONN_RESET,       /* RST, or a write to a closed connection */
+    CONN_FAILED,      /* any other error: err has it */
+    CONN_REFUSED,     /* connect: nobody listens, no way there */
+};
+
+enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FULL, IO_NOMEM, IO_FAIL };
+
+struct conn;
+
+/* Called by the loop. Any of them may close the connection; it is freed at the end of the turn. */
+struct conn_ops {
+    void (*readable)(struct conn *c);   /* can_read is set: read, or leave it for later */
+    void (*flushed)(struct conn *c, size_t lent_sent, bool all); /* after a flush that sent something */
+    void (*connected)(struct conn *c);  /* an outgoing connection stands */
+    void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
+};
+
+struct conn_buf {
+    char *p;               /* NULL: no slab */
+    uint32_t at, end, cap; /* unread: [at, end) */
+    uint8_t size;          /* enum slab_size */
+};
+
+struct conn {
+    const struct conn_ops *ops;
+    struct loop *loop;
+    int fd;
+    bool can_read, can_write;   /* readiness, remembered from the last event */
+    bool connecting;
+    bool eof;                   /* recv gave 0, or the peer's FIN was seen (EPOLLRDHUP) */
+    bool closed;                /* doomed; nothing may be done with it */
+    bool big_reads;             /* a body streams: read into SLAB_64K */
+    uint32_t turn_bytes;        /* read in this turn */
+    struct conn_buf in, out;
+    const char *lent;           /* sent after out */
+    size_t lent_n;
+    struct list ready_link, dirty_link;
+    struct event ev;
+};
+
+/* Takes a connected (accepted) descriptor: non-blocking already. -1 with errno: fd is closed. */
+int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops) MUST_USE;
+/* Starts a connect; connected() or broken() follows, never from inside this call. -1 with errno
+ * when it could not even start (EMFILE, ENETUNREACH ...). */
+int conn_connect(struct conn *c, struct loop *l, const struct addr *to, const struct conn_ops *ops) MUST_USE;
+
+/* One recv into `in`, which takes a slab when it has none and a larger one when it is full and the
+ * reader needs more (up to SLAB_64K). IO_OK: new bytes. IO_AGAIN: nothing now (can_read is clear).
+ * IO_EOF. IO_FULL: no room left. IO_NOMEM: no slab. IO_FAIL: broken() was not called; close it. */
+enum io conn_read(struct conn *c) MUST_USE;
+static inline struct str conn_unread(const struct conn *c) {
+    return str_mk(c->in.p + c->in.at, c->in.end - c->in.at);
+}
+void conn_consume(struct conn *c, size_t n); /* gives the slab back when all is consumed */
+/* Asks for readable() again in the next turn, although no event will come (data is in `in`, or
+ * can_read is set and was not used up). */
+void conn_again(struct conn *c);
+
+/* Room for n bytes at the end of out (n ≤ 64 KiB), NULL when there is no slab or it does not fit:
+ * the caller fails the exchange or waits for flushed(). conn_wrote() then says how many are used. */
+char *conn_room(struct conn *c, size_t n) MUST_USE;
+void conn_wrote(struct conn *c, size_t n);
+/* Adds to the dirty list; only one loan at a time, behind what is in out. The bytes must stay where
+ * they are until flushed() has reported them, or conn_unlend(). */
+void conn_lend(struct conn *c, const char *p, size_t n);
+void conn_unlend(struct conn *c); /* takes back what was not sent */
+static inline size_t conn_pending(const struct conn *c) { return c->out.end - c->out.at + c->lent_n; }
+/* Now, not at the end of the turn. IO_OK: all sent; IO_AGAIN: the rest when writable; IO_FAIL. */
+enum io conn_flush(struct conn *c);
+
+/* FIN after what is in out was sent. */
+void conn_shutdown(struct conn *c);
+/* Closes at once (RST when reset), gives back the buffers and calls `freed` at the end of the turn,
+ * when no handler has it on its stack any more. */
+void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c));
+
+#endif

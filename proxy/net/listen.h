@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * listen: a worker's own listening socket (SO_REUSEPORT), and accept. TCP_NODELAY is set on the
+ * listener and inherited. When descriptors run out, accept stops until one is free again or 100 ms
+ * have gone (R10: no spinning); the pending client waits in the kernel's queue. One thread.
+ */
+#ifndef SLUICE_PROXY_NET_LISTEN_H
+#define SLUICE_PROXY_NET_LISTEN_H
+
+#include "proxy/net/conn.h"
+
+struct listener;
+
+/* accepted() takes the descriptor (non-blocking, close-on-exec). At most 64 are accepted a turn. */
+struct listener *listener_new(struct loop *l, const struct addr *at, int backlog,
+                              void (*accepted)(void *arg, int fd, const struct addr *peer),
+                              void *arg); /* NULL with errno */
+void listener_pause(struct listener *ln, bool paused); /* the kernel's queue keeps clients */
+struct addr listener_addr(const struct listener *ln);  /* as bound: port 0 resolved */
+uint64_t listener_failures(const struct listener *ln); /* accepts that failed for want of descriptors */
+void listener_free(struct listener *ln);               /* closes it */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * loop: one turn of a worker. libevent only says which descriptors are ready; all the rest is here.
+ *
+ *      ┌─► run the ready list    connections that stopped at their share of the last turn
+ *      │   wait for events       EVLOOP_ONCE; not at all when the ready list has more
+ *      │   handlers run          recv → parse → route → pick → serialise, one call stack
+ *      │   flush dirty           one write per side per turn (principle 6)
+ *      │   turn the wheel
+ *      └── end of turn hook      the worker adopts a new snapshot here
+ *
+ * The clock is read once a turn, and by whoever needs it finer (loop_clock_ns: vDSO, no system
+ * call). One thread.
+ */
+#ifndef SLUICE_PROXY_NET_LOOP_H
+#define SLUICE_PROXY_NET_LOOP_H
+
+#include "lib/hash.h"
+#include "lib/list.h"
+#include "proxy/net/slab.h"
+#include "proxy/net/wheel.h"
+
+struct event_base;
+
+struct loop {
+    struct event_base *base;
+    struct wheel *wheel;
+    struct slabs slabs;
+    struct prng prng;
+    uint64_t now_ms;      /* CLOCK_MONOTONIC at the start of this turn */
+    uint64_t now_ns;
+    struct list ready;    /* conn.ready_link: more to read without a new event */
+    struct list dirty;    /* conn.dirty_link: bytes to flush */
+    struct list doomed;   /* conn.dirty_link: closed, freed at the end of the turn */
+    void (*turn_end)(struct loop *l, void *arg); /* may be NULL */
+    void *turn_arg;
+    bool stop;
+    uint64_t turns, lag_ns_max; /* longest turn since it was last read */
+};
+
+/* 0, or -1 with errno. limit: bytes of buffers, see slab.h. */
+int loop_init(struct loop *l, size_t limit, size_t keep) MUST_USE;
+void loop_fini(struct loop *l);
+void loop_run(struct loop *l); /* until stop */
+uint64_t loop_clock_ns(void);  /* CLOCK_MONOTONIC, vDSO */
+
+/* Watches a descriptor that is not a connection (eventfd, pipe): edge of readability. */
+struct loop_watch;
+struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*cb)(void *arg), void *arg);
+void loop_watch_free(struct loop_watch *w);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * slab: a worker's buffers, in a few sizes, last in first out so that the warm one is used again.
+ * A buffer exists only while it holds bytes (principle 5): take one when bytes arrive, give it
+ * back when they are gone. One thread; no lock. The sum of all that is taken is bounded by
+ * `limit`: beyond it slab_take() returns NULL, an ordinary answer that sheds load.
+ *
+ * Given-back buffers stay on a free list up to `keep` bytes; what is over goes back to the heap,
+ * so memory after a burst falls again.
+ */
+#ifndef SLUICE_PROXY_NET_SLAB_H
+#define SLUICE_PROXY_NET_SLAB_H
+
+#include "lib/base.h"
+
+enum slab_size { SLAB_2K, SLAB_4K, SLAB_16K, SLAB_64K, SLAB_SIZES };
+
+struct slab_free;
+
+struct slabs {
+    struct slab_free *free[SLAB_SIZES];
+    size_t free_bytes; /* on the free lists */
+    size_t keep;       /* at most so much of it */
+    size_t used_bytes; /* taken and not given back */
+    size_t limit;      /* of used_bytes */
+};
+
+void slabs_init(struct slabs *s, size_t limit, size_t keep);
+void slabs_fini(struct slabs *s); /* everything must have been given back */
+
+static inline size_t slab_bytes(enum slab_size size) {
+    static const uint32_t bytes[SLAB_SIZES] = {2048, 4096, 16384, 65536};
+    return bytes[size];
+}
+void *slab_take(struct slabs *s, enum slab_size size) MUST_USE; /* not zeroed; NULL at the limit */
+void slab_give(struct slabs *s, enum slab_size size, void *p);
+
+#endif
