@@ -4,8 +4,8 @@
  * bytes they were parsed from, and the framing of the body. A codec fills it, the router and the
  * policies read it, a codec writes it anew. It owns nothing.
  *
- *     base ──► "GET /a%20b?x=1 HTTP/1.1\r\nHost: Shop.example.com:8080\r\nAccept: *" "/" "*\r\n\r\n"
- *                   └ target              └ fields[0] = {name 4, value 22, TOKEN_HOST}
+ *     base ──► "GET /a%20b?x=1 HTTP/1.1\r\nHost: Shop.example.com:8080\r\nAccept: *" "/"
+ * "*\r\n\r\n" └ target              └ fields[0] = {name 4, value 22, TOKEN_HOST}
  *
  * Because everything is an offset, the bytes may be moved: set base to their new place.
  */
@@ -22,15 +22,23 @@ enum {
 };
 
 enum method { /* known ones; any other token is METHOD_OTHER and compared as text */
-    METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_DELETE,
-    METHOD_CONNECT, METHOD_OPTIONS, METHOD_TRACE, METHOD_PATCH,
+              METHOD_OTHER,
+              METHOD_GET,
+              METHOD_HEAD,
+              METHOD_POST,
+              METHOD_PUT,
+              METHOD_DELETE,
+              METHOD_CONNECT,
+              METHOD_OPTIONS,
+              METHOD_TRACE,
+              METHOD_PATCH,
 };
 
-enum framing {            /* RFC 9112 6.3 */
-    FRAMING_NONE,         /* no body */
-    FRAMING_LENGTH,       /* content_length bytes */
-    FRAMING_CHUNKED,
-    FRAMING_CLOSE,        /* response: until the connection ends */
+enum framing {                 /* RFC 9112 6.3 */
+               FRAMING_NONE,   /* no body */
+               FRAMING_LENGTH, /* content_length bytes */
+               FRAMING_CHUNKED,
+               FRAMING_CLOSE, /* response: until the connection ends */
 };
 
 struct span {
@@ -51,35 +59,43 @@ struct head_limits {
 
 struct head {
     const char *base;
-    uint32_t n;              /* bytes of the head, its empty line included */
+    uint32_t n; /* bytes of the head, its empty line included */
     uint16_t n_fields;
-    uint8_t method;          /* enum method; request */
-    uint8_t minor;           /* HTTP/1.minor */
-    uint16_t status;         /* response */
-    uint8_t framing;         /* enum framing */
-    bool keep_alive;         /* the sender will take another message on this connection */
-    bool expect_continue;    /* Expect: 100-continue, HTTP/1.1 */
-    bool upgrade;            /* an Upgrade field was there (and dropped) */
+    uint8_t method;       /* enum method; request */
+    uint8_t minor;        /* HTTP/1.minor */
+    uint16_t status;      /* response */
+    uint8_t framing;      /* enum framing */
+    bool keep_alive;      /* the sender will take another message on this connection */
+    bool expect_continue; /* Expect: 100-continue, HTTP/1.1 */
+    bool upgrade;         /* an Upgrade field was there (and dropped) */
     bool has_query;
-    uint64_t content_length; /* FRAMING_LENGTH; a HEAD response keeps the announced one in field form */
+    uint64_t
+        content_length; /* FRAMING_LENGTH; a HEAD response keeps the announced one in field form */
     struct span method_text;
-    struct span target;      /* as received */
-    struct span raw_path;    /* of the target, before canonicalisation */
-    struct span query;       /* without '?' */
-    struct span host;        /* authority without port, as received (case kept) */
+    struct span target;   /* as received */
+    struct span raw_path; /* of the target, before canonicalisation */
+    struct span query;    /* without '?' */
+    struct span host;     /* authority without port, as received (case kept) */
     struct span reason_text;
-    uint16_t port;           /* of the authority; 0 = none */
+    uint16_t port; /* of the authority; 0 = none */
     struct head_field fields[HEAD_FIELDS_MAX];
 };
 /* Only the fields in use are ever touched: heads are not cleared as a whole. */
 
-static inline struct str head_str(const struct head *h, struct span s) { return str_mk(h->base + s.at, s.n); }
-static inline struct str head_name(const struct head *h, const struct head_field *f) { return head_str(h, f->name); }
-static inline struct str head_value(const struct head *h, const struct head_field *f) { return head_str(h, f->value); }
+static inline struct str head_str(const struct head *h, struct span s) {
+    return str_mk(h->base + s.at, s.n);
+}
+static inline struct str head_name(const struct head *h, const struct head_field *f) {
+    return head_str(h, f->name);
+}
+static inline struct str head_value(const struct head *h, const struct head_field *f) {
+    return head_str(h, f->value);
+}
 
 /* The first field with that token that is not dropped, or NULL. */
 const struct head_field *head_find(const struct head *h, enum token t);
-/* By name, any case: the first at or after *from (an index, moved behind the hit); NULL when none. */
+/* By name, any case: the first at or after *from (an index, moved behind the hit); NULL when none.
+ */
 const struct head_field *head_each(const struct head *h, struct str name, unsigned *from);
 /* A cookie's value by exact name over all Cookie fields (RFC 6265 5.4); false if there is none. */
 bool head_cookie(const struct head *h, struct str name, struct str *value);
