@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kinds: the resources that the controller reads, as plain structs made from kinds.def, and the one
+ * decoder for all of them. A directory's YAML and the API server's JSON both arrive here as cJSON.
+ *
+ *   struct resource *r = resource_new(json, origin, &why)
+ *       r->kind, r->meta                who it is; always there
+ *       resource_route(r)               its fields, typed: NULL if r->refused
+ *       r->refused                      why the object cannot be used: keeps its place in the store,
+ *                                       so that its last good version keeps serving and its status
+ *                                       quotes field and reason
+ *
+ * A resource is immutable and counted; all of it lives in one arena of its own.
+ */
+#ifndef SLUICE_CONTROLLER_KUBE_KINDS_H
+#define SLUICE_CONTROLLER_KUBE_KINDS_H
+
+#include "lib/arena.h"
+#include "lib/model.h"
+#include "lib/why.h"
+
+struct cJSON;
+
+enum kube_kind {
+    KUBE_NONE,
+#define KIND(Name, group, version, plural, scope, strictness, ...) KUBE_##Name,
+#define PART(name, ...)
+#include "controller/kube/kinds.def"
+#undef KIND
+#undef PART
+    KUBE_KINDS
+};
+
+enum kube_scope { KUBE_CLUSTER, KUBE_NAMESPACED };
+enum kube_strictness { KUBE_LENIENT, KUBE_STRICT };
+
+enum kube_rule { /* what a TEXT must look like; the decoder checks it and says so in words */
+    KUBE_ANY,    /* at most 64 KiB of UTF-8 without NUL */
+    KUBE_NAME,   /* RFC 1123 subdomain, ≤ 253 bytes */
+    KUBE_SECTION, /* RFC 1123 label-like name of a rule or listener, ≤ 63 bytes */
+    KUBE_HEADER, /* field name: token, ≤ 256 bytes */
+    KUBE_HEADER_VALUE, /* field content, ≤ 4096 bytes */
+    KUBE_METHOD, /* token, ≤ 24 bytes, upper case */
+    KUBE_HOSTNAME, /* lower-case DNS name, or *. and one; ≤ 253 bytes; no port, no address */
+    KUBE_CIDR,   /* 10.0.0.0/8, 2001:db8::/32, or an address */
+    KUBE_OWNERSHIP, /* Oldest | Shared | Assigned */
+    KUBE_FOREIGN,   /* Refuse | Warn */
+};
+
+struct kube_pair {
+    struct str key, value;
+};
+struct kube_port { /* number == 0 and name.n == 0: absent */
+    uint16_t number;
+    struct str name;
+};
+
+/* Forward, so that parts may be in any order. */
+#define KIND(Name, group, version, plural, scope, strictness, ...)
+#define PART(name, ...) struct kube_##name;
+#include "controller/kube/kinds.def"
+#undef PART
+
+#define REQUIRED(field)                 field
+#define TEXT(c, json, rule)             struct str c;
+#define BOOL(c, json, def)              bool c;
+#define INT(c, json, min, max)          int64_t c;
+#define SPAN(c, json)                   int64_t c;
+#define SIZE(c, json)                   int64_t c;
+#define WORD(c, json, words, def)       enum model_##words c;
+#define TEXTS(c, json, rule)                                                                       \
+    struct str *c;                                                                                 \
+    uint32_t n_##c;
+#define INTS(c, json, min, max)                                                                    \
+    int64_t *c;                                                                                    \
+    uint32_t n_##c;
+#define ONE(c, json, part)  struct kube_##part *c;
+#define MANY(c, json, part)                                                                        \
+    struct kube_##part *c;                                                                         \
+    uint32_t n_##c;
+#define PAIRS(c, json)                                                                             \
+    struct kube_pair *c;                                                                           \
+    uint32_t n_##c;
+#define PORT(c, json)        struct kube_port c;
+#define LATER(c, json, what)  bool c;
+#define CLOSES(c, json, what) bool c;
+#define PART(name, ...)                                                                            \
+    struct kube_##name {                                                                           \
+        __VA_ARGS__                                                                                \
+    };
+#undef KIND
+#define KIND(Name, group, version, plural, scope, strictness, ...)                                 \
+    struct kube_##Name {                                                                           \
+        __VA_ARGS__                                                                                \
+        char none_; /* a kind of which no field is read is not empty */                            \
+    };
+#include "controller/kube/kinds.def"
+#undef REQUIRED
+#undef TEXT
+#undef BOOL
+#undef INT
+#undef SPAN
+#undef SIZE
+#undef WORD
+#undef TEXTS
+#undef INTS
+#undef ONE
+#undef MANY
+#undef PAIRS
+#undef PORT
+#undef LATER
+#undef CLOSES
+#undef PART
+#undef KIND
+
+struct kube_meta {
+    struct str namespace, name;   /* namespace: n == 0 for cluster-scoped; "default" when absent */
+    struct str resource_version;  /* n == 0 from a directory */
+    struct str uid;
+    uint64_t generation;          /* 0 from a directory */
+    uint64_t created;             /* seconds since 1970; 0 = absent, counts as newest */
+    bool deleting;                /* deletionTimestamp is set */
+    struct kube_pair *labels, *annotations;
+    uint32_t n_labels, n_annotations;
+};
+
+/* Where it was read; for messages and `sluicectl explain`. */
+struct resource_origin {
+    struct str file;              /* n == 0: the API server */
+    uint32_t line;                /* 1.. of the document's start; 0 unknown */
+};
+
+struct resource {
+    uint32_t holds;
+    enum kube_kind kind;
+    struct kube_meta meta;
+    struct resource_origin from;
+    uint64_t hash;                /* of all that is read: equal hash, equal meaning (metadata that
+                                     nobody reads, as resourceVersion or managedFields, is left out) */
+    struct why refused;           /* why_set(): the fields could not be read */
+    const void *fields;           /* struct kube_KIND; NULL when refused */
+    struct arena arena;
+};
+
+/* NULL with *why when it is not an object that can even be named (no kind, no name, unknown kind);
+ * *foreign is set when it is simply none of ours to judge (an unknown group). json is borrowed. */
+struct resource *resource_new(const struct cJSON *json, const struct resource_origin *from,
+                              bool *foreign, struct why *why);
+struct resource *resource_hold(struct resource *r);
+void resource_drop(struct resource *r); /* NULL is fine */
+
+/* const struct kube_Route *resource_Route(r): NULL if it was refused; dies if it is another kind. */
+#define PART(name, ...)
+#define KIND(Name, group, version, plural, scope, strictness, ...)                                 \
+    static inline const struct kube_##Name *resource_##Name(const struct resource *r) {            \
+        must(r->kind == KUBE_##Name);                                                              \
+        return (const struct kube_##Name *)r->fields;                                              \
+    }
+#include "controller/kube/kinds.def"
+#undef PART
+#undef KIND
+
+struct kube_kind_info {
+    const char *kind, *group, *version, *plural;
+    enum kube_scope scope;
+    enum kube_strictness strictness;
+};
+extern const struct kube_kind_info kube_kinds[KUBE_KINDS]; /* [KUBE_NONE].kind is "" */
+enum kube_kind kube_kind_of(struct str group, struct str kind); /* KUBE_NONE if there is none */
+
+/* n == 0 and p == NULL if there is none. */
+struct str resource_label(const struct resource *r, struct str key);
+struct str resource_annotation(const struct resource *r, struct str key);
+/* "Route shop/catalog" (or "IngressClass sluice"): the name in every message. */
+void resource_print_name(const struct resource *r, struct out *o);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store: every resource that was read, by kind and name and by index key; and for each unit of
+ * compilation the keys that it read the last time. An edge exists because it was read: there is no
+ * hand-written list of who depends on whom.
+ *
+ *     source ── upsert, delete ──► resources ──► keys ──► units that read one of them ──► dirty
+ *                                                 ▲                                        │
+ *     compile ◄── next dirty unit ────────────────┼────────────────────────────────────────┘
+ *        └── reads while it compiles: recorded ───┘
+ *
+ * A key is a string. Two sorts:
+ *
+ *     "Service/shop/catalog"             a resource by its name: store_read()
+ *     "EndpointSlice/of/shop/catalog"    an index (see index.def): store_read_all()
+ *
+ * A resource that comes, changes or goes touches its own key and every index key that it has or
+ * had. Keys of facts that compile derives itself ("host-owner/shop.example.com") are touched by
+ * store_touch(). A key may be read that no resource has: its coming will be noticed.
+ *
+ * An upsert of a resource whose hash is the stored one touches nothing. One thread.
+ */
+#ifndef SLUICE_CONTROLLER_STORE_H
+#define SLUICE_CONTROLLER_STORE_H
+
+#include "controller/kube/kinds.h"
+#include "lib/list.h"
+
+struct store;
+
+struct store *store_new(void);
+void store_free(struct store *s);
+
+/* ---- sources: kube or a directory ---- */
+
+/* Takes the count of r. True if anything changed. */
+bool store_upsert(struct store *s, struct resource *r);
+bool store_delete(struct store *s, enum kube_kind kind, struct str ns, struct str name);
+/* The source has told all that there was at its start: until then nothing is compiled. */
+void store_synced(struct store *s);
+bool store_is_synced(const struct store *s);
+
+/* Called after each change that made a unit dirty or brought a resource without a unit; main's
+ * debounce hangs here. */
+void store_on_change(struct store *s, void (*changed)(void *arg), void *arg);
+/* Every upsert that changed something and every delete is told here before store_upsert() returns:
+ * compile makes and ends units so. now: NULL = deleted; was: NULL = new. */
+void store_on_resource(struct store *s,
+                       void (*resource)(void *arg, const struct resource *was, const struct resource *now),
+                       void *arg);
+
+/* ---- looking, without a record: status, admin, tests ---- */
+
+const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns, struct str name);
+size_t store_count(const struct store *s, enum kube_kind kind);
+/* for (r = NULL; (r = store_next(s, kind, r));) in order of namespace and name */
+const struct resource *store_next(const struct store *s, enum kube_kind kind, const struct resource *r);
+
+/* ---- units ---- */
+
+/* What is compiled as one: "Route/shop/shop", "Backend/shop/catalog/80", "Host/sluice/a.example". */
+struct store_unit {
+    struct str id;      /* owned by the unit */
+    void *data;         /* compile's own */
+    bool dirty;
+    struct list dirty_link;
+    struct list reads;  /* store's own */
+};
+
+struct store_unit *store_unit(struct store *s, struct str id);       /* made, dirty, if it is not there */
+struct store_unit *store_unit_find(struct store *s, struct str id);  /* or NULL */
+void store_unit_end(struct store *s, struct store_unit *u);          /* frees it; data is compile's */
+void store_unit_dirty(struct store *s, struct store_unit *u);
+
+/* The next dirty unit, now clean and with no reads recorded; NULL: all are clean. In the order in
+ * which they became dirty. A unit may make others dirty while it compiles. */
+struct store_unit *store_next_dirty(struct store *s);
+size_t store_n_dirty(const struct store *s);
+
+/* Recorded reads, while u compiles. */
+const struct resource *store_read(struct store *s, struct store_unit *u, enum kube_kind kind, struct str ns,
+                                  struct str name);
+/* All resources that have the index key, oldest name order (kind, namespace, name); *n of them. The
+ * array lives until the next call that changes the store. */
+const struct resource *const *store_read_all(struct store *s, struct store_unit *u, struct str key, size_t *n);
+void store_read_key(struct store *s, struct store_unit *u, struct str key); /* of a derived fact */
+void store_touch(struct store *s, struct str key); /* every unit that read it becomes dirty */
+
+/* The index keys (index.c), made for each resource when it comes:
+ *     EndpointSlice/of/NS/SERVICE       by label kubernetes.io/service-name
+ *     host/HOSTNAME                     Routes and Ingresses that name it ("*": any host, none named)
+ *     class/NAME                        Routes and Ingresses by class name ("" = none named)
+ *     IngressClass/all                  every IngressClass
+ *     parameters/KIND/NAME              IngressClasses by their spec.parameters
+ *     ReferenceGrant/in/NS              grants of a namespace
+ *     policy/KIND/NS/NAME               TrafficPolicies and AuthPolicies by each of their targetRefs
+ *     Service/used-by/NS/NAME           Routes and Ingresses that name a Service
+ */
+
+#endif
