@@ -11,8 +11,10 @@
  * means drained: no second recv for EAGAIN.
  *
  * Writing: bytes are appended to out; a body is *lent*: the bytes stay in the other connection's
- * in buffer until they have been sent, nothing is copied. The loop flushes each dirty connection
- * once at the end of the turn with one send or writev; ops->flushed then says how much of the lent
+ * in buffer until they have been sent, nothing is copied; a few constant bytes may follow them (the
+ * end of a chunk). A connection that has something to say is flushed once, with one send or writev:
+ * right after the handler of the event that made it talk, while all of it is in the cache; or, when
+ * it is `lazy` (many streams on one connection), at the end of the turn. ops->flushed then says how much of the lent
  * bytes went, and the owner consumes them on the other side.
  *
  * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
@@ -44,6 +46,7 @@ bool addr_eq(const struct addr *a, const struct addr *b); /* family, address, po
 /* 4 or 16 bytes in network order; anything else: false */
 bool addr_set(struct addr *a, struct str bytes, uint16_t port) MUST_USE;
 bool addr_parse(struct addr *a, struct str text) MUST_USE; /* "1.2.3.4:80", "[::1]:80" */
+void addr_v6(const struct addr *a, uint8_t to[16]); /* the address alone, v4 as v4-mapped */
 void addr_print(const struct addr *a, struct out *o);      /* the same; v4-mapped as v4 */
 void addr_print_ip(const struct addr *a, struct out *o);   /* without port and brackets */
 
@@ -55,6 +58,8 @@ enum conn_end {       /* why a connection is over */
 };
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FULL, IO_NOMEM, IO_FAIL };
+/* How a failed read or write is told to the owner. */
+enum conn_end conn_end_of(int err);
 
 struct conn;
 
@@ -78,13 +83,19 @@ struct conn {
     int fd;
     bool can_read, can_write;   /* readiness, remembered from the last event */
     bool connecting;
-    bool eof;                   /* recv gave 0, or the peer's FIN was seen (EPOLLRDHUP) */
+    bool eof;                   /* recv gave 0 */
+    bool hangup;                /* the peer's FIN was seen (EPOLLRDHUP): a short read is not the end */
     bool closed;                /* doomed; nothing may be done with it */
-    bool big_reads;             /* a body streams: read into SLAB_64K */
+    bool fin;                   /* shut down when all is sent */
+    bool lazy;                  /* flushed at the end of the turn */
+    uint8_t read_size;          /* enum slab_size of the first slab that a read takes */
+    uint8_t after_n;
     uint32_t turn_bytes;        /* read in this turn */
     struct conn_buf in, out;
     const char *lent;           /* sent after out */
     size_t lent_n;
+    const char *after;          /* sent after lent: constant bytes */
+    void (*freed)(struct conn *c);
     struct list ready_link, dirty_link;
     struct event ev;
 };
@@ -96,8 +107,9 @@ int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops
 int conn_connect(struct conn *c, struct loop *l, const struct addr *to, const struct conn_ops *ops) MUST_USE;
 
 /* One recv into `in`, which takes a slab when it has none and a larger one when it is full and the
- * reader needs more (up to SLAB_64K). IO_OK: new bytes. IO_AGAIN: nothing now (can_read is clear).
- * IO_EOF. IO_FULL: no room left. IO_NOMEM: no slab. IO_FAIL: broken() was not called; close it. */
+ * reader needs more (up to SLAB_64K). Not while bytes of `in` are lent to another connection: they
+ * may move. IO_OK: new bytes. IO_AGAIN: nothing now, readable() will be called. IO_EOF. IO_FULL: no
+ * room left. IO_NOMEM: no slab. IO_FAIL with errno: broken() was not called; close it. */
 enum io conn_read(struct conn *c) MUST_USE;
 static inline struct str conn_unread(const struct conn *c) {
     return str_mk(c->in.p + c->in.at, c->in.end - c->in.at);
@@ -111,18 +123,28 @@ void conn_again(struct conn *c);
  * the caller fails the exchange or waits for flushed(). conn_wrote() then says how many are used. */
 char *conn_room(struct conn *c, size_t n) MUST_USE;
 void conn_wrote(struct conn *c, size_t n);
-/* Adds to the dirty list; only one loan at a time, behind what is in out. The bytes must stay where
- * they are until flushed() has reported them, or conn_unlend(). */
-void conn_lend(struct conn *c, const char *p, size_t n);
+/* Only one loan at a time, behind what is in out, and before `after` (constant bytes, ≤ 16). The
+ * bytes must stay where they are until flushed() has reported them, or conn_unlend(). */
+void conn_lend(struct conn *c, const char *p, size_t n, struct str after);
 void conn_unlend(struct conn *c); /* takes back what was not sent */
-static inline size_t conn_pending(const struct conn *c) { return c->out.end - c->out.at + c->lent_n; }
-/* Now, not at the end of the turn. IO_OK: all sent; IO_AGAIN: the rest when writable; IO_FAIL. */
-enum io conn_flush(struct conn *c);
+static inline size_t conn_pending(const struct conn *c) {
+    return c->out.end - c->out.at + c->lent_n + c->after_n;
+}
 
 /* FIN after what is in out was sent. */
 void conn_shutdown(struct conn *c);
 /* Closes at once (RST when reset), gives back the buffers and calls `freed` at the end of the turn,
  * when no handler has it on its stack any more. */
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c));
+static inline bool conn_reusable(const struct conn *c) {
+    return !c->closed && !c->eof && !c->hangup && !c->connecting && c->in.p == NULL &&
+           conn_pending(c) == 0;
+}
+
+/* For the loop: runs the ready list, flushes what is hot (and lazy), frees the doomed. Whoever makes
+ * connections talk from outside of their handlers (a timer, a snapshot) leaves that to the turn. */
+void conns_run_ready(struct loop *l);
+void conns_flush(struct loop *l, bool lazy);
+void conns_end_turn(struct loop *l);
 
 #endif

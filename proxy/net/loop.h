@@ -20,22 +20,28 @@
 #include "proxy/net/slab.h"
 #include "proxy/net/wheel.h"
 
+struct event;
 struct event_base;
 
 struct loop {
     struct event_base *base;
+    struct event *tick;   /* wakes the loop for the wheel */
+    uint64_t tick_at_ms;  /* when it will; UINT64_MAX: not set */
     struct wheel *wheel;
     struct slabs slabs;
     struct prng prng;
+    bool in_turn;         /* events are being served */
     uint64_t now_ms;      /* CLOCK_MONOTONIC at the start of this turn */
     uint64_t now_ns;
     struct list ready;    /* conn.ready_link: more to read without a new event */
-    struct list dirty;    /* conn.dirty_link: bytes to flush */
+    struct list hot;      /* conn.dirty_link: bytes to flush after this handler */
+    struct list dirty;    /* conn.dirty_link: at the end of the turn */
     struct list doomed;   /* conn.dirty_link: closed, freed at the end of the turn */
     void (*turn_end)(struct loop *l, void *arg); /* may be NULL */
     void *turn_arg;
     bool stop;
-    uint64_t turns, lag_ns_max; /* longest turn since it was last read */
+    uint64_t turns;
+    uint64_t lag_ns_max; /* longest turn since it was last read; relaxed, the scrape sets it to 0 */
 };
 
 /* 0, or -1 with errno. limit: bytes of buffers, see slab.h. */
@@ -44,7 +50,15 @@ void loop_fini(struct loop *l);
 void loop_run(struct loop *l); /* until stop */
 uint64_t loop_clock_ns(void);  /* CLOCK_MONOTONIC, vDSO */
 
-/* Watches a descriptor that is not a connection (eventfd, pipe): edge of readability. */
+/* Every event callback begins with it: the first one of a turn reads the clock. */
+void loop_new_turn(struct loop *l);
+static inline void loop_enter(struct loop *l) {
+    if (!l->in_turn)
+        loop_new_turn(l);
+}
+
+/* Watches a descriptor that is not a connection (eventfd, pipe, listening socket): cb is called
+ * while it is readable. */
 struct loop_watch;
 struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*cb)(void *arg), void *arg);
 void loop_watch_free(struct loop_watch *w);

@@ -4,7 +4,7 @@
  * it comes up: lazy timers), so a keep-alive connection that re-arms at every request costs no list
  * work. Resolution WHEEL_TICK_MS; a timer never fires early. One thread.
  *
- *   slot lists, hierarchical:   level 0: 256 ticks · level 1: 64 × 256 · level 2: 64 × ... (> 1 day)
+ *   slot lists, hierarchical:   level 0: 256 ticks · level 1: 64 × 256 · ... (> 1 week)
  */
 #ifndef SLUICE_PROXY_NET_WHEEL_H
 #define SLUICE_PROXY_NET_WHEEL_H
@@ -32,11 +32,12 @@ static inline void timer_init(struct timer *t, void (*fire)(struct timer *)) {
 }
 static inline bool timer_is_set(const struct timer *t) { return t->deadline != 0; }
 void timer_set(struct wheel *w, struct timer *t, uint64_t deadline_ms); /* earlier or later */
-void timer_unset(struct timer *t);
+void timer_unset(struct timer *t);                                        /* one store */
+void timer_fini(struct timer *t); /* out of its slot too: before its memory goes */
 
 /* Fires all that are due. */
 void wheel_turn(struct wheel *w, uint64_t now_ms);
-/* When the loop must wake up for it at the latest: ms from now_ms, or -1 if nothing is set. */
+/* When the loop must wake up for it at the latest: ms from now_ms, at most about 2560. */
 int wheel_wait_ms(const struct wheel *w, uint64_t now_ms);
 
 #endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * conn: see conn.h. A connection is on at most one of the lists dirty and doomed, and on ready
+ * independently of them. A closed one stays allocated until the end of the turn, so that a handler
+ * higher on the stack may still look at `closed`.
+ */
+#include "proxy/net/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* ---- buffers ---- */
+
+static void buf_give(struct conn *c, struct conn_buf *b) {
+    if (b->p != NULL)
+        slab_give(&c->loop->slabs, (enum slab_size)b->size, b->p);
+    *b = (struct conn_buf){0};
+}
+
+static bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size) {
+    b->p = slab_take(&c->loop->slabs, size);
+    if (b->p == NULL)
+        return false;
+    b->size = (uint8_t)size;
+    b->at = b->end = 0;
+    b->cap = (uint32_t)slab_bytes(size);
+    return true;
+}
+
+/* The same bytes in a larger slab. */
+static bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size) {
+    struct conn_buf old = *b;
+    if (!buf_take(c, b, size)) {
+        *b = old;
+        return false;
+    }
+    b->end = old.end - old.at;
+    memcpy(b->p, old.p + old.at, b->end);
+    slab_give(&c->loop->slabs, (enum slab_size)old.size, old.p);
+    return true;
+}
+
+static enum slab_size size_for(size_t n) {
+    int size = SLAB_2K;
+    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
+        size++;
+    return (enum slab_size)size;
+}
+
+/* ---- events ---- */
+
+enum conn_end conn_end_of(int err) {
+    switch (err) {
+    case ECONNRESET:
+    case EPIPE:
+        return CONN_RESET;
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+    case EACCES:
+    case EPERM:
+        return CONN_REFUSED;
+    default:
+        return CONN_FAILED;
+    }
+}
+
+static void mark_dirty(struct conn *c) {
+    if (c->can_write && !c->connecting && list_empty(&c->dirty_link))
+        list_append(c->lazy ? &c->loop->dirty : &c->loop->hot, &c->dirty_link);
+}
+
+static void finish_connect(struct conn *c) {
+    int err = 0;
+    socklen_t n = sizeof(err);
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0)
+        err = errno;
+    if (err != 0) {
+        c->ops->broken(c, conn_end_of(err), err);
+        return;
+    }
+    c->connecting = false;
+    if (conn_pending(c) > 0)
+        mark_dirty(c);
+    c->ops->connected(c);
+}
+
+static void handle(struct conn *c, short what) {
+    c->turn_bytes = 0;
+    if (what & EV_CLOSED)
+        c->hangup = true;
+    if (what & EV_WRITE)
+        c->can_write = true;
+    if (what & (EV_READ | EV_CLOSED))
+        c->can_read = true;
+    if (c->connecting) {
+        if (what & (EV_WRITE | EV_CLOSED))
+            finish_connect(c);
+        return;
+    }
+    if ((what & EV_WRITE) && (conn_pending(c) > 0 || c->fin))
+        mark_dirty(c);
+    if (what & (EV_READ | EV_CLOSED))
+        c->ops->readable(c);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg) {
+    struct conn *c = arg;
+    struct loop *l = c->loop;
+    (void)fd;
+    loop_enter(l);
+    handle(c, what);
+    conns_flush(l, false);
+}
+
+static int watch(struct conn *c) {
+    event_assign(&c->ev, c->loop->base, c->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+                 on_event, c);
+    if (event_add(&c->ev, NULL) == 0)
+        return 0;
+    int err = errno;
+    close(c->fd);
+    errno = err;
+    return -1;
+}
+
+static void start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops) {
+    *c = (struct conn){.ops = ops, .loop = l, .fd = fd, .read_size = SLAB_4K};
+    list_init(&c->ready_link);
+    list_init(&c->dirty_link);
+}
+
+int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops) {
+    start(c, l, fd, ops);
+    c->can_write = true;
+    return watch(c);
+}
+
+int conn_connect(struct conn *c, struct loop *l, const struct addr *to,
+                 const struct conn_ops *ops) {
+    int one = 1;
+    int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    start(c, l, fd, ops);
+    c->connecting = true;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, &to->sa, addr_len(to)) != 0 && errno != EINPROGRESS) {
+        int err = errno;
+        close(fd);
+        errno = err;
+        return -1;
+    }
+    return watch(c);
+}
+
+/* ---- reading ---- */
+
+/* Room for at least one byte behind what is unread. */
+static enum io make_room(struct conn *c) {
+    struct conn_buf *b = &c->in;
+    if (b->p == NULL)
+        return buf_take(c, b, (enum slab_size)c->read_size) ? IO_OK : IO_NOMEM;
+    if (b->at == b->end)
+        b->at = b->end = 0;
+    if (b->end < b->cap)
+        return IO_OK;
+    if (b->at > 0 && b->at >= b->cap / 2) {
+        memmove(b->p, b->p + b->at, b->end - b->at);
+        b->end -= b->at;
+        b->at = 0;
+        return IO_OK;
+    }
+    if (b->size == SLAB_64K) {
+        if (b->at == 0)
+            return IO_FULL;
+        memmove(b->p, b->p + b->at, b->end - b->at);
+        b->end -= b->at;
+        b->at = 0;
+        return IO_OK;
+    }
+    return buf_grow(c, b, (enum slab_size)(b->size + 1)) ? IO_OK : IO_NOMEM;
+}
+
+enum io conn_read(struct conn *c) {
+    if (!c->can_read)
+        return c->eof ? IO_EOF : IO_AGAIN;
+    if (c->turn_bytes >= CONN_TURN_BYTES) {
+        conn_again(c);
+        return IO_AGAIN;
+    }
+    enum io io = make_room(c);
+    if (io != IO_OK)
+        return io;
+    struct conn_buf *b = &c->in;
+    size_t room = b->cap - b->end;
+    ssize_t n;
+    do
+        n = recv(c->fd, b->p + b->end, room, 0);
+    while (n < 0 && errno == EINTR);
+    if (likely(n > 0)) {
+        b->end += (uint32_t)n;
+        c->turn_bytes += (uint32_t)n;
+        if ((size_t)n < room && !c->hangup)
+            c->can_read = false;
+        return IO_OK;
+    }
+    int err = errno;
+    if (b->at == b->end)
+        buf_give(c, b);
+    if (n == 0) {
+        c->eof = true;
+        c->can_read = false;
+        return IO_EOF;
+    }
+    c->can_read = false;
+    errno = err;
+    return err == EAGAIN || err == EWOULDBLOCK ? IO_AGAIN : IO_FAIL;
+}
+
+void conn_consume(struct conn *c, size_t n) {
+    struct conn_buf *b = &c->in;
+    debug_must(n <= b->end - b->at);
+    b->at += (uint32_t)n;
+    if (b->at == b->end && b->p != NULL)
+        buf_give(c, b);
+}
+
+void conn_again(struct conn *c) {
+    if (list_empty(&c->ready_link) && !c->closed)
+        list_append(&c->loop->ready, &c->ready_link);
+}
+
+/* ---- writing ---- */
+
+char *conn_room(struct conn *c, size_t n) {
+    struct conn_buf *b = &c->out;
+    if (b->p == NULL && !buf_take(c, b, size_for(n)))
+        return NULL;
+    if (b->cap - b->end < n) {
+        size_t need = b->end - b->at + n;
+        if (need <= b->cap) {
+            memmove(b->p, b->p + b->at, b->end - b->at);
+            b->end -= b->at;
+            b->at = 0;
+        } else if (need > slab_bytes(SLAB_64K) || !buf_grow(c, b, size_for(need))) {
+            return NULL;
+        }
+    }
+    return b->p + b->end;
+}
+
+void conn_wrote(struct conn *c, size_t n) {
+    debug_must(n <= c->out.cap - c->out.end);
+    c->out.end += (uint32_t)n;
+    if (c->out.at == c->out.end)
+        buf_give(c, &c->out);
+    else
+        mark_dirty(c);
+}
+
+void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
+    debug_must(c->lent_n == 0 && c->after_n == 0);
+    c->lent = p;
+    c->lent_n = n;
+    c->after = after.p;
+    c->after_n = (uint8_t)after.n;
+    mark_dirty(c);
+}
+
+void conn_unlend(struct conn *c) {
+    c->lent = c->after = NULL;
+    c->lent_n = c->after_n = 0;
+}
+
+static ssize_t send_all(struct conn *c) {
+    struct conn_buf *b = &c->out;
+    struct iovec v[3];
+    size_t n = 0;
+    if (b->end > b->at)
+        v[n++] = (struct iovec){b->p + b->at, b->end - b->at};
+    if (c->lent_n > 0)
+        v[n++] = (struct iovec){(void *)(uintptr_t)c->lent, c->lent_n};
+    if (c->after_n > 0)
+        v[n++] = (struct iovec){(void *)(uintptr_t)c->after, c->after_n};
+    if (n == 1)
+        return send(c->fd, v[0].iov_base, v[0].iov_len, MSG_NOSIGNAL);
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = n};
+    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+}
+
+/* Takes what was sent off; the number of lent bytes among it. */
+static size_t account(struct conn *c, size_t sent) {
+    struct conn_buf *b = &c->out;
+    size_t own = size_min(sent, b->end - b->at);
+    b->at += (uint32_t)own;
+    if (b->at == b->end)
+        buf_give(c, b);
+    sent -= own;
+    size_t lent = size_min(sent, c->lent_n);
+    c->lent += lent;
+    c->lent_n -= lent;
+    sent -= lent;
+    c->after += sent;
+    c->after_n = (uint8_t)(c->after_n - sent);
+    return lent;
+}
+
+static void flush(struct conn *c) {
+    size_t pending = conn_pending(c);
+    if (pending > 0) {
+        ssize_t n;
+        do
+            n = send_all(c);
+        while (n < 0 && errno == EINTR);
+        if (n < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK)
+                c->can_write = false;
+            else
+                c->ops->broken(c, conn_end_of(errno), errno);
+            return;
+        }
+        if ((size_t)n < pending)
+            c->can_write = false; /* an edge will come */
+        size_t lent = account(c, (size_t)n);
+        bool all = (size_t)n == pending;
+        if (all && c->fin)
+            shutdown(c->fd, SHUT_WR);
+        c->ops->flushed(c, lent, all);
+    } else if (c->fin) {
+        shutdown(c->fd, SHUT_WR);
+    }
+}
+
+void conn_shutdown(struct conn *c) {
+    if (c->fin)
+        return;
+    c->fin = true;
+    mark_dirty(c);
+}
+
+void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
+    if (c->closed)
+        return;
+    c->closed = true;
+    c->freed = freed;
+    event_del(&c->ev);
+    if (reset) {
+        struct linger now = {1, 0};
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    close(c->fd);
+    conn_unlend(c);
+    buf_give(c, &c->in);
+    buf_give(c, &c->out);
+    list_del(&c->ready_link);
+    list_del(&c->dirty_link);
+    list_append(&c->loop->doomed, &c->dirty_link);
+}
+
+/* ---- the loop's part ---- */
+
+/* Only those that are there now: one that asks again waits for the next turn. */
+void conns_run_ready(struct loop *l) {
+    struct list now;
+    list_init(&now);
+    if (list_empty(&l->ready))
+        return;
+    list_add_after(&l->ready, &now);
+    list_del(&l->ready);
+    for (struct list *n; (n = list_pop(&now)) != NULL;) {
+        struct conn *c = list_entry(n, struct conn, ready_link);
+        c->turn_bytes = 0;
+        c->ops->readable(c);
+        conns_flush(l, false);
+    }
+}
+
+void conns_flush(struct loop *l, bool lazy) {
+    for (struct list *n; (n = list_pop(&l->hot)) != NULL || (lazy && (n = list_pop(&l->dirty)));)
+        flush(list_entry(n, struct conn, dirty_link));
+}
+
+void conns_end_turn(struct loop *l) {
+    for (struct list *n; (n = list_pop(&l->doomed)) != NULL;) {
+        struct conn *c = list_entry(n, struct conn, dirty_link);
+        if (c->freed != NULL)
+            c->freed(c);
+    }
+}
