@@ -223,6 +223,12 @@ enum io conn_read(struct conn *c) {
     return err == EAGAIN || err == EWOULDBLOCK ? IO_AGAIN : IO_FAIL;
 }
 
+bool conn_peer_gone(struct conn *c) {
+    char byte;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 void conn_consume(struct conn *c, size_t n) {
     struct conn_buf *b = &c->in;
     debug_must(n <= b->end - b->at);

@@ -4,7 +4,8 @@
  * of HTTP: what it has to say goes up through conn_ops.
  *
  *            in  (slab, only while it holds bytes)            out (slab, likewise) then lent bytes
- *     socket ──► [consumed | unread | room] ──► reader   writer ──► [our bytes][somebody else's] ──► socket
+ *     socket ──► [consumed | unread | room] ──► reader   writer ──► [our bytes][somebody else's]
+ * ──► socket
  *
  * Reading: one event per descriptor (EV_READ|EV_WRITE|EV_ET|EV_PERSIST), added once. Readiness is
  * remembered (can_read), so backpressure is simply not reading: no system call. A short read
@@ -14,8 +15,8 @@
  * in buffer until they have been sent, nothing is copied; a few constant bytes may follow them (the
  * end of a chunk). A connection that has something to say is flushed once, with one send or writev:
  * right after the handler of the event that made it talk, while all of it is in the cache; or, when
- * it is `lazy` (many streams on one connection), at the end of the turn. ops->flushed then says how much of the lent
- * bytes went, and the owner consumes them on the other side.
+ * it is `lazy` (many streams on one connection), at the end of the turn. ops->flushed then says how
+ * much of the lent bytes went, and the owner consumes them on the other side.
  *
  * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
  * Memory: an idle connection holds no buffer. All functions: the worker's thread.
@@ -46,15 +47,15 @@ bool addr_eq(const struct addr *a, const struct addr *b); /* family, address, po
 /* 4 or 16 bytes in network order; anything else: false */
 bool addr_set(struct addr *a, struct str bytes, uint16_t port) MUST_USE;
 bool addr_parse(struct addr *a, struct str text) MUST_USE; /* "1.2.3.4:80", "[::1]:80" */
-void addr_v6(const struct addr *a, uint8_t to[16]); /* the address alone, v4 as v4-mapped */
+void addr_v6(const struct addr *a, uint8_t to[16]);        /* the address alone, v4 as v4-mapped */
 void addr_print(const struct addr *a, struct out *o);      /* the same; v4-mapped as v4 */
 void addr_print_ip(const struct addr *a, struct out *o);   /* without port and brackets */
 
-enum conn_end {       /* why a connection is over */
-    CONN_EOF,         /* the peer has finished sending (half or whole) */
-    CONN_RESET,       /* RST, or a write to a closed connection */
-    CONN_FAILED,      /* any other error: err has it */
-    CONN_REFUSED,     /* connect: nobody listens, no way there */
+enum conn_end {               /* why a connection is over */
+                CONN_EOF,     /* the peer has finished sending (half or whole) */
+                CONN_RESET,   /* RST, or a write to a closed connection */
+                CONN_FAILED,  /* any other error: err has it */
+                CONN_REFUSED, /* connect: nobody listens, no way there */
 };
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FULL, IO_NOMEM, IO_FAIL };
@@ -65,9 +66,10 @@ struct conn;
 
 /* Called by the loop. Any of them may close the connection; it is freed at the end of the turn. */
 struct conn_ops {
-    void (*readable)(struct conn *c);   /* can_read is set: read, or leave it for later */
-    void (*flushed)(struct conn *c, size_t lent_sent, bool all); /* after a flush that sent something */
-    void (*connected)(struct conn *c);  /* an outgoing connection stands */
+    void (*readable)(struct conn *c); /* can_read is set: read, or leave it for later */
+    void (*flushed)(struct conn *c, size_t lent_sent,
+                    bool all);         /* after a flush that sent something */
+    void (*connected)(struct conn *c); /* an outgoing connection stands */
     void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
 };
 
@@ -81,20 +83,20 @@ struct conn {
     const struct conn_ops *ops;
     struct loop *loop;
     int fd;
-    bool can_read, can_write;   /* readiness, remembered from the last event */
+    bool can_read, can_write; /* readiness, remembered from the last event */
     bool connecting;
-    bool eof;                   /* recv gave 0 */
-    bool hangup;                /* the peer's FIN was seen (EPOLLRDHUP): a short read is not the end */
-    bool closed;                /* doomed; nothing may be done with it */
-    bool fin;                   /* shut down when all is sent */
-    bool lazy;                  /* flushed at the end of the turn */
-    uint8_t read_size;          /* enum slab_size of the first slab that a read takes */
+    bool eof;          /* recv gave 0 */
+    bool hangup;       /* the peer's FIN was seen (EPOLLRDHUP): a short read is not the end */
+    bool closed;       /* doomed; nothing may be done with it */
+    bool fin;          /* shut down when all is sent */
+    bool lazy;         /* flushed at the end of the turn */
+    uint8_t read_size; /* enum slab_size of the first slab that a read takes */
     uint8_t after_n;
-    uint32_t turn_bytes;        /* read in this turn */
+    uint32_t turn_bytes; /* read in this turn */
     struct conn_buf in, out;
-    const char *lent;           /* sent after out */
+    const char *lent; /* sent after out */
     size_t lent_n;
-    const char *after;          /* sent after lent: constant bytes */
+    const char *after; /* sent after lent: constant bytes */
     void (*freed)(struct conn *c);
     struct list ready_link, dirty_link;
     struct event ev;
@@ -104,7 +106,8 @@ struct conn {
 int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops) MUST_USE;
 /* Starts a connect; connected() or broken() follows, never from inside this call. -1 with errno
  * when it could not even start (EMFILE, ENETUNREACH ...). */
-int conn_connect(struct conn *c, struct loop *l, const struct addr *to, const struct conn_ops *ops) MUST_USE;
+int conn_connect(struct conn *c, struct loop *l, const struct addr *to,
+                 const struct conn_ops *ops) MUST_USE;
 
 /* One recv into `in`, which takes a slab when it has none and a larger one when it is full and the
  * reader needs more (up to SLAB_64K). Not while bytes of `in` are lent to another connection: they
@@ -114,13 +117,16 @@ enum io conn_read(struct conn *c) MUST_USE;
 static inline struct str conn_unread(const struct conn *c) {
     return str_mk(c->in.p + c->in.at, c->in.end - c->in.at);
 }
+/* Looks without taking: true when the peer has finished or reset and nothing is left to read. */
+bool conn_peer_gone(struct conn *c);
 void conn_consume(struct conn *c, size_t n); /* gives the slab back when all is consumed */
 /* Asks for readable() again in the next turn, although no event will come (data is in `in`, or
  * can_read is set and was not used up). */
 void conn_again(struct conn *c);
 
 /* Room for n bytes at the end of out (n ≤ 64 KiB), NULL when there is no slab or it does not fit:
- * the caller fails the exchange or waits for flushed(). conn_wrote() then says how many are used. */
+ * the caller fails the exchange or waits for flushed(). conn_wrote() then says how many are used.
+ */
 char *conn_room(struct conn *c, size_t n) MUST_USE;
 void conn_wrote(struct conn *c, size_t n);
 /* Only one loan at a time, behind what is in out, and before `after` (constant bytes, ≤ 16). The
@@ -141,8 +147,9 @@ static inline bool conn_reusable(const struct conn *c) {
            conn_pending(c) == 0;
 }
 
-/* For the loop: runs the ready list, flushes what is hot (and lazy), frees the doomed. Whoever makes
- * connections talk from outside of their handlers (a timer, a snapshot) leaves that to the turn. */
+/* For the loop: runs the ready list, flushes what is hot (and lazy), frees the doomed. Whoever
+ * makes connections talk from outside of their handlers (a timer, a snapshot) leaves that to the
+ * turn. */
 void conns_run_ready(struct loop *l);
 void conns_flush(struct loop *l, bool lazy);
 void conns_end_turn(struct loop *l);

@@ -14,7 +14,7 @@ struct listener {
     int fd;
     struct loop_watch *watch; /* NULL while paused */
     struct timer resume;
-    bool paused;              /* by the owner */
+    bool paused; /* by the owner */
     uint64_t failures;
     void (*accepted)(void *arg, int fd, const struct addr *peer);
     void *arg;

@@ -14,10 +14,11 @@ struct listener;
 /* accepted() takes the descriptor (non-blocking, close-on-exec). At most 64 are accepted a turn. */
 struct listener *listener_new(struct loop *l, const struct addr *at, int backlog,
                               void (*accepted)(void *arg, int fd, const struct addr *peer),
-                              void *arg); /* NULL with errno */
+                              void *arg);              /* NULL with errno */
 void listener_pause(struct listener *ln, bool paused); /* the kernel's queue keeps clients */
 struct addr listener_addr(const struct listener *ln);  /* as bound: port 0 resolved */
-uint64_t listener_failures(const struct listener *ln); /* accepts that failed for want of descriptors */
-void listener_free(struct listener *ln);               /* closes it */
+uint64_t
+listener_failures(const struct listener *ln); /* accepts that failed for want of descriptors */
+void listener_free(struct listener *ln);      /* closes it */
 
 #endif

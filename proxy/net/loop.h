@@ -25,18 +25,18 @@ struct event_base;
 
 struct loop {
     struct event_base *base;
-    struct event *tick;   /* wakes the loop for the wheel */
-    uint64_t tick_at_ms;  /* when it will; UINT64_MAX: not set */
+    struct event *tick;  /* wakes the loop for the wheel */
+    uint64_t tick_at_ms; /* when it will; UINT64_MAX: not set */
     struct wheel *wheel;
     struct slabs slabs;
     struct prng prng;
-    bool in_turn;         /* events are being served */
-    uint64_t now_ms;      /* CLOCK_MONOTONIC at the start of this turn */
+    bool in_turn;    /* events are being served */
+    uint64_t now_ms; /* CLOCK_MONOTONIC at the start of this turn */
     uint64_t now_ns;
-    struct list ready;    /* conn.ready_link: more to read without a new event */
-    struct list hot;      /* conn.dirty_link: bytes to flush after this handler */
-    struct list dirty;    /* conn.dirty_link: at the end of the turn */
-    struct list doomed;   /* conn.dirty_link: closed, freed at the end of the turn */
+    struct list ready;  /* conn.ready_link: more to read without a new event */
+    struct list hot;    /* conn.dirty_link: bytes to flush after this handler */
+    struct list dirty;  /* conn.dirty_link: at the end of the turn */
+    struct list doomed; /* conn.dirty_link: closed, freed at the end of the turn */
     void (*turn_end)(struct loop *l, void *arg); /* may be NULL */
     void *turn_arg;
     bool stop;

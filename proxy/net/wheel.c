@@ -20,7 +20,7 @@ enum { LEVELS = 4, BITS0 = 8, BITS = 6, SLOTS0 = 1 << BITS0, SLOTS = 1 << BITS }
 #define HORIZON (UINT64_C(1) << (BITS0 + 3 * BITS)) /* ticks */
 
 struct wheel {
-    uint64_t tick; /* all slots up to and with it have been fired */
+    uint64_t tick;              /* all slots up to and with it have been fired */
     uint64_t used[SLOTS0 / 64]; /* level 0 slots that may hold timers */
     struct list level0[SLOTS0];
     struct list level[LEVELS - 1][SLOTS];
@@ -139,7 +139,8 @@ void wheel_turn(struct wheel *w, uint64_t now_ms) {
     }
 }
 
-/* Looks at level 0 only, up to where the next slot is poured: a wake-up every 2.5 s costs nothing. */
+/* Looks at level 0 only, up to where the next slot is poured: a wake-up every 2.5 s costs nothing.
+ */
 int wheel_wait_ms(const struct wheel *w, uint64_t now_ms) {
     uint64_t tick = w->tick + 1, boundary = (w->tick | (SLOTS0 - 1)) + 1;
     while (tick < boundary) {

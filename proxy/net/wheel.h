@@ -14,9 +14,9 @@
 enum { WHEEL_TICK_MS = 10 };
 
 struct timer {
-    struct list link;    /* in a slot, or alone */
-    uint64_t deadline;   /* ms; 0 = not set */
-    uint64_t slotted;    /* the deadline that its slot was chosen for */
+    struct list link;              /* in a slot, or alone */
+    uint64_t deadline;             /* ms; 0 = not set */
+    uint64_t slotted;              /* the deadline that its slot was chosen for */
     void (*fire)(struct timer *t); /* called once, unset before; may set it again or free it */
 };
 
@@ -32,7 +32,7 @@ static inline void timer_init(struct timer *t, void (*fire)(struct timer *)) {
 }
 static inline bool timer_is_set(const struct timer *t) { return t->deadline != 0; }
 void timer_set(struct wheel *w, struct timer *t, uint64_t deadline_ms); /* earlier or later */
-void timer_unset(struct timer *t);                                        /* one store */
+void timer_unset(struct timer *t);                                      /* one store */
 void timer_fini(struct timer *t); /* out of its slot too: before its memory goes */
 
 /* Fires all that are due. */

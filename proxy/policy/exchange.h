@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exchange: what the policies see of a request and its answer. The stream fills it; nothing in it
+ * is owned. Each policy is a function of it: policies know neither sockets nor workers.
+ *
+ *     request ─► client.c (who asks) ─► route ─► cors.c, redirect.c, direct.c: answers of our own
+ *                                          └───► forward.c: the head for the upstream
+ *     response ─► answer.c: the head for the client
+ */
+#ifndef SLUICE_PROXY_POLICY_EXCHANGE_H
+#define SLUICE_PROXY_POLICY_EXCHANGE_H
+
+#include "proxy/http/date.h"
+#include "proxy/route/snapshot.h"
+
+enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55, CLIENT_TEXT_MAX = 46 };
+
+struct exchange {
+    const struct snapshot *snapshot;
+    const struct head *request; /* may be gone when the answer comes: see the marks */
+    const struct rule *rule;    /* NULL: none matched */
+    const struct model_match *match;
+    const struct share *share; /* NULL until it was picked */
+    struct str host;           /* lower case, without port; * */
+    struct str path, query;    /* canonical; * */
+    bool has_query;
+    bool trusted;          /* the peer's forwarded headers count */
+    bool http10;           /* * */
+    uint8_t method;        /* enum method; * */
+    uint16_t port;         /* of the listener; * */
+    uint16_t host_port;    /* of the authority, 0 = none; * */
+    struct str peer;       /* address as text */
+    struct str request_id; /* * */
+    struct str traceparent;
+    struct str origin; /* the Origin field where the rule has CORS, else n == 0; * */
+};                     /* *: also valid when the answer comes */
+
+/* All filters of the rule, then those of the share that was picked: i in [0, policy_n_filters). */
+unsigned policy_n_filters(const struct exchange *x);
+const struct model_filter *policy_filter(const struct exchange *x, unsigned i);
+/* The first filter of that type, or NULL. */
+const struct model_filter *policy_find(const struct exchange *x, enum model_filter_type type);
+
+#endif

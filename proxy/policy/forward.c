@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * forward: heads that go on, written anew from what was parsed: hop-by-hop fields are gone, the
+ * forwarded family and the framing are our own (S32, S33), identity headers are stripped.
+ */
+#include "proxy/policy/policy.h"
+
+static inline void write_field(struct out *o, struct str name, struct str value) {
+    char *at = out_take(o, name.n + value.n + 4);
+    if (unlikely(at == NULL))
+        return;
+    memcpy(at, name.p, name.n);
+    at += name.n;
+    *at++ = ':';
+    *at++ = ' ';
+    memcpy(at, value.p, value.n);
+    at += value.n;
+    *at++ = '\r';
+    *at = '\n';
+}
+#define write_named(o, name, value) write_field((o), STR(name), (value))
+
+static void write_framing(struct out *o, uint8_t framing, uint64_t length) {
+    if (framing == FRAMING_LENGTH) {
+        out_lit(o, "content-length: ");
+        out_u64(o, length);
+        out_lit(o, "\r\n");
+    } else if (framing == FRAMING_CHUNKED) {
+        out_lit(o, "transfer-encoding: chunked\r\n");
+    }
+}
+
+/* ---- path ---- */
+
+/* Gateway API HTTPPathModifier: the part behind the matched prefix goes behind the new one, with
+ * exactly one slash between them. */
+static void replace_prefix(const struct exchange *x, struct str with, struct out *o) {
+    struct str prefix = x->match != NULL ? x->match->path : STR("");
+    if (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
+        prefix.n--;
+    struct str rest = prefix.n <= x->path.n ? str_skip(x->path, prefix.n) : STR("");
+    if (with.n > 0 && with.p[with.n - 1] == '/' && rest.n > 0 && rest.p[0] == '/')
+        with.n--;
+    if (with.n == 0 && rest.n == 0)
+        rest = STR("/");
+    out_str(o, with);
+    out_str(o, rest);
+}
+
+void policy_write_path(const struct exchange *x, enum model_path_edit edit, struct str with,
+                       struct out *o) {
+    switch (edit) {
+    case MODEL_PATH_KEEP:
+        out_str(o, x->path);
+        return;
+    case MODEL_PATH_REPLACE_FULL:
+        out_str(o, with);
+        return;
+    case MODEL_PATH_REPLACE_PREFIX:
+        replace_prefix(x, with, o);
+        return;
+    }
+}
+
+/* ---- request ---- */
+
+/* A pattern is a name in lower case, or a beginning with '*' behind it. */
+static inline bool pattern_matches(struct str pattern, struct str name) {
+    bool open = pattern.n > 0 && pattern.p[pattern.n - 1] == '*';
+    size_t n = open ? pattern.n - 1 : pattern.n;
+    if (n == 0 || (open ? name.n < n : name.n != n) || char_lower(name.p[0]) != pattern.p[0] ||
+        char_lower(name.p[n - 1]) != pattern.p[n - 1])
+        return n == 0 && open;
+    return str_eq_nocase(str_mk(pattern.p, n), str_mk(name.p, n));
+}
+
+static bool is_identity(const struct model_gateway *g, struct str name) {
+    for (uint32_t i = 0; i < g->n_identity_headers; i++)
+        if (pattern_matches(g->identity_headers[i], name))
+            return true;
+    return false;
+}
+
+/* Fields that are written by us, or not at all. */
+static bool is_ours(const struct exchange *x, enum token t) {
+    switch (t) {
+    case TOKEN_HOST:
+    case TOKEN_CONTENT_LENGTH:
+    case TOKEN_EXPECT: /* answered here */
+    case TOKEN_X_REQUEST_ID:
+    case TOKEN_TRACEPARENT:
+    case TOKEN_X_FORWARDED_FOR:
+        return true;
+    case TOKEN_X_FORWARDED_PROTO:
+    case TOKEN_X_FORWARDED_HOST:
+    case TOKEN_X_FORWARDED_PORT:
+        return !x->trusted;
+    default:
+        return !x->trusted && (token_flags(t) & TOKEN_IS_FAMILY) != 0;
+    }
+}
+
+static void write_host(const struct exchange *x, struct str rewritten, struct out *o) {
+    out_lit(o, "host: ");
+    if (rewritten.n > 0) {
+        out_str(o, rewritten);
+    } else {
+        out_str(o, head_str(x->request, x->request->host));
+        if (x->host_port > 0) {
+            out_char(o, ':');
+            out_u64(o, x->host_port);
+        }
+    }
+    out_lit(o, "\r\n");
+}
+
+/* RFC 7239's older sisters, which every backend reads. From a trusted peer they are continued. */
+static void write_forwarded(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    out_lit(o, "x-forwarded-for: ");
+    for (unsigned i = 0; x->trusted && i < h->n_fields; i++) {
+        const struct head_field *f = &h->fields[i];
+        if (f->token != TOKEN_X_FORWARDED_FOR || f->dropped)
+            continue;
+        out_str(o, head_value(h, f));
+        out_lit(o, ", ");
+    }
+    out_str(o, x->peer);
+    out_lit(o, "\r\n");
+    if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
+        out_lit(o, "x-forwarded-proto: http\r\n");
+    if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL) {
+        out_lit(o, "x-forwarded-host: ");
+        out_str(o, head_str(h, h->host));
+        out_lit(o, "\r\n");
+    }
+    if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PORT) == NULL) {
+        out_lit(o, "x-forwarded-port: ");
+        out_u64(o, x->port);
+        out_lit(o, "\r\n");
+    }
+}
+
+static void write_fields(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    const struct model_gateway *g = x->snapshot->gateway;
+    bool edits = x->rule->has_request_edit;
+    for (unsigned i = 0; i < h->n_fields; i++) {
+        const struct head_field *f = &h->fields[i];
+        struct str name = head_name(h, f);
+        if (f->dropped || is_ours(x, (enum token)f->token) || is_identity(g, name))
+            continue;
+        if (unlikely(edits) && !policy_keeps(x, MODEL_FILTER_REQUEST_HEADERS, name))
+            continue;
+        write_field(o, name, head_value(h, f));
+    }
+}
+
+void policy_write_request(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    const struct model_filter *rewrite =
+        x->rule->has_request_edit ? policy_find(x, MODEL_FILTER_REWRITE) : NULL;
+    const struct model_rewrite *r = rewrite != NULL ? rewrite->rewrite : NULL;
+    out_str(o, head_str(h, h->method_text));
+    out_char(o, ' ');
+    policy_write_path(x, r != NULL ? r->path_edit : MODEL_PATH_KEEP, r != NULL ? r->path : STR_NONE,
+                      o);
+    if (x->has_query) {
+        out_char(o, '?');
+        out_str(o, x->query);
+    }
+    out_lit(o, " HTTP/1.1\r\n");
+    write_host(x, r != NULL ? r->hostname : STR_NONE, o);
+    write_fields(x, o);
+    write_forwarded(x, o);
+    write_named(o, "x-request-id", x->request_id);
+    write_named(o, "traceparent", x->traceparent);
+    if (unlikely(x->rule->has_request_edit))
+        policy_write_edits(x, MODEL_FILTER_REQUEST_HEADERS, o);
+    write_framing(o, h->framing, h->content_length);
+    out_lit(o, "\r\n");
+}
+
+/* ---- response ---- */
+
+static void write_status_line(const struct head *h, struct out *o) {
+    out_lit(o, "HTTP/1.1 ");
+    out_u64(o, h->status);
+    out_char(o, ' ');
+    out_str(o, head_str(h, h->reason_text));
+    out_lit(o, "\r\n");
+}
+
+/* Where the rule has CORS its own words replace the backend's. */
+static bool is_cors(enum token t) {
+    return t == TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN || t == TOKEN_ACCESS_CONTROL_ALLOW_CREDENTIALS ||
+           t == TOKEN_ACCESS_CONTROL_EXPOSE_HEADERS;
+}
+
+void policy_write_response(const struct exchange *x, const struct head *h, uint8_t framing,
+                           struct str date, bool close, struct out *o) {
+    bool edits = x->rule->has_response_edit, has_date = false;
+    write_status_line(h, o);
+    for (unsigned i = 0; i < h->n_fields; i++) {
+        const struct head_field *f = &h->fields[i];
+        struct str name = head_name(h, f);
+        if (f->dropped)
+            continue;
+        if (f->token == TOKEN_CONTENT_LENGTH && h->framing == FRAMING_LENGTH)
+            continue; /* written below; where there is no body the announced one stays */
+        if (f->token == TOKEN_SLUICE_REASON)
+            continue; /* ours alone */
+        if (unlikely(x->origin.n > 0) && is_cors((enum token)f->token))
+            continue;
+        has_date = has_date || f->token == TOKEN_DATE;
+        if (unlikely(edits) && !policy_keeps(x, MODEL_FILTER_RESPONSE_HEADERS, name))
+            continue;
+        write_field(o, name, head_value(h, f));
+    }
+    if (unlikely(!has_date)) /* RFC 9110 6.6.1 */
+        write_named(o, "date", date);
+    if (unlikely(edits))
+        policy_write_edits(x, MODEL_FILTER_RESPONSE_HEADERS, o);
+    if (unlikely(x->origin.n > 0))
+        policy_write_cors(x, o);
+    write_framing(o, framing, h->content_length);
+    if (close)
+        out_lit(o, "connection: close\r\n");
+    else if (x->http10)
+        out_lit(o, "connection: keep-alive\r\n");
+    out_lit(o, "\r\n");
+}
+
+void policy_write_interim(const struct head *h, struct out *o) {
+    write_status_line(h, o);
+    for (unsigned i = 0; i < h->n_fields; i++)
+        if (!h->fields[i].dropped)
+            write_field(o, head_name(h, &h->fields[i]), head_value(h, &h->fields[i]));
+    out_lit(o, "\r\n");
+}

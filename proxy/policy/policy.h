@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * policy: what is done to a request between the router and the upstream, and to its answer.
+ */
+#ifndef SLUICE_PROXY_POLICY_H
+#define SLUICE_PROXY_POLICY_H
+
+#include "lib/hash.h"
+#include "proxy/policy/exchange.h"
+
+/* ---- client.c: who asks ---- */
+
+/* The client's address, v4 as v4-mapped: the peer, or what trusted peers say it is (the rightmost
+ * address of X-Forwarded-For that is not trusted itself, S32). Sets x->trusted. */
+void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16]);
+/* x-request-id and traceparent: continued when they are well-formed, else begun. room:
+ * REQUEST_ID_MAX and TRACEPARENT_BYTES bytes. */
+void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *trace_room);
+
+/* ---- answer.c: answers of our own ---- */
+
+struct answer {
+    uint16_t status;
+    enum reason reason;      /* REASON_NONE: the route's own answer */
+    struct str content_type; /* n == 0: no body */
+    struct str body;
+    struct str location;
+    const struct model_cors *cors;          /* a preflight that is granted */
+    struct str allow_method, allow_headers; /* what it asked for */
+};
+
+/* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
+ * made up for it; too small a room answers INTERNAL. */
+bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap);
+/* One that stands for a reason; its body is one line of text. */
+void policy_refusal(struct answer *a, enum reason reason, uint16_t status, char *room, size_t cap);
+/* Head and body (no body for HEAD). o->over: it did not fit. */
+void policy_write_answer(const struct exchange *x, const struct answer *a, struct str date,
+                         bool close, struct out *o);
+
+/* ---- forward.c: heads that go on ---- */
+
+/* The request's head for the upstream: everything that was received is written anew. */
+void policy_write_request(const struct exchange *x, struct out *o);
+/* The request's path after a change, without the query. */
+void policy_write_path(const struct exchange *x, enum model_path_edit edit, struct str with,
+                       struct out *o);
+
+/* The answer's head for the client. framing: how its body is sent (enum framing). */
+void policy_write_response(const struct exchange *x, const struct head *response, uint8_t framing,
+                           struct str date, bool close, struct out *o);
+/* A 1xx head, fields as they are. */
+void policy_write_interim(const struct head *response, struct out *o);
+
+/* ---- edit.c ---- */
+
+/* Whether a field with that name survives all header filters of the type. */
+bool policy_keeps(const struct exchange *x, enum model_filter_type type, struct str name);
+/* Writes what they set and add. */
+void policy_write_edits(const struct exchange *x, enum model_filter_type type, struct out *o);
+
+/* ---- cors.c ---- */
+
+bool policy_cors_allows(const struct model_cors *c, struct str origin);
+void policy_write_cors(const struct exchange *x, struct out *o); /* on an answer, when allowed */
+void policy_write_preflight(const struct exchange *x, const struct answer *a, struct out *o);
+
+#endif

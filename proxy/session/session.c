@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/session/session.h"
+
+#include "lib/mem.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024 };
+
+static void set_idle(struct session *s, bool idle) {
+    if (s->idle == idle)
+        return;
+    s->idle = idle;
+    s->env->n_idle += idle ? 1 : (uint64_t)-1;
+}
+
+static void freed(struct conn *c) {
+    struct session *s = container_of(c, struct session, conn);
+    struct session_env *env = s->env;
+    if (env->n_free >= FREE_MAX) {
+        mem_free(s);
+        return;
+    }
+    list_push(&env->free, &s->link);
+    env->n_free++;
+}
+
+static void end(struct session *s, bool reset) {
+    if (s->conn.closed)
+        return;
+    set_idle(s, false);
+    timer_fini(&s->timer);
+    list_del(&s->link);
+    s->env->n_sessions--;
+    conn_close(&s->conn, reset, freed);
+}
+
+void session_abort(struct session *s) { end(s, true); }
+
+/* ---- linger ---- */
+
+static void linger(struct session *s) {
+    s->state = SESSION_LINGER;
+    s->stream = NULL;
+    conn_shutdown(&s->conn);
+    session_deadline(s, s->env->loop->now_ms + LINGER_MS);
+}
+
+/* Reads on and forgets, until the client has seen the end too. */
+static void linger_read(struct session *s) {
+    struct conn *c = &s->conn;
+    for (;;) {
+        size_t n = conn_unread(c).n;
+        s->lingered += (uint32_t)n;
+        conn_consume(c, n);
+        enum io io = s->lingered > LINGER_BYTES ? IO_FAIL : conn_read(c);
+        if (io == IO_AGAIN)
+            return;
+        if (io != IO_OK) {
+            if (conn_pending(c) == 0)
+                end(s, false);
+            return;
+        }
+    }
+}
+
+/* ---- heads ---- */
+
+static void wait_for_more(struct session *s) {
+    uint64_t now = s->env->loop->now_ms;
+    bool nothing = conn_unread(&s->conn).n == 0;
+    const struct limits *l = s->env->limits;
+    if (nothing && s->started_ns == 0) {
+        set_idle(s, true);
+        session_deadline(s, now + l->idle_timeout_ms);
+    } else if (s->scan.seen == 0 || !timer_is_set(&s->timer) || s->idle) {
+        set_idle(s, false);
+        session_deadline(s, now + l->header_timeout_ms);
+    }
+}
+
+static void refuse(struct session *s, enum reason reason, const char *detail) {
+    set_idle(s, false);
+    s->env->ops->refuse(s, reason, detail);
+}
+
+/* More bytes of a head; false when there are none now and the session waits, or is over. */
+static bool more(struct session *s) {
+    switch (conn_read(&s->conn)) {
+    case IO_OK:
+        if (s->started_ns == 0)
+            s->started_ns = s->env->loop->now_ns;
+        return true;
+    case IO_AGAIN:
+        wait_for_more(s);
+        return false;
+    case IO_FULL:
+        refuse(s, REASON_HEADER_TOO_LARGE, "the head is longer than the limit");
+        return false;
+    case IO_NOMEM:
+        refuse(s, REASON_OVERLOADED, "no memory for a request");
+        return false;
+    case IO_EOF:
+    case IO_FAIL:
+        break;
+    }
+    end(s, false);
+    return false;
+}
+
+static void read_head(struct session *s) {
+    struct session_env *env = s->env;
+    struct conn *c = &s->conn;
+    while (s->state == SESSION_HEAD && !c->closed) {
+        struct str in = conn_unread(c);
+        if (in.n == 0) {
+            if (!more(s))
+                return;
+            continue;
+        }
+        size_t skipped = 0;
+        enum reason reason;
+        const char *detail;
+        switch (h1_parse_request(&s->scan, in.p, in.n, &env->limits->head, env->head, &skipped,
+                                 &reason, &detail)) {
+        case H1_MORE:
+            if (!more(s))
+                return;
+            break;
+        case H1_BAD:
+            refuse(s, reason, detail);
+            return;
+        case H1_DONE:
+            conn_consume(c, skipped);
+            set_idle(s, false);
+            s->requests++;
+            env->ops->request(s);
+            break;
+        }
+    }
+}
+
+void session_accept(struct session *s, struct stream *st) {
+    s->state = SESSION_BUSY;
+    s->stream = st;
+    h1_body_init(&s->body, s->env->head);
+    conn_consume(&s->conn, s->env->head->n);
+}
+
+void session_done(struct session *s, bool keep) {
+    if (s->conn.closed)
+        return;
+    s->stream = NULL;
+    if (!keep || s->env->draining || s->conn.eof) {
+        linger(s);
+        return;
+    }
+    s->state = SESSION_HEAD;
+    s->scan = (struct h1_scan){0};
+    s->started_ns = 0;
+    if (conn_unread(&s->conn).n > 0 || s->conn.can_read) {
+        s->started_ns = conn_unread(&s->conn).n > 0 ? s->env->loop->now_ns : 0;
+        conn_again(&s->conn);
+    }
+    wait_for_more(s);
+}
+
+/* ---- the connection's events ---- */
+
+static void on_readable(struct conn *c) {
+    struct session *s = container_of(c, struct session, conn);
+    if (s->state == SESSION_HEAD)
+        read_head(s);
+    else if (s->state == SESSION_BUSY)
+        s->env->ops->readable(s);
+    else
+        linger_read(s);
+}
+
+static void on_flushed(struct conn *c, size_t lent, bool all) {
+    struct session *s = container_of(c, struct session, conn);
+    if (s->state == SESSION_BUSY)
+        s->env->ops->sent(s, lent, all);
+    else if (s->state == SESSION_LINGER && all)
+        linger_read(s);
+}
+
+static void on_broken(struct conn *c, enum conn_end why, int err) {
+    struct session *s = container_of(c, struct session, conn);
+    (void)why, (void)err;
+    if (s->state == SESSION_BUSY)
+        s->env->ops->gone(s);
+    else
+        end(s, true);
+}
+
+static void on_connected(struct conn *c) { (void)c; /* sessions are accepted, never connected */ }
+
+static const struct conn_ops conn_ops = {
+    .readable = on_readable,
+    .flushed = on_flushed,
+    .connected = on_connected,
+    .broken = on_broken,
+};
+
+static void on_timer(struct timer *t) {
+    struct session *s = container_of(t, struct session, timer);
+    if (s->state == SESSION_BUSY)
+        s->env->ops->timeout(s);
+    else if (s->state == SESSION_HEAD && s->started_ns != 0)
+        refuse(s, REASON_CLIENT_TIMEOUT, "the head did not come in time");
+    else
+        end(s, s->state == SESSION_LINGER && conn_pending(&s->conn) > 0);
+}
+
+/* ---- life ---- */
+
+void sessions_init(struct session_env *env) {
+    list_init(&env->sessions);
+    list_init(&env->free);
+}
+
+static struct session *take(struct session_env *env) {
+    struct list *n = list_pop(&env->free);
+    if (n == NULL)
+        return mem_try(sizeof(struct session));
+    env->n_free--;
+    return list_entry(n, struct session, link);
+}
+
+void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port) {
+    struct session *s = take(env);
+    if (s == NULL) {
+        close(fd);
+        return;
+    }
+    *s = (struct session){.env = env, .peer = *peer, .port = port};
+    timer_init(&s->timer, on_timer);
+    list_init(&s->link);
+    if (conn_init(&s->conn, env->loop, fd, &conn_ops) != 0) {
+        mem_free(s);
+        return;
+    }
+    list_append(&env->sessions, &s->link);
+    env->n_sessions++;
+    wait_for_more(s);
+}
+
+void sessions_close_idle(struct session_env *env) {
+    list_each_safe(it, &env->sessions) {
+        struct session *s = list_entry(it, struct session, link);
+        if (s->idle && !s->conn.can_read)
+            end(s, false);
+    }
+}
+
+void sessions_close_all(struct session_env *env) {
+    list_each_safe(it, &env->sessions) {
+        struct session *s = list_entry(it, struct session, link);
+        if (s->state == SESSION_BUSY)
+            env->ops->gone(s);
+        else
+            end(s, false);
+    }
+}
+
+void sessions_fini(struct session_env *env) {
+    must(list_empty(&env->sessions));
+    for (struct list *n; (n = list_pop(&env->free)) != NULL;)
+        mem_free(list_entry(n, struct session, link));
+}

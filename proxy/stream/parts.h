@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * parts: the stream itself, for the files of this room.
+ */
+#ifndef SLUICE_PROXY_STREAM_PARTS_H
+#define SLUICE_PROXY_STREAM_PARTS_H
+
+#include "proxy/stream/stream.h"
+
+struct mirror;
+
+struct stream {
+    struct stream_env *env;
+    struct session *session;
+    struct law *law;
+    struct upstream *up; /* NULL: none yet, or done with */
+    const struct backend *backend;
+    const struct endpoint *endpoint;
+    struct mirror *mirror;
+    struct waiter waiter; /* in the queue of an endpoint */
+    struct timer timer;   /* backoff, or waiting in the queue */
+    struct exchange x;
+    struct tries tried;
+    char *raw; /* the request's head, as it came */
+    uint32_t raw_n;
+    uint8_t slab; /* enum slab_size of this block */
+
+    /* the request */
+    bool ready;        /* the upstream connection stands: the head was written */
+    bool request_last; /* all of the body was handed on */
+    bool body_touched; /* some of it: the request cannot be sent again */
+    bool keep;         /* the client may ask again on its connection */
+    bool expects;      /* 100 Continue is due */
+    bool deaf;         /* the upstream takes no more of it */
+    bool request_keep_alive;
+    /* the answer */
+    bool got_bytes;   /* the upstream has begun to answer this attempt */
+    bool answering;   /* a final head was written to the client */
+    bool answer_last; /* all of the answer was handed on */
+    bool chunked;     /* to the client */
+    bool reusable;    /* the upstream connection, when the answer is complete */
+    bool reused;      /* the attempt is on a pooled connection */
+
+    uint8_t request_framing;
+    uint8_t retries; /* because of codes and failures, not of stale connections */
+    uint16_t attempts;
+    uint16_t status, upstream_status;
+    enum reason reason;
+    uint8_t client[16];
+    uint64_t deadline_ms, attempt_deadline_ms; /* 0: none */
+    uint64_t request_bytes, response_bytes;
+    uint64_t start_ns, head_ns, attempt_ns, asked_ns, sent_ns, response_ns, first_flush_ns;
+    uint64_t upstream_ns, connect_ns;
+};
+
+/* stream.c */
+void stream_fail(struct stream *st, enum reason reason); /* an answer of our own, or a cut */
+void stream_refuse(struct stream *st, enum reason reason, uint16_t status);
+void stream_finish(struct stream *st); /* the answer was flushed whole */
+void stream_drop_upstream(struct stream *st, bool reuse);
+struct str stream_date(struct stream_env *env);
+uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_MAX: none */
+
+/* request.c */
+void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */
+void request_pump(struct stream *st);
+void request_sent(struct stream *st, size_t lent, bool all);
+/* An attempt failed before an answer was begun: another one, or the refusal. */
+void request_failed(struct stream *st, enum reason reason);
+bool request_may_retry(const struct stream *st);
+void request_retry(struct stream *st);
+void request_ready(struct upstream *u);
+void request_turn(struct waiter *w);
+void request_timer(struct timer *t);
+
+/* response.c */
+void response_pump(struct stream *st);
+void response_sent(struct stream *st, size_t lent, bool all);
+/* The upstream's deadline for its next bytes. */
+void response_await(struct stream *st);
+
+/* mirror.c */
+void mirror_begin(struct stream *st);
+void mirror_body(struct stream *st, struct str piece, bool last);
+void mirror_forget(struct stream *st); /* the stream ends; the copy goes on alone */
+
+#endif

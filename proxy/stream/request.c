@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * request: the way to the upstream. An attempt is: pick an endpoint, get a connection, write the
+ * head, pass the body on. Before an answer was begun a failed attempt may be followed by another:
+ *
+ *     connect failed                       another endpoint, always: nothing was sent
+ *     reused connection, no byte answered  a new connection, when the request may be sent again
+ *     a code or failure of rule.retry      after the backoff, when it may be sent again
+ *
+ * A request may be sent again when none of its body was taken and its method is idempotent (RFC
+ * 9110 9.2.2), or the rule says which codes are retried.
+ */
+#include "proxy/stream/parts.h"
+
+#include <errno.h>
+
+enum { CONNECT_TRIES = 3, HEAD_EXTRA = 1024 };
+
+/* ---- picking ---- */
+
+static const struct share *pick_share(struct stream *st) {
+    const struct rule *r = st->x.rule;
+    if (r->n_shares == 0 || r->total_weight == 0)
+        return NULL;
+    if (r->n_shares == 1)
+        return &r->shares[0];
+    uint32_t at = prng_below(&st->env->loop->prng, r->total_weight);
+    const struct share *s = r->shares;
+    while (at >= s->upto)
+        s++;
+    return s;
+}
+
+static bool is_idempotent(const struct stream *st) {
+    return method_is_idempotent((enum method)st->x.method);
+}
+
+static bool may_send_again(const struct stream *st) { return !st->body_touched && !st->answering; }
+
+/* ---- writing the head ---- */
+
+/* The scratch head may have served another request since: parsed anew from the copy. */
+static bool restore_head(struct stream *st) {
+    static const struct head_limits wide = {HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HEAD_FIELDS_MAX};
+    struct h1_scan scan = {0};
+    size_t skipped;
+    enum reason reason;
+    const char *detail;
+    struct head *h = st->env->sessions.head;
+    st->x.request = h;
+    return h1_parse_request(&scan, st->raw, st->raw_n, &wide, h, &skipped, &reason, &detail) ==
+           H1_DONE;
+}
+
+static bool write_head(struct stream *st, struct conn *c) {
+    size_t sizes[2] = {st->raw_n + HEAD_EXTRA, slab_bytes(SLAB_64K)};
+    for (int i = 0; i < 2; i++) {
+        char *p = conn_room(c, sizes[i]);
+        if (p == NULL)
+            return false;
+        struct out o = out_fixed(p, sizes[i]);
+        policy_write_request(&st->x, &o);
+        if (!o.over) {
+            conn_wrote(c, o.n);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* RFC 9110 10.1.1: the request is going to be passed on, so the client may send its body. */
+static bool write_continue(struct stream *st) {
+    static const struct str text = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
+    st->expects = false;
+    char *p = conn_room(&st->session->conn, text.n);
+    if (p == NULL)
+        return false;
+    memcpy(p, text.p, text.n);
+    conn_wrote(&st->session->conn, text.n);
+    return true;
+}
+
+/* The connection stands and x.request is the head. */
+static void begin(struct stream *st) {
+    st->ready = true;
+    if (!write_head(st, &st->up->conn)) {
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+    if (st->request_last) {
+        response_await(st);
+        return;
+    }
+    if (st->expects && conn_unread(&st->session->conn).n == 0 && !write_continue(st)) {
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+    request_pump(st);
+}
+
+void request_ready(struct upstream *u) {
+    struct stream *st = u->owner;
+    st->connect_ns += st->env->loop->now_ns - u->started_ns;
+    if (!restore_head(st)) {
+        stream_fail(st, REASON_INTERNAL);
+        return;
+    }
+    begin(st);
+}
+
+/* ---- attempts ---- */
+
+static void attempt_deadline(struct stream *st) {
+    uint64_t now = st->env->loop->now_ms;
+    uint32_t ms = st->x.rule->backend_request_ms;
+    st->attempt_deadline_ms = ms == UINT32_MAX ? 0 : now + ms;
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b) { return b != 0 && b < a ? b : a; }
+
+static void attempt(struct stream *st, bool fresh) {
+    const struct backend *b = st->backend;
+    const struct endpoint *e = st->endpoint;
+    struct stream_env *env = st->env;
+    bool careful = !is_idempotent(st) || !st->request_last;
+    st->attempt_ns = env->loop->now_ns;
+    st->deaf = false;
+    attempt_deadline(st);
+    switch (upstream_get(&env->upstreams, b, e, careful, fresh, st, &st->waiter, &st->up)) {
+    case UPSTREAM_REUSED:
+        st->attempts++;
+        st->reused = true;
+        begin(st);
+        return;
+    case UPSTREAM_CONNECTING:
+        st->attempts++;
+        st->reused = false;
+        upstream_deadline(
+            st->up, earliest(earliest(env->loop->now_ms + b->connect_ms, st->attempt_deadline_ms),
+                             st->deadline_ms));
+        return;
+    case UPSTREAM_WAIT:
+        timer_set(env->loop->wheel, &st->timer, env->loop->now_ms + b->connect_ms);
+        return;
+    case UPSTREAM_FULL:
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    case UPSTREAM_NO_WAY:
+        st->up = NULL;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            stream_fail(st, REASON_OVERLOADED);
+        else
+            request_failed(st, REASON_CONNECT_REFUSED);
+        return;
+    }
+}
+
+/* Another endpoint of the same backend; false: none is left. */
+static bool pick_endpoint(struct stream *st) {
+    const struct endpoint *e = upstream_pick(&st->env->upstreams, st->backend, &st->tried);
+    if (e == NULL)
+        return false;
+    st->endpoint = e;
+    return true;
+}
+
+void request_forward(struct stream *st) {
+    const struct share *s = pick_share(st);
+    if (s == NULL || s->backend == UINT32_MAX) {
+        stream_refuse(st, REASON_NO_BACKEND, s != NULL ? s->status : 0);
+        return;
+    }
+    st->x.share = s;
+    st->backend = snapshot_backend(st->law->snapshot, s->backend);
+    if (st->backend == NULL) {
+        stream_refuse(st, REASON_NO_BACKEND, s->status);
+        return;
+    }
+    if (!pick_endpoint(st)) {
+        stream_refuse(st, REASON_NO_ENDPOINT, 0);
+        return;
+    }
+    if (unlikely(policy_find(&st->x, MODEL_FILTER_MIRROR) != NULL))
+        mirror_begin(st);
+    attempt(st, false);
+}
+
+void request_turn(struct waiter *w) {
+    struct stream *st = container_of(w, struct stream, waiter);
+    timer_unset(&st->timer);
+    if (!restore_head(st)) {
+        stream_fail(st, REASON_INTERNAL);
+        return;
+    }
+    attempt(st, false);
+}
+
+/* The wait in the queue was too long, or the backoff is over. */
+void request_timer(struct timer *t) {
+    struct stream *st = container_of(t, struct stream, timer);
+    if (st->waiter.target != NULL) {
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+    if (!restore_head(st)) {
+        stream_fail(st, REASON_INTERNAL);
+        return;
+    }
+    attempt(st, false);
+}
+
+static void note_tried(struct stream *st) {
+    if (st->tried.n < TRIES_MAX)
+        st->tried.slot[st->tried.n++] = st->endpoint->slot;
+}
+
+static bool retries_code(const struct stream *st, uint16_t code) {
+    const struct rule_retry *r = &st->x.rule->retry;
+    for (unsigned i = 0; i < r->n_codes; i++)
+        if (r->codes[i] == code)
+            return true;
+    return false;
+}
+
+bool request_may_retry(const struct stream *st) {
+    return may_send_again(st) && st->retries < st->x.rule->retry.attempts &&
+           retries_code(st, st->upstream_status);
+}
+
+void request_retry(struct stream *st) {
+    uint32_t ms = st->x.rule->retry.backoff_ms;
+    st->retries++;
+    stream_drop_upstream(st, false);
+    note_tried(st);
+    if (!pick_endpoint(st)) {
+        st->tried.n = 0; /* all were asked: begin again */
+        if (!pick_endpoint(st)) {
+            stream_fail(st, REASON_NO_ENDPOINT);
+            return;
+        }
+    }
+    st->got_bytes = false;
+    st->upstream_status = 0;
+    if (ms > 0) { /* doubled each time, half of it by chance */
+        uint64_t wait = (uint64_t)ms << size_min(st->retries - 1U, 5);
+        wait = wait / 2 + prng_below(&st->env->loop->prng, (uint32_t)(wait / 2 + 1));
+        timer_set(st->env->loop->wheel, &st->timer, st->env->loop->now_ms + wait);
+    } else {
+        request_timer(&st->timer);
+    }
+}
+
+static void another_endpoint(struct stream *st, enum reason reason) {
+    stream_drop_upstream(st, false);
+    note_tried(st);
+    if (st->tried.n > CONNECT_TRIES || !pick_endpoint(st) ||
+        (st->deadline_ms != 0 && st->env->loop->now_ms >= st->deadline_ms)) {
+        stream_fail(st, reason);
+        return;
+    }
+    if (!restore_head(st)) {
+        stream_fail(st, REASON_INTERNAL);
+        return;
+    }
+    attempt(st, false);
+}
+
+void request_failed(struct stream *st, enum reason reason) {
+    bool connecting = st->up == NULL || st->up->conn.connecting;
+    bool past = st->deadline_ms != 0 && st->env->loop->now_ms >= st->deadline_ms;
+    if (!(st->reused && !st->got_bytes)) /* a stale connection says nothing of the endpoint */
+        upstream_result(&st->env->upstreams, st->backend, st->endpoint, true);
+    if (st->answering || past) {
+        stream_fail(st, reason);
+    } else if (connecting) {
+        another_endpoint(st, reason);
+    } else if (st->reused && !st->got_bytes && reason != REASON_UPSTREAM_TIMEOUT &&
+               may_send_again(st) && is_idempotent(st)) {
+        stream_drop_upstream(st, false);
+        if (restore_head(st))
+            attempt(st, true);
+        else
+            stream_fail(st, REASON_INTERNAL);
+    } else {
+        st->upstream_status = reasons[reason].status;
+        bool again = request_may_retry(st) && is_idempotent(st);
+        st->upstream_status = 0;
+        if (again)
+            request_retry(st);
+        else
+            stream_fail(st, reason);
+    }
+}
+
+/* ---- body ---- */
+
+static struct str chunk_end(bool last) { return last ? STR("\r\n0\r\n\r\n") : STR("\r\n"); }
+
+/* False: no room. A piece of no bytes is only the end. */
+static bool lend_piece(struct stream *st, struct str piece, bool last) {
+    struct conn *c = &st->up->conn;
+    if (st->request_framing != FRAMING_CHUNKED) {
+        if (piece.n > 0)
+            conn_lend(c, piece.p, piece.n, STR_NONE);
+        return true;
+    }
+    char *p = conn_room(c, H1_CHUNK_LINE);
+    if (p == NULL)
+        return false;
+    if (piece.n == 0) {
+        memcpy(p, "0\r\n\r\n", 5);
+        conn_wrote(c, 5);
+        return true;
+    }
+    conn_wrote(c, h1_chunk_line(p, piece.n));
+    conn_lend(c, piece.p, piece.n, chunk_end(last));
+    return true;
+}
+
+static void body_failed(struct stream *st, enum body what) {
+    switch (what) {
+    case BODY_BAD:
+        st->session->conn.eof = true; /* nothing that follows can be trusted */
+        stream_fail(st, REASON_BAD_REQUEST);
+        return;
+    case BODY_CUT:
+        stream_fail(st, REASON_CLIENT_CLOSED);
+        return;
+    default:
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+}
+
+/* After the answer is complete, or without an upstream, nobody wants the body any more. */
+static bool wanted(const struct stream *st) {
+    return st->up != NULL && st->ready && !st->deaf && !st->request_last && !st->session->loan.open;
+}
+
+void request_pump(struct stream *st) {
+    struct session *s = st->session;
+    while (wanted(st)) {
+        struct str piece;
+        bool last;
+        enum body got = body_take(&s->conn, &s->body, &s->loan, &piece, &last);
+        if (got == BODY_AGAIN) {
+            session_deadline(s, earliest(s->env->loop->now_ms + s->env->limits->idle_timeout_ms,
+                                         st->deadline_ms));
+            upstream_deadline(st->up, earliest(UINT64_MAX / 2, st->attempt_deadline_ms));
+            return;
+        }
+        if (got != BODY_PIECE) {
+            body_failed(st, got);
+            return;
+        }
+        if (s->body.total > stream_body_limit(st)) {
+            s->loan.open = false;
+            stream_fail(st, REASON_BODY_TOO_LARGE);
+            return;
+        }
+        s->conn.read_size = SLAB_64K;
+        st->body_touched = st->body_touched || piece.n > 0;
+        st->request_last = last;
+        st->request_bytes += piece.n;
+        if (st->mirror != NULL)
+            mirror_body(st, piece, last);
+        if (!lend_piece(st, piece, last)) {
+            stream_fail(st, REASON_OVERLOADED);
+            return;
+        }
+        if (piece.n == 0)
+            body_repay(&s->conn, &s->loan, 0);
+        response_await(st);
+    }
+}
+
+void request_sent(struct stream *st, size_t lent, bool all) {
+    struct session *s = st->session;
+    if (st->asked_ns == 0)
+        st->asked_ns = loop_clock_ns();
+    if (s->loan.open && lent > 0)
+        body_repay(&s->conn, &s->loan, lent);
+    if (!all) {
+        response_await(st); /* it must take the rest in time */
+        return;
+    }
+    if (!st->request_last) {
+        request_pump(st);
+        return;
+    }
+    s->conn.read_size = SLAB_4K;
+    st->sent_ns = st->body_touched || st->attempts > 1 ? loop_clock_ns() : st->asked_ns;
+}

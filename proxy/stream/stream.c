@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/stream/parts.h"
+
+#include "proxy/http/path.h"
+
+#include <time.h>
+
+enum {
+    STALL_MS = 60000,   /* a client that does not take its answer */
+    ANSWER_ROOM = 4096, /* what policies make up */
+    TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES + CLIENT_TEXT_MAX
+};
+
+struct str stream_date(struct stream_env *env) {
+    return http_date(&env->date, time(NULL));
+}
+
+/* ---- birth ---- */
+
+static enum slab_size size_for(size_t n) {
+    int size = SLAB_2K;
+    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
+        size++;
+    return (enum slab_size)size;
+}
+
+/* One block:  struct stream | head | canonical path | host | texts */
+static struct stream *stream_new(struct stream_env *env, struct session *s, struct head *h) {
+    size_t n = sizeof(struct stream) + h->n + h->raw_path.n + h->host.n + TEXTS;
+    enum slab_size size = size_for(n);
+    struct stream *st = n <= slab_bytes(size) ? slab_take(&env->loop->slabs, size) : NULL;
+    if (st == NULL)
+        return NULL;
+    memset(st, 0, sizeof(*st));
+    st->env = env;
+    st->session = s;
+    st->slab = (uint8_t)size;
+    st->law = env->law;
+    st->law->streams++;
+    env->n_streams++;
+    timer_init(&st->timer, request_timer);
+    st->raw = (char *)(st + 1);
+    st->raw_n = h->n;
+    memcpy(st->raw, h->base, h->n);
+    h->base = st->raw;
+    return st;
+}
+
+static void stream_free(struct stream *st) {
+    struct stream_env *env = st->env;
+    struct law *law = st->law;
+    upstream_unwait(&st->waiter);
+    timer_fini(&st->timer);
+    if (st->mirror != NULL)
+        mirror_forget(st);
+    slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
+    env->n_streams--;
+    if (--law->streams == 0 && law != env->law)
+        env->law_done(env->arg, law);
+}
+
+static void lower(char *to, struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        to[i] = char_lower(s.p[i]);
+}
+
+static struct str origin_of(const struct exchange *x) {
+    const struct model_filter *f = policy_find(x, MODEL_FILTER_CORS);
+    const struct head_field *o = f != NULL ? head_find(x->request, TOKEN_ORIGIN) : NULL;
+    return o != NULL ? head_value(x->request, o) : STR_NONE;
+}
+
+/* What is known from the head alone. */
+static enum reason look(struct stream *st, const struct head *h) {
+    struct session *s = st->session;
+    struct exchange *x = &st->x;
+    char *path = st->raw + st->raw_n, *host = path + h->raw_path.n, *texts = host + h->host.n;
+    uint8_t peer[16];
+    struct out o = out_fixed(texts, CLIENT_TEXT_MAX);
+    addr_print_ip(&s->peer, &o);
+    texts += CLIENT_TEXT_MAX;
+    lower(host, head_str(h, h->host));
+    *x = (struct exchange){
+        .snapshot = st->law->snapshot,
+        .request = h,
+        .host = str_mk(host, h->host.n),
+        .query = h->has_query ? head_str(h, h->query) : STR_NONE,
+        .has_query = h->has_query,
+        .http10 = h->minor == 0,
+        .method = h->method,
+        .port = s->port,
+        .host_port = h->port,
+        .peer = out_done(&o),
+    };
+    if (x->host.n > 0 && x->host.p[x->host.n - 1] == '.')
+        x->host.n--; /* the root of the DNS is silent */
+    st->request_framing = h->framing;
+    st->request_keep_alive = h->keep_alive;
+    st->expects = h->expect_continue;
+    st->start_ns = s->started_ns;
+    st->head_ns = st->env->loop->now_ns;
+    st->request_bytes = h->n;
+    addr_v6(&s->peer, peer);
+    policy_client(x, peer, st->client);
+    policy_trace(x, &st->env->loop->prng, texts, texts + REQUEST_ID_MAX);
+    return path_canonical(head_str(h, h->raw_path), path, h->raw_path.n, &x->path);
+}
+
+/* ---- the record ---- */
+
+static void record(struct stream *st) {
+    const struct exchange *x = &st->x;
+    uint64_t now = loop_clock_ns();
+    uint64_t asked = st->asked_ns > 0 ? st->asked_ns : now;
+    struct record r = {
+        .rule = x->rule,
+        .backend = st->backend,
+        .method = str_mk(st->raw, str_find(str_mk(st->raw, st->raw_n), ' ', 0)),
+        .host = x->host,
+        .path = x->path,
+        .request_id = x->request_id,
+        .traceparent = x->traceparent,
+        .endpoint = st->endpoint,
+        .status = st->status,
+        .upstream_status = st->upstream_status,
+        .reason = st->reason,
+        .attempts = st->attempts,
+        .reused = st->reused,
+        .http10 = x->http10,
+        .request_bytes = st->request_bytes,
+        .response_bytes = st->response_bytes,
+        .start_ns = st->start_ns,
+        .total_ns = now - st->start_ns,
+        .read_ns = st->head_ns - st->start_ns,
+        .upstream_ns = st->upstream_ns,
+        .connect_ns = st->connect_ns,
+    };
+    memcpy(r.client, st->client, 16);
+    /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
+     * to its first flush. What a body takes is the client's and the upstream's. */
+    uint64_t before =
+        asked > st->head_ns + st->connect_ns ? asked - st->head_ns - st->connect_ns : 0;
+    uint64_t answered = st->first_flush_ns > 0 ? st->first_flush_ns : now;
+    uint64_t after =
+        st->response_ns > 0 && answered > st->response_ns ? answered - st->response_ns : 0;
+    r.pick_ns = before;
+    r.gateway_ns = before + after;
+    r.body_ns = now > answered ? now - answered : 0;
+    st->env->record(st->env->arg, &r);
+}
+
+/* ---- ends ---- */
+
+void stream_drop_upstream(struct stream *st, bool reuse) {
+    struct upstream *u = st->up;
+    if (u == NULL)
+        return;
+    st->up = NULL;
+    st->ready = false;
+    struct session *s = st->session;
+    if (s->conn.lent_n > 0 && u->loan.open)
+        conn_unlend(&s->conn); /* its bytes go with the connection */
+    u->loan.open = false;
+    if (s->loan.open) { /* bytes for the upstream, and it goes */
+        conn_unlend(&u->conn);
+        body_repay(&s->conn, &s->loan, s->loan.left);
+        reuse = false;
+    }
+    upstream_release(u, st->backend, reuse);
+}
+
+/* The client's connection is cut: it sees that the answer is not whole. */
+static void cut(struct stream *st, enum reason reason) {
+    struct session *s = st->session;
+    st->reason = reason;
+    stream_drop_upstream(st, false);
+    record(st);
+    session_abort(s);
+    stream_free(st);
+}
+
+void stream_finish(struct stream *st) {
+    struct session *s = st->session;
+    bool keep = st->keep;
+    stream_drop_upstream(st, st->reusable && st->request_last);
+    record(st);
+    stream_free(st);
+    session_done(s, keep);
+}
+
+static void write_answer(struct stream *st, const struct answer *a) {
+    struct session *s = st->session;
+    size_t room = a->body.n + a->location.n + 8192;
+    /* What was not read of the request would be taken for the next one. */
+    st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
+    st->status = a->status;
+    st->reason = a->reason;
+    st->answering = st->answer_last = true;
+    char *p = conn_room(&s->conn, size_min(room, slab_bytes(SLAB_64K)));
+    if (p == NULL && a->body.n > 0) { /* a large body, or no memory: the head alone is smaller */
+        cut(st, REASON_OVERLOADED);
+        return;
+    }
+    struct out o = out_fixed(p, p != NULL ? size_min(room, slab_bytes(SLAB_64K)) : 0);
+    policy_write_answer(&st->x, a, stream_date(st->env), !st->keep, &o);
+    if (p == NULL || o.over) {
+        cut(st, p == NULL ? REASON_OVERLOADED : REASON_INTERNAL);
+        return;
+    }
+    st->response_bytes += o.n;
+    conn_wrote(&s->conn, o.n);
+}
+
+void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
+    char room[512];
+    struct answer a;
+    policy_refusal(&a, reason, status, room, sizeof(room));
+    write_answer(st, &a);
+}
+
+void stream_fail(struct stream *st, enum reason reason) {
+    if (st->answering || reason == REASON_CLIENT_CLOSED) {
+        if (!st->answering)
+            st->status = reasons[reason].status;
+        cut(st, reason);
+        return;
+    }
+    stream_drop_upstream(st, false);
+    upstream_unwait(&st->waiter);
+    timer_unset(&st->timer);
+    stream_refuse(st, reason, 0);
+}
+
+/* ---- a request comes ---- */
+
+static void set_deadline(struct stream *st) {
+    uint32_t ms = st->x.rule->request_ms;
+    if (ms == UINT32_MAX)
+        return;
+    st->deadline_ms = st->start_ns / 1000000 + ms;
+    session_deadline(st->session, st->deadline_ms > 0 ? st->deadline_ms : 1);
+}
+
+uint64_t stream_body_limit(const struct stream *st) {
+    uint64_t own = st->x.rule->body_limit, all = st->law->snapshot->limits.body_bytes;
+    return own != UINT64_MAX ? own : all > 0 ? all : UINT64_MAX;
+}
+
+static void serve(struct stream *st, const struct head *h) {
+    struct exchange *x = &st->x;
+    struct route_request rq = {.host = x->host, .path = x->path, .head = h, .port = x->port};
+    struct match_result found;
+    if (!snapshot_route(st->law->snapshot, &rq, st->env->scratch, &found)) {
+        stream_refuse(st, REASON_NO_ROUTE, 0);
+        return;
+    }
+    x->rule = found.rule;
+    x->match = found.match;
+    if (unlikely(found.rule->refusal != REASON_NONE)) {
+        stream_refuse(st, found.rule->refusal, 0);
+        return;
+    }
+    if (h->framing == FRAMING_LENGTH && h->content_length > stream_body_limit(st)) {
+        stream_refuse(st, REASON_BODY_TOO_LARGE, 0);
+        return;
+    }
+    if (found.rule->model->n_filters > 0) {
+        char room[ANSWER_ROOM];
+        struct answer a;
+        x->origin = origin_of(x);
+        if (policy_answers(x, &a, room, sizeof(room))) {
+            write_answer(st, &a);
+            return;
+        }
+    }
+    set_deadline(st);
+    request_forward(st);
+}
+
+static void on_request(struct session *s) {
+    struct stream_env *env = s->env->arg;
+    struct head *h = s->env->head;
+    env->requests++;
+    struct stream *st = stream_new(env, s, h);
+    if (st == NULL) {
+        s->env->ops->refuse(s, REASON_OVERLOADED, "no memory for a request");
+        return;
+    }
+    session_accept(s, st);
+    st->request_last = s->body.done;
+    enum reason reason = look(st, h);
+    if (reason != REASON_NONE) {
+        st->x.path = STR_NONE;
+        stream_refuse(st, reason, 0);
+        return;
+    }
+    serve(st, h);
+}
+
+/* Before there is a stream: a head that cannot be served. */
+static void on_refuse(struct session *s, enum reason reason, const char *detail) {
+    struct stream_env *env = s->env->arg;
+    struct exchange x = {.snapshot = env->law->snapshot, .port = s->port};
+    struct answer a;
+    char text[512];
+    (void)detail;
+    policy_refusal(&a, reason, 0, text, sizeof(text));
+    uint64_t now = loop_clock_ns();
+    struct record r = {.status = a.status,
+                       .reason = reason,
+                       .start_ns = s->started_ns > 0 ? s->started_ns : now,
+                       .request_bytes = conn_unread(&s->conn).n};
+    r.total_ns = r.gateway_ns = now - r.start_ns;
+    addr_v6(&s->peer, r.client);
+    char *p = conn_room(&s->conn, 1024);
+    if (p == NULL) {
+        session_abort(s);
+    } else {
+        struct out o = out_fixed(p, 1024);
+        policy_write_answer(&x, &a, stream_date(env), true, &o);
+        conn_wrote(&s->conn, o.over ? 0 : o.n);
+        r.response_bytes = o.n;
+        session_done(s, false);
+    }
+    env->requests++;
+    env->record(env->arg, &r);
+}
+
+/* ---- events of the client side ---- */
+
+static void on_gone(struct session *s) { stream_fail(s->stream, REASON_CLIENT_CLOSED); }
+
+static void on_client_readable(struct session *s) {
+    struct stream *st = s->stream;
+    if (!st->request_last) {
+        if (st->ready || st->answering)
+            request_pump(st);
+        return;
+    }
+    /* The request is whole: all that matters now is whether the client is still there. A FIN is
+     * taken for its going, as it nearly always is, unless another request came before it. */
+    if (!st->answering && conn_unread(&s->conn).n == 0 && conn_peer_gone(&s->conn))
+        on_gone(s);
+}
+
+static void on_sent(struct session *s, size_t lent, bool all) {
+    response_sent(s->stream, lent, all);
+    if (!all && !s->conn.closed && s->stream != NULL)
+        session_deadline(s, s->env->loop->now_ms + STALL_MS);
+}
+
+static void on_client_timeout(struct session *s) {
+    struct stream *st = s->stream;
+    if (st->deadline_ms != 0 && s->env->loop->now_ms >= st->deadline_ms)
+        stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
+                                                         : REASON_CLIENT_TIMEOUT);
+    else if (conn_pending(&s->conn) > 0)
+        stream_fail(st, REASON_CLIENT_TIMEOUT);
+    else if (!st->request_last && !s->loan.open && st->ready)
+        stream_fail(st, REASON_CLIENT_TIMEOUT);
+    else if (st->deadline_ms != 0)
+        session_deadline(s, st->deadline_ms);
+}
+
+static const struct session_ops session_ops = {
+    .request = on_request,
+    .refuse = on_refuse,
+    .readable = on_client_readable,
+    .sent = on_sent,
+    .gone = on_gone,
+    .timeout = on_client_timeout,
+};
+
+/* ---- events of the upstream side ---- */
+
+static void on_upstream_readable(struct upstream *u) { response_pump(u->owner); }
+
+static void on_upstream_sent(struct upstream *u, size_t lent, bool all) {
+    request_sent(u->owner, lent, all);
+}
+
+static void on_upstream_broken(struct upstream *u, enum conn_end why) {
+    struct stream *st = u->owner;
+    if (u->conn.connecting) {
+        request_failed(st, REASON_CONNECT_REFUSED);
+        return;
+    }
+    /* It takes no more of the request, but may have answered it already: a 413, say. */
+    st->deaf = true;
+    if (!st->answering)
+        response_pump(st);
+    if (u->owner == st && !u->conn.closed && !st->answering)
+        request_failed(st, why == CONN_RESET ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_CLOSED);
+}
+
+static void on_upstream_timeout(struct upstream *u) {
+    request_failed(u->owner, u->conn.connecting ? REASON_CONNECT_TIMEOUT : REASON_UPSTREAM_TIMEOUT);
+}
+
+static const struct upstream_ops upstream_ops = {
+    .ready = request_ready,
+    .readable = on_upstream_readable,
+    .sent = on_upstream_sent,
+    .broken = on_upstream_broken,
+    .timeout = on_upstream_timeout,
+    .turn = request_turn,
+};
+
+/* ---- the environment ---- */
+
+void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
+                     uint32_t workers) {
+    env->loop = l;
+    env->scratch = route_scratch_new();
+    env->sessions =
+        (struct session_env){.loop = l, .ops = &session_ops, .head = scratch_head, .arg = env};
+    sessions_init(&env->sessions);
+    upstreams_init(&env->upstreams, l, &upstream_ops, workers);
+}
+
+void stream_env_fini(struct stream_env *env) {
+    upstreams_fini(&env->upstreams);
+    sessions_fini(&env->sessions);
+    route_scratch_free(env->scratch);
+}
+
+bool stream_env_adopt(struct stream_env *env, struct law *law) {
+    struct law *old = env->law;
+    if (!upstreams_adopt(&env->upstreams, law->snapshot))
+        return false;
+    env->law = law;
+    env->sessions.limits = &law->snapshot->limits;
+    if (old != NULL && old->streams == 0)
+        env->law_done(env->arg, old);
+    return true;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stream: one request and its answer. It joins a client side (session) and an upstream side and
+ * moves the bodies between them; it is the only one that knows both.
+ *
+ *     request() ─► route ─► policies ─► answer of our own ──────────────────────────┐
+ *                               └► share ─► endpoint ─► connection                  │
+ *                                     ▲                     │ head, body ►          │
+ *                                     └── retry, replay ────┤                       │
+ *                                                           ◄ head, body ─► client ─┴► record, end
+ *
+ *     file         part
+ *     stream.c     birth, end, failure, the record
+ *     request.c    what is asked: attempts, the request's way to the upstream
+ *     response.c   what comes back
+ *     mirror.c     copies for a second backend
+ *
+ * A stream lives in one slab block together with a copy of its head, so that the request can be
+ * written anew for a retry. It counts on the snapshot that it was routed with (struct law) and
+ * never sees another one. The worker's thread.
+ */
+#ifndef SLUICE_PROXY_STREAM_H
+#define SLUICE_PROXY_STREAM_H
+
+#include "proxy/observe/record.h"
+#include "proxy/policy/policy.h"
+#include "proxy/session/session.h"
+#include "proxy/upstream/upstream.h"
+
+/* A snapshot as one worker holds it. */
+struct law {
+    const struct snapshot *snapshot;
+    uint32_t streams;
+    struct list link; /* the worker's */
+};
+
+struct stream_env {
+    struct session_env sessions;
+    struct upstreams upstreams;
+    struct loop *loop;
+    struct law *law; /* the current one */
+    struct route_scratch *scratch;
+    struct http_date date;
+    uint64_t n_streams; /* relaxed: read by the scrape */
+    uint64_t requests;
+    uint64_t mirrored, unmirrored; /* copies sent; copies not sent for want of room */
+    void (*record)(void *arg, const struct record *r); /* a request is over */
+    void (*law_done)(void *arg, struct law *law);      /* no stream is on it any more */
+    void *arg;
+};
+
+/* Ready to be used when env->law is set. limit: see upstreams_init. */
+void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
+                     uint32_t workers);
+void stream_env_fini(struct stream_env *env);
+/* From now on new requests are judged by it. False: no memory, the old law stays. */
+bool stream_env_adopt(struct stream_env *env, struct law *law) MUST_USE;
+
+#endif

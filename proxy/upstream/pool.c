@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pool: connections to endpoints, kept warm between requests.
+ */
+#include "lib/mem.h"
+#include "proxy/upstream/target.h"
+
+#include <errno.h>
+
+enum { FREE_MAX = 256, FRESH_ENOUGH_MS = 1000 };
+
+/* ---- targets ---- */
+
+static void target_end(struct target *t) {
+    if (t->orphan && t->n_conns == 0 && t->n_waiting == 0)
+        mem_free(t);
+}
+
+static void close_idle(struct target *t);
+
+struct target *target_of(struct upstreams *us, const struct endpoint *e) {
+    struct target *t = us->targets[e->slot];
+    if (likely(t != NULL && t->generation == e->generation))
+        return t;
+    struct target *fresh = mem_try_zero(sizeof(*fresh));
+    if (fresh == NULL)
+        return NULL;
+    fresh->slot = e->slot;
+    fresh->generation = e->generation;
+    list_init(&fresh->idle);
+    list_init(&fresh->waiting);
+    us->targets[e->slot] = fresh;
+    if (t != NULL) {
+        t->orphan = true;
+        t->n_waiting++; /* holds it while its connections go */
+        close_idle(t);
+        t->n_waiting--;
+        target_end(t);
+    }
+    return fresh;
+}
+
+static struct addr addr_of(const struct endpoint *e) {
+    struct addr a;
+    must(addr_set(&a, str_mk((const char *)e->address, e->family == 4 ? 4 : 16), e->port));
+    return a;
+}
+
+/* ---- one connection ---- */
+
+static void freed(struct conn *c) {
+    struct upstream *u = container_of(c, struct upstream, conn);
+    struct upstreams *us = u->home;
+    if (us->n_free >= FREE_MAX) {
+        mem_free(u);
+        return;
+    }
+    list_push(&us->free, &u->link);
+    us->n_free++;
+}
+
+static void next_waiter(struct upstreams *us, struct target *t) {
+    if (t->n_waiting == 0 || list_empty(&t->waiting))
+        return;
+    struct waiter *w = list_entry(t->waiting.next, struct waiter, link);
+    upstream_unwait(w);
+    us->ops->turn(w);
+}
+
+static void end(struct upstream *u) {
+    struct target *t = u->target;
+    if (u->conn.closed)
+        return;
+    if (u->owner == NULL)
+        u->home->n_idle--;
+    u->owner = NULL;
+    timer_fini(&u->timer);
+    list_del(&u->link);
+    t->n_conns--;
+    u->home->n_conns--;
+    conn_close(&u->conn, false, freed);
+}
+
+static void close_idle(struct target *t) {
+    list_each_safe(it, &t->idle)
+        end(list_entry(it, struct upstream, link));
+}
+
+static void on_readable(struct conn *c) {
+    struct upstream *u = container_of(c, struct upstream, conn);
+    struct target *t = u->target;
+    if (u->owner != NULL) {
+        u->home->ops->readable(u);
+        return;
+    }
+    end(u); /* idle: its end, or bytes that nobody asked for */
+    target_end(t);
+}
+
+static void on_flushed(struct conn *c, size_t lent, bool all) {
+    struct upstream *u = container_of(c, struct upstream, conn);
+    if (u->owner != NULL)
+        u->home->ops->sent(u, lent, all);
+}
+
+static void on_connected(struct conn *c) {
+    struct upstream *u = container_of(c, struct upstream, conn);
+    u->home->ops->ready(u);
+}
+
+static void on_broken(struct conn *c, enum conn_end why, int err) {
+    struct upstream *u = container_of(c, struct upstream, conn);
+    struct target *t = u->target;
+    (void)err;
+    if (u->owner != NULL) {
+        u->home->ops->broken(u, why);
+        return;
+    }
+    end(u);
+    target_end(t);
+}
+
+static const struct conn_ops conn_ops = {
+    .readable = on_readable,
+    .flushed = on_flushed,
+    .connected = on_connected,
+    .broken = on_broken,
+};
+
+static void on_timer(struct timer *t) {
+    struct upstream *u = container_of(t, struct upstream, timer);
+    struct target *target = u->target;
+    if (u->owner != NULL) {
+        u->home->ops->timeout(u);
+        return;
+    }
+    end(u);
+    target_end(target);
+}
+
+static struct upstream *take_free(struct upstreams *us) {
+    struct list *n = list_pop(&us->free);
+    if (n == NULL)
+        return mem_try(sizeof(struct upstream));
+    us->n_free--;
+    return list_entry(n, struct upstream, link);
+}
+
+static struct upstream *dial(struct upstreams *us, struct target *t, const struct endpoint *e) {
+    struct upstream *u = take_free(us);
+    if (u == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    struct addr to = addr_of(e);
+    *u = (struct upstream){.home = us, .target = t, .started_ns = us->loop->now_ns};
+    timer_init(&u->timer, on_timer);
+    list_init(&u->link);
+    if (conn_connect(&u->conn, us->loop, &to, &conn_ops) != 0) {
+        mem_free(u);
+        return NULL;
+    }
+    u->conn.read_size = SLAB_64K; /* only while bytes are there; the pages that they touch count */
+    t->n_conns++;
+    us->n_conns++;
+    us->connects++;
+    return u;
+}
+
+/* ---- get and release ---- */
+
+static struct upstream *reuse(struct upstreams *us, struct target *t, const struct backend *b,
+                              bool careful) {
+    uint32_t limit =
+        careful && b->keepalive_idle_ms > FRESH_ENOUGH_MS ? FRESH_ENOUGH_MS : b->keepalive_idle_ms;
+    if (list_empty(&t->idle))
+        return NULL;
+    struct upstream *u = list_entry(t->idle.next, struct upstream, link);
+    if (us->loop->now_ms - u->idle_since_ms >= limit)
+        return NULL; /* all others are older still */
+    list_del(&u->link);
+    us->n_idle--;
+    return u;
+}
+
+/* This worker's share of a limit for the whole proxy. */
+static uint32_t share_of(const struct upstreams *us, uint32_t limit) {
+    return limit == UINT32_MAX ? limit : (limit + us->workers - 1) / us->workers;
+}
+
+enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
+                               const struct endpoint *e, bool careful, bool fresh, void *owner,
+                               struct waiter *w, struct upstream **u) {
+    struct target *t = target_of(us, e);
+    if (t == NULL) {
+        errno = ENOMEM;
+        return UPSTREAM_NO_WAY;
+    }
+    *u = fresh ? NULL : reuse(us, t, b, careful);
+    bool reused = *u != NULL;
+    if (!reused && t->n_conns >= share_of(us, b->max_connections)) {
+        if (!list_empty(&t->idle)) {
+            end(list_entry(t->idle.prev, struct upstream, link)); /* too old for this request */
+        } else {
+            if (t->n_waiting >= share_of(us, b->max_pending))
+                return UPSTREAM_FULL;
+            w->target = t;
+            list_append(&t->waiting, &w->link);
+            t->n_waiting++;
+            return UPSTREAM_WAIT;
+        }
+    }
+    if (!reused)
+        *u = dial(us, t, e);
+    if (*u == NULL)
+        return UPSTREAM_NO_WAY;
+    (*u)->owner = owner;
+    (*u)->requests++;
+    t->n_active++;
+    return reused ? UPSTREAM_REUSED : UPSTREAM_CONNECTING;
+}
+
+void upstream_unwait(struct waiter *w) {
+    if (w->target == NULL)
+        return;
+    struct target *t = w->target;
+    w->target = NULL;
+    list_del(&w->link);
+    t->n_waiting--;
+    target_end(t);
+}
+
+void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it) {
+    struct upstreams *us = u->home;
+    struct target *t = u->target;
+    bool full = b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
+    t->n_active--;
+    if (reuse_it && !t->orphan && !full && conn_reusable(&u->conn)) {
+        u->owner = NULL;
+        u->scan = (struct h1_scan){0};
+        u->idle_since_ms = us->loop->now_ms;
+        list_push(&t->idle, &u->link);
+        us->n_idle++;
+        upstream_deadline(u, us->loop->now_ms + b->keepalive_idle_ms);
+    } else {
+        end(u);
+    }
+    next_waiter(us, t);
+    target_end(t);
+}
+
+/* ---- all of a worker ---- */
+
+void upstreams_init(struct upstreams *us, struct loop *l, const struct upstream_ops *ops,
+                    uint32_t workers) {
+    *us = (struct upstreams){.loop = l, .ops = ops, .workers = workers};
+    list_init(&us->free);
+}
+
+bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
+    if (s->endpoint_slots > us->n_targets) {
+        uint32_t n = s->endpoint_slots + s->endpoint_slots / 2;
+        struct target **targets = mem_try_zero(n * sizeof(*targets));
+        if (targets == NULL)
+            return false;
+        if (us->n_targets > 0)
+            memcpy(targets, us->targets, us->n_targets * sizeof(*targets));
+        mem_free(us->targets);
+        us->targets = targets;
+        us->n_targets = n;
+    }
+    if (s->backend_slots > us->n_cursors) {
+        uint32_t n = s->backend_slots + s->backend_slots / 2;
+        uint32_t *cursors = mem_try_zero(n * sizeof(*cursors));
+        if (cursors == NULL)
+            return false;
+        for (uint32_t i = 0; i < n; i++) /* workers do not start at the same endpoint */
+            cursors[i] =
+                i < us->n_cursors ? us->cursors[i] : (uint32_t)(prng_next(&us->loop->prng) >> 48);
+        mem_free(us->cursors);
+        us->cursors = cursors;
+        us->n_cursors = n;
+    }
+    return true;
+}
+
+void upstreams_close_idle(struct upstreams *us) {
+    for (uint32_t i = 0; i < us->n_targets; i++)
+        if (us->targets[i] != NULL)
+            close_idle(us->targets[i]);
+}
+
+void upstreams_fini(struct upstreams *us) {
+    upstreams_close_idle(us);
+    conns_end_turn(us->loop);
+    for (uint32_t i = 0; i < us->n_targets; i++)
+        mem_free(us->targets[i]);
+    for (struct list *n; (n = list_pop(&us->free)) != NULL;)
+        mem_free(list_entry(n, struct upstream, link));
+    mem_free(us->targets);
+    mem_free(us->cursors);
+    *us = (struct upstreams){0};
+}
