@@ -19,38 +19,16 @@
 #include "lib/model.def"
 #undef E
 #undef ENUM
+#undef PART
+#undef KIND
+
+#define MODEL_DEF          "lib/model.def"
+#define MODEL_STRUCT(name) model_##name
+#define MODEL_TABLE(name)  model_struct_##name
+#include "lib/model_tables.h"
+
 #define E(number, NAME, word)
 #define ENUM(name, doc, words)
-
-#define FIELD(id, name, type, part, words, doc)                                                    \
-    {id, offsetof(THIS, name), 0, MODEL_T_##type, #name, doc, part, words},
-#define LIST(id, name, type, part, doc)                                                            \
-    {id, offsetof(THIS, name), offsetof(THIS, n_##name), MODEL_T_##type, #name, doc, part, NULL},
-#define BOOL(id, name, doc)        FIELD(id, name, BOOL, NULL, NULL, doc)
-#define UINT(id, name, doc)        FIELD(id, name, UINT, NULL, NULL, doc)
-#define TEXT(id, name, doc)        FIELD(id, name, TEXT, NULL, NULL, doc)
-#define DATA(id, name, doc)        FIELD(id, name, DATA, NULL, NULL, doc)
-#define HIDE(id, name, doc)        FIELD(id, name, HIDE, NULL, NULL, doc)
-#define WORD(id, name, words, doc) FIELD(id, name, WORD, NULL, &model_words_##words, doc)
-#define ONE(id, name, part, doc)   FIELD(id, name, ONE, &model_struct_##part, NULL, doc)
-#define TEXTS(id, name, doc)       LIST(id, name, TEXTS, NULL, doc)
-#define MANY(id, name, part, doc)  LIST(id, name, MANY, &model_struct_##part, doc)
-#undef PART
-#undef KIND
-/* A function each, because offsetof needs the struct's name and the field macros do not have it. */
-#define PART(name, doc, ...)                                                                       \
-    static const struct model_field *fields_of_##name(size_t *n) {                                 \
-        typedef struct model_##name THIS;                                                          \
-        static const struct model_field table[] = {__VA_ARGS__};                                   \
-        *n = ARRAY_LEN(table);                                                                     \
-        return table;                                                                              \
-    }                                                                                              \
-    const struct model_struct model_struct_##name = {#name, doc, sizeof(struct model_##name),      \
-                                                     fields_of_##name};
-#define KIND(number, name, doc, ...) PART(name, doc, __VA_ARGS__)
-#include "lib/model.def"
-#undef PART
-#undef KIND
 
 enum { FIELDS_MAX = 32 }; /* of one struct; checked by tests/unit/model_test.c */
 
@@ -347,14 +325,19 @@ static int decode(const struct model_struct *s, struct str bytes, struct decoder
     return 0;
 }
 
-int model_decode(const struct model_struct *s, struct str bytes, struct arena *a, void *value,
-                 bool *newer, struct why *why) {
+int model_decode_max(const struct model_struct *s, struct str bytes, size_t max, struct arena *a,
+                     void *value, bool *newer, struct why *why) {
     if (newer)
         *newer = false;
-    if (bytes.n > MODEL_OBJECT_MAX)
-        return why_text(why, "%zu bytes are more than the limit of %d", bytes.n, MODEL_OBJECT_MAX);
+    if (bytes.n > max)
+        return why_text(why, "%zu bytes are more than the limit of %zu", bytes.n, max);
     struct decoder d = {a, a->used + 64 * bytes.n + (64 << 10), newer, why};
     return decode(s, bytes, &d, value, 1);
+}
+
+int model_decode(const struct model_struct *s, struct str bytes, struct arena *a, void *value,
+                 bool *newer, struct why *why) {
+    return model_decode_max(s, bytes, MODEL_OBJECT_MAX, a, value, newer, why);
 }
 
 /* ---- equality, JSON ---- */

@@ -47,48 +47,21 @@ enum {
 #undef PART
 #undef KIND
 
-/* ---- structs ---- */
-#define BOOL(id, name, doc) bool name;
-#define UINT(id, name, doc) uint64_t name;
-#define TEXT(id, name, doc) struct str name;
-#define DATA(id, name, doc) struct str name;
-#define HIDE(id, name, doc) struct str name;
-#define WORD(id, name, words, doc) enum model_##words name;
-#define TEXTS(id, name, doc)                                                                       \
-    struct str *name;                                                                              \
-    uint32_t n_##name;
-#define ONE(id, name, part, doc) struct model_##part *name;
-#define MANY(id, name, part, doc)                                                                  \
-    struct model_##part *name;                                                                     \
-    uint32_t n_##name;
+/* ---- structs: struct model_route, and its table model_struct_route ---- */
+#define MODEL_DEF          "lib/model.def"
+#define MODEL_STRUCT(name) model_##name
+#define MODEL_TABLE(name)  model_struct_##name
+#include "lib/model_structs.h"
+
 #define E(number, NAME, word)
 #define ENUM(name, doc, words)
-#define PART(name, doc, ...)                                                                       \
-    struct model_##name {                                                                          \
-        __VA_ARGS__                                                                                \
-    };
-#define KIND(number, name, doc, ...) PART(name, doc, __VA_ARGS__)
-#include "lib/model.def"
-#undef PART
-#undef KIND
 #define PART(name, doc, fields)
 #define KIND(number, name, doc, fields) MODEL_KIND_##name = (number),
-#undef ENUM
-#define ENUM(name, doc, words)
 enum model_kind {
     MODEL_KIND_NONE = 0,
 #include "lib/model.def"
     MODEL_KINDS
 };
-#undef BOOL
-#undef UINT
-#undef TEXT
-#undef DATA
-#undef HIDE
-#undef WORD
-#undef TEXTS
-#undef ONE
-#undef MANY
 #undef E
 #undef ENUM
 #undef PART
@@ -136,8 +109,8 @@ int model_word_number(const struct model_words *w, struct str word);
 
 #define E(number, NAME, word)
 #define ENUM(name, doc, words) extern const struct model_words model_words_##name;
-#define PART(name, doc, fields) extern const struct model_struct model_struct_##name;
-#define KIND(number, name, doc, fields) PART(name, doc, )
+#define PART(name, doc, fields)
+#define KIND(number, name, doc, fields)
 #include "lib/model.def"
 #undef E
 #undef ENUM
@@ -153,6 +126,9 @@ void model_encode(const struct model_struct *s, const void *value, struct out *o
  * sets *newer (may be NULL), so that a reader can fail closed where it matters. */
 int model_decode(const struct model_struct *s, struct str bytes, struct arena *a, void *value,
                  bool *newer, struct why *why) MUST_USE;
+/* The same for bytes that hold more than one object may: at most max of them. */
+int model_decode_max(const struct model_struct *s, struct str bytes, size_t max, struct arena *a,
+                     void *value, bool *newer, struct why *why) MUST_USE;
 /* JSON of a value; HIDE fields as "(hidden)". Defaults are left out. */
 void model_json(const struct model_struct *s, const void *value, struct out *o);
 bool model_equal(const struct model_struct *s, const void *a, const void *b);

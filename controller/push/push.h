@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * push: keeps every proxy at the wanted set of objects. The wanted set changes by transactions of
+ * its own (put, del, hold, then commit); each commit that changes something makes a new version.
+ *
+ *   recent   entries ordered by the version that last changed them   ... 41 42 42 43
+ *   gone     ids that were removed, in the same order                ... 40 43
+ *                                                                          ▲
+ *   proxy a  has version 42: its next transaction is what lies behind it ──┘
+ *   proxy b  has version 17, is slow: one transaction in flight, nothing waits for it
+ *
+ * So what a proxy lacks is never stored: it is the tail of two lists. A proxy that says hello with
+ * digests of its own gets the differing buckets replaced whole; one that has everything gets
+ * nothing. A slow proxy costs the objects of its one transaction in flight and no more.
+ *
+ * Held ids (push_hold) are those that could not be compiled and whose last good objects are not
+ * known here: they are left alone by every transaction and are outside the digest on both sides.
+ *
+ * Nothing is sent before the first commit: a controller that has not compiled yet empties nobody.
+ *
+ * All of it on the controller's main thread; callbacks are called from the event loop, and may call
+ * anything here but push_free.
+ */
+#ifndef SLUICE_CONTROLLER_PUSH_H
+#define SLUICE_CONTROLLER_PUSH_H
+
+#include "lib/model.h"
+
+struct event_base;
+struct push;
+
+/* One proxy, for status. Strings live until the callback returns. */
+struct push_proxy {
+    uint64_t id; /* number of its connection */
+    const char *name, *address;
+    bool follows;                /* takes transactions from this controller */
+    bool ready;                  /* serves a configuration */
+    bool current;                /* serves the wanted set */
+    bool behind;                 /* has been neither current nor acking for 10 s */
+    uint64_t revision;           /* what it serves, 0 = unknown */
+    int64_t linked_ms, acked_ms; /* Unix time; 0 = never */
+    size_t pending;              /* objects of the transaction in flight that are not sent yet */
+    bool in_flight;
+    uint64_t connections, active_requests, requests_total, memory_bytes; /* its last report */
+    int64_t reported_ms;
+    const char *nack; /* last refusal, "" = none since the last ack */
+    int64_t nacked_ms;
+};
+
+struct push_fault {
+    struct str id;     /* "" = the transaction as a whole */
+    struct str reason; /* the sentence */
+};
+
+/* Any of them may be NULL. */
+struct push_events {
+    void (*on_change)(void *arg); /* a proxy came, went, or reads differently in push_each */
+    void (*on_ack)(void *arg, const struct push_proxy *p);
+    /* The proxy keeps its last good state; nothing is sent to it until the next commit. Replace
+     * or remove the named objects and commit. */
+    void (*on_nack)(void *arg, const struct push_proxy *p, const struct push_fault *faults,
+                    size_t n);
+    /* Answers to push_get. The object is the receiver's (object_drop). */
+    void (*on_have)(void *arg, uint64_t proxy, uint64_t ask, struct object *o);
+    void (*on_have_end)(void *arg, uint64_t proxy, uint64_t ask, bool complete);
+};
+
+/* NULL with *why. listen: "127.0.0.1:7400"; only loopback until the link speaks TLS. */
+struct push *push_new(struct event_base *base, const char *listen, const struct push_events *events,
+                      void *arg, struct why *why);
+void push_free(struct push *p); /* closes every link, joins the thread */
+uint16_t push_port(const struct push *p);
+
+/* ---- the wanted set ---- */
+
+void push_put(struct push *p, struct object *o); /* takes the count of o; an equal one is nothing */
+void push_del(struct push *p, struct str id);    /* unknown: nothing */
+/* An id, or a prefix that ends in '/'. */
+void push_hold(struct push *p, struct str id);
+void push_unhold(struct push *p, struct str id);
+/* Publishes all that was said since the last time as one new wanted state. */
+void push_commit(struct push *p);
+
+uint64_t push_revision(const struct push *p); /* digest of the published set; 0 before the first */
+size_t push_count(const struct push *p);      /* objects in it */
+
+/* ---- who serves what ---- */
+
+/* How many ready proxies there are that are not behind, and how many of them serve exactly this
+ * object (hash 0: serve no such object). As published: before the commit it is not yet served. */
+void push_serving(const struct push *p, struct str id, uint64_t hash, size_t *n_current,
+                  size_t *n_ready);
+void push_each(const struct push *p, void (*cb)(void *arg, const struct push_proxy *proxy),
+               void *arg);
+/* Asks one ready proxy, or the proxy of that id, for objects by id or prefix. The number of the
+ * question, or 0: there is nobody to ask. on_have and on_have_end follow, also if the link dies. */
+uint64_t push_get(struct push *p, uint64_t proxy /* 0 = any */, const struct str *ids, size_t n);
+
+/* ---- for tests: time without waiting ---- */
+void push_set_behind_ms(struct push *p, uint32_t ms); /* instead of 10 s */
+
+#endif

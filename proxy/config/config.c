@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/config/config.h"
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "proxy/config/answer.h"
+#include "proxy/config/apply.h"
+#include "proxy/config/lastgood.h"
+#include "proxy/config/link.h"
+
+#include <event2/event.h>
+
+enum {
+    SAVE_EVERY_MS = 1000,
+    SAVE_SHARE = 10, /* a write that took long is followed by ten times as long without one */
+};
+
+struct config {
+    char *name;
+    struct link *link;
+    struct apply *apply;
+    struct answers *answers; /* one for each controller */
+    size_t n_controllers;
+    struct event *link_readable, *saved, *save_due;
+    struct lastgood *lastgood; /* NULL = no file */
+    char *path;
+    bool dirty; /* accepted, not handed to lastgood yet */
+    void (*publish)(void *arg, struct snapshot *s);
+    void *arg;
+};
+
+/* ---- the file ---- */
+
+static void save_within(struct config *c, uint64_t ms) {
+    struct timeval in = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
+    event_add(c->save_due, &in);
+}
+
+static void on_save_due(evutil_socket_t fd, short what, void *arg) {
+    struct config *c = arg;
+    (void)fd, (void)what;
+    if (!c->dirty || !lastgood_idle(c->lastgood))
+        return;
+    size_t n;
+    struct object **objects = apply_objects(c->apply, NULL, &n);
+    c->dirty = false;
+    lastgood_start(c->lastgood, objects, n);
+}
+
+/* The pause after a write; what was accepted meanwhile is written at its end. */
+static void on_saved(evutil_socket_t fd, short what, void *arg) {
+    struct config *c = arg;
+    uint64_t took;
+    (void)fd, (void)what;
+    if (!lastgood_end(c->lastgood, &took))
+        c->dirty = true;
+    save_within(c, took * SAVE_SHARE > SAVE_EVERY_MS ? took * SAVE_SHARE : SAVE_EVERY_MS);
+}
+
+static void on_accepted(void *arg) {
+    struct config *c = arg;
+    if (!c->lastgood)
+        return;
+    c->dirty = true;
+    if (lastgood_idle(c->lastgood) && !event_pending(c->save_due, EV_TIMEOUT, NULL))
+        save_within(c, 0);
+}
+
+static void load(struct config *c) {
+    struct object **objects;
+    size_t n;
+    struct why why = {0};
+    enum lastgood_result result = lastgood_load(c->path, &objects, &n, &why);
+    if (result == LASTGOOD_REFUSED)
+        log_error("config", "%s", why.text);
+    if (result != LASTGOOD_LOADED)
+        return;
+    bool served = apply_load(c->apply, objects, n);
+    c->dirty = false; /* it came from there */
+    event_del(c->save_due);
+    mem_free(objects);
+    log_info("config", "last good file read path=%s objects=%zu revision=%016llx served=%d",
+             c->path, n, (unsigned long long)apply_revision(c->apply), served);
+}
+
+/* ---- between apply and link ---- */
+
+static void on_publish(void *arg, struct snapshot *s) {
+    struct config *c = arg;
+    c->publish(c->arg, s);
+}
+
+static void on_ack(void *arg, const struct wire_ack *m) {
+    struct config *c = arg;
+    link_send(c->link, LINK_ALL, WIRE_ack, m);
+}
+
+static void on_nack(void *arg, const struct wire_nack *m) {
+    struct config *c = arg;
+    link_send(c->link, LINK_ALL, WIRE_nack, m);
+}
+
+static void greet(void *arg, int controller) {
+    struct config *c = arg;
+    char room[WIRE_DIGEST_BYTES];
+    struct wire_hello m = {.name = str_of(c->name), .follow = link_followed(c->link) == controller};
+    apply_hello(c->apply, &m, room);
+    link_send(c->link, controller, WIRE_hello, &m);
+}
+
+static void greet_followed(void *arg) {
+    struct config *c = arg;
+    if (link_followed(c->link) != LINK_NONE)
+        greet(c, link_followed(c->link));
+}
+
+static void on_message(void *arg, int controller, const struct wire_message *m) {
+    struct config *c = arg;
+    struct answers *answers = &c->answers[controller];
+    if (m->type == WIRE_get) {
+        answers_add(answers, c->apply, &m->get);
+        answers_feed(answers, c->link, controller);
+    } else if (controller == link_followed(c->link)) {
+        apply_message(c->apply, m);
+    }
+}
+
+static void on_sent(void *arg, int controller, size_t cost) {
+    struct config *c = arg;
+    answers_sent(&c->answers[controller], cost);
+    answers_feed(&c->answers[controller], c->link, controller);
+}
+
+static void on_lost(void *arg, int controller, bool followed) {
+    struct config *c = arg;
+    answers_fini(&c->answers[controller]);
+    if (followed)
+        apply_abort(c->apply);
+}
+
+static void on_link(evutil_socket_t fd, short what, void *arg) {
+    struct config *c = arg;
+    (void)fd, (void)what;
+    link_turn(c->link);
+}
+
+/* ---- life ---- */
+
+static void start_lastgood(struct config *c, struct event_base *base, const char *path) {
+    c->path = str_dup(str_of(path));
+    c->lastgood = lastgood_new(path);
+    c->saved = event_new(base, lastgood_fd(c->lastgood), EV_READ | EV_PERSIST, on_saved, c);
+    c->save_due = event_new(base, -1, 0, on_save_due, c);
+    must(c->saved && c->save_due);
+    event_add(c->saved, NULL);
+    load(c);
+}
+
+struct config *config_new(struct event_base *base, const struct config_options *o,
+                          struct why *why) {
+    static const struct link_events link_events = {greet, on_message, on_sent, on_lost};
+    static const struct apply_events apply_events = {on_publish, on_ack, on_nack, greet_followed,
+                                                     on_accepted};
+    struct config *c = mem_zalloc(sizeof(*c));
+    c->link = link_new(o->controllers, o->n_controllers, &link_events, c, why);
+    if (!c->link) {
+        mem_free(c);
+        return NULL;
+    }
+    c->name = str_dup(str_of(o->name));
+    c->publish = o->publish;
+    c->arg = o->arg;
+    c->n_controllers = o->n_controllers;
+    c->answers = mem_array(o->n_controllers, sizeof(*c->answers));
+    for (size_t i = 0; i < o->n_controllers; i++)
+        answers_init(&c->answers[i]);
+    c->apply = apply_new(&apply_events, c);
+    if (o->lastgood)
+        start_lastgood(c, base, o->lastgood);
+    c->link_readable = event_new(base, link_fd(c->link), EV_READ | EV_PERSIST, on_link, c);
+    must(c->link_readable);
+    event_add(c->link_readable, NULL);
+    return c;
+}
+
+static void stop_lastgood(struct config *c) {
+    struct why why = {0};
+    event_free(c->saved);
+    event_free(c->save_due);
+    bool running = !lastgood_idle(c->lastgood);
+    lastgood_free(c->lastgood); /* waits */
+    size_t n;
+    struct object **objects = apply_objects(c->apply, NULL, &n);
+    if ((c->dirty || running) && lastgood_save(c->path, objects, n, &why) != 0)
+        log_error("config", "%s", why.text);
+    for (size_t i = 0; i < n; i++)
+        object_drop(objects[i]);
+    mem_free(objects);
+    mem_free(c->path);
+}
+
+void config_free(struct config *c) {
+    if (!c)
+        return;
+    event_free(c->link_readable);
+    link_free(c->link);
+    if (c->lastgood)
+        stop_lastgood(c);
+    for (size_t i = 0; i < c->n_controllers; i++)
+        answers_fini(&c->answers[i]);
+    apply_free(c->apply);
+    mem_free(c->answers);
+    mem_free(c->name);
+    mem_free(c);
+}
+
+/* ---- for main ---- */
+
+void config_adopted(struct config *c, uint64_t serial) { apply_adopted(c->apply, serial); }
+
+void config_report(struct config *c, const struct wire_report *r) {
+    link_send(c->link, LINK_ALL, WIRE_report, r);
+}
+
+bool config_ready(const struct config *c) { return apply_ready(c->apply); }
+bool config_linked(const struct config *c) { return link_followed(c->link) != LINK_NONE; }
+uint64_t config_revision(const struct config *c) { return apply_revision(c->apply); }
+size_t config_count(const struct config *c) { return apply_count(c->apply); }
+
+struct object **config_objects(const struct config *c, size_t *n) {
+    return apply_objects(c->apply, NULL, n);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config: where this proxy's configuration comes from. The room's one door:
+ *
+ *   lastgood (file) ──► apply ──► publish(snapshot) ──► main hands it to the workers
+ *   link (controllers) ─► │  ◄─── config_adopted(serial)    when all have it
+ *                         └────► ack, nack; the file, at most once a second
+ *
+ * Main thread, on its event_base.
+ */
+#ifndef SLUICE_PROXY_CONFIG_CONFIG_H
+#define SLUICE_PROXY_CONFIG_CONFIG_H
+
+#include "lib/wire.h"
+
+struct config;
+struct event_base;
+struct snapshot;
+
+struct config_options {
+    const char *name;               /* of this proxy: the pod's */
+    const char *const *controllers; /* "ws://127.0.0.1:7400" */
+    size_t n_controllers;
+    const char *lastgood;                           /* path, or NULL: none is kept */
+    void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */
+    void *arg;
+};
+
+/* Loads the file, which may publish at once, and starts to connect. NULL with *why. */
+struct config *config_new(struct event_base *base, const struct config_options *o, struct why *why);
+void config_free(struct config *c); /* writes what is not written yet */
+
+/* Every worker serves the snapshot of this serial, or a later one. */
+void config_adopted(struct config *c, uint64_t serial);
+void config_report(struct config *c, const struct wire_report *r); /* to every controller */
+
+bool config_ready(const struct config *c);  /* a configuration is applied */
+bool config_linked(const struct config *c); /* a controller is followed */
+uint64_t config_revision(const struct config *c);
+size_t config_count(const struct config *c); /* objects */
+/* For /config: every object, each held once; mem_free the array. */
+struct object **config_objects(const struct config *c, size_t *n);
+
+#endif

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The link, whole: a real controller's end and real proxies' ends over loopback, in one process and
+ * on one event loop. Only the builder is a fake.
+ */
+#include "controller/push/push.h"
+#include "lib/log.h"
+#include "proxy/config/config.h"
+#include "tests/unit/fake_builder.h"
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PROXIES = 4, PORT_A = 21101, PORT_B = 21102, WITHIN_S = 30 };
+
+struct proxy {
+    struct config *config;
+    unsigned published;
+    uint64_t serial;
+    bool hold_adoption; /* its workers are stuck */
+};
+
+static struct event_base *base;
+static struct proxy proxies[PROXIES];
+static struct push *a, *b; /* controllers */
+
+/* What the controller was told. */
+static struct {
+    unsigned changes, acks, nacks, haves, ends, incomplete;
+    char nacked_id[200], nacked_reason[200], have_id[200];
+    uint64_t have_hash;
+} told;
+
+/* ---- the world ---- */
+
+static void on_publish(void *arg, struct snapshot *s) {
+    struct proxy *p = arg;
+    p->published++;
+    p->serial = s->serial;
+    snapshot_drop(s);
+}
+
+static void on_change(void *arg) {
+    (void)arg;
+    told.changes++;
+}
+
+static void on_ack(void *arg, const struct push_proxy *p) {
+    (void)arg;
+    assert_true(p->ready);
+    told.acks++;
+}
+
+static void on_nack(void *arg, const struct push_proxy *p, const struct push_fault *faults,
+                    size_t n) {
+    (void)arg, (void)p;
+    assert_true(n > 0);
+    told.nacks++;
+    snprintf(told.nacked_id, sizeof(told.nacked_id), "%.*s", STR_FMT(faults[0].id));
+    snprintf(told.nacked_reason, sizeof(told.nacked_reason), "%.*s", STR_FMT(faults[0].reason));
+}
+
+static void on_have(void *arg, uint64_t proxy, uint64_t ask, struct object *o) {
+    (void)arg, (void)proxy;
+    assert_true(ask != 0);
+    told.haves++;
+    snprintf(told.have_id, sizeof(told.have_id), "%.*s", STR_FMT(o->id));
+    told.have_hash = o->hash;
+    object_drop(o);
+}
+
+static void on_have_end(void *arg, uint64_t proxy, uint64_t ask, bool complete) {
+    (void)arg, (void)proxy, (void)ask;
+    told.ends++;
+    told.incomplete += !complete;
+}
+
+static const struct push_events events = {on_change, on_ack, on_nack, on_have, on_have_end};
+
+static struct push *controller(int port) {
+    char address[40];
+    struct why why = {0};
+    snprintf(address, sizeof(address), "127.0.0.1:%d", port);
+    struct push *p = push_new(base, address, &events, NULL, &why);
+    if (!p)
+        print_error("%s\n", why.text);
+    assert_non_null(p);
+    return p;
+}
+
+static void start_proxy(int i, const char *file) {
+    static const char *const urls[] = {"ws://127.0.0.1:21101", "ws://localhost:21102"};
+    struct why why = {0};
+    char name[20];
+    snprintf(name, sizeof(name), "proxy-%d", i);
+    proxies[i] = (struct proxy){0};
+    struct config_options o = {.name = name,
+                               .controllers = urls,
+                               .n_controllers = 2,
+                               .lastgood = file,
+                               .publish = on_publish,
+                               .arg = &proxies[i]};
+    proxies[i].config = config_new(base, &o, &why);
+    assert_non_null(proxies[i].config);
+}
+
+static void stop_proxy(int i) {
+    config_free(proxies[i].config);
+    proxies[i].config = NULL;
+}
+
+static void adopt(void) {
+    for (int i = 0; i < PROXIES; i++)
+        if (proxies[i].config && !proxies[i].hold_adoption)
+            config_adopted(proxies[i].config, proxies[i].serial);
+}
+
+/* Turns the loop until the condition holds. */
+#define until(condition)                                                                           \
+    do {                                                                                           \
+        time_t end = time(NULL) + WITHIN_S;                                                        \
+        while (!(condition)) {                                                                     \
+            if (time(NULL) > end)                                                                  \
+                fail_msg("line %d: never true: %s", __LINE__, #condition);                         \
+            turn();                                                                                \
+        }                                                                                          \
+    } while (0)
+
+static void turn(void) {
+    struct timeval soon = {0, 20000};
+    event_base_loopexit(base, &soon); /* so that a turn in which nothing happens ends too */
+    event_base_loop(base, EVLOOP_ONCE);
+    adopt();
+}
+
+static int setup(void **state) {
+    (void)state;
+    base = event_base_new();
+    memset(&told, 0, sizeof(told));
+    return base ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    for (int i = 0; i < PROXIES; i++)
+        stop_proxy(i);
+    push_free(a);
+    push_free(b);
+    a = b = NULL;
+    event_base_free(base);
+    return 0;
+}
+
+/* ---- objects ---- */
+
+static struct object *route(const char *id, const char *hostname, size_t padding) {
+    struct str names[1] = {str_of(hostname)};
+    char *pad = mem_zalloc(padding + 1);
+    memset(pad, 'x', padding);
+    struct model_direct direct = {.status = 200, .body = str_mk(pad, padding)};
+    struct model_filter filter = {.type = MODEL_FILTER_DIRECT, .direct = &direct};
+    struct model_route r = {.hosts = names, .n_hosts = 1, .filters = &filter, .n_filters = 1};
+    struct object *o = object_new(MODEL_KIND_route, str_of(id), &r);
+    mem_free(pad);
+    return o;
+}
+
+static uint64_t put(struct push *p, const char *id, const char *hostname) {
+    struct object *o = route(id, hostname, 0);
+    uint64_t hash = o->hash;
+    push_put(p, o);
+    return hash;
+}
+
+static void put_many(struct push *p, int n, const char *hostname) {
+    for (int i = 0; i < n; i++) {
+        char id[60];
+        snprintf(id, sizeof(id), "route/many/r%d/rule-0", i);
+        put(p, id, hostname);
+    }
+}
+
+struct tally {
+    size_t proxies, ready, current, behind, follows, in_flight;
+};
+
+static void count_one(void *arg, const struct push_proxy *p) {
+    struct tally *t = arg;
+    t->proxies++;
+    t->ready += p->ready;
+    t->current += p->current;
+    t->behind += p->behind;
+    t->follows += p->follows;
+    t->in_flight += p->in_flight;
+}
+
+static struct tally tally(const struct push *p) {
+    struct tally t = {0};
+    push_each(p, count_one, &t);
+    return t;
+}
+
+static uint64_t revision(int i) { return config_revision(proxies[i].config); }
+
+static bool has(int i, const char *id, uint64_t hash) {
+    size_t n;
+    bool found = false;
+    struct object **objects = config_objects(proxies[i].config, &n);
+    for (size_t k = 0; k < n; k++) {
+        found |= str_eq(objects[k]->id, str_of(id)) && (hash == 0 || objects[k]->hash == hash);
+        object_drop(objects[k]);
+    }
+    mem_free(objects);
+    return found;
+}
+
+static bool serving(const struct push *p, const char *id, uint64_t hash, size_t want) {
+    size_t current, ready;
+    push_serving(p, str_of(id), hash, &current, &ready);
+    return current == want && ready == want;
+}
+
+/* ---- tests ---- */
+
+static void every_proxy_gets_the_set_and_changes(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 300, "one");
+    push_commit(a);
+    for (int i = 0; i < PROXIES; i++)
+        start_proxy(i, NULL);
+    until(tally(a).current == PROXIES);
+    for (int i = 0; i < PROXIES; i++) {
+        assert_true(config_ready(proxies[i].config));
+        assert_int_equal(revision(i), push_revision(a));
+        assert_int_equal(config_count(proxies[i].config), 300);
+        assert_int_equal(proxies[i].published, 1);
+    }
+    uint64_t hash = put(a, "route/many/r7/rule-0", "two");
+    push_del(a, STR("route/many/r8/rule-0"));
+    put(a, "route/many/r9/rule-0", "one"); /* as it was */
+    assert_true(serving(a, "route/many/r7/rule-0", hash, PROXIES) == false);
+    push_commit(a);
+    until(tally(a).current == PROXIES);
+    assert_true(serving(a, "route/many/r7/rule-0", hash, PROXIES));
+    assert_true(serving(a, "route/many/r8/rule-0", 0, PROXIES));
+    assert_true(has(2, "route/many/r7/rule-0", hash));
+    assert_false(has(2, "route/many/r8/rule-0", 0));
+    assert_int_equal(config_count(proxies[2].config), 299);
+    assert_int_equal(proxies[2].published, 2);
+    push_commit(a); /* nothing was said */
+    assert_int_equal(tally(a).current, PROXIES);
+}
+
+static void nothing_is_sent_before_the_first_commit(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    start_proxy(0, NULL);
+    until(tally(a).proxies == 1 && tally(a).follows == 1);
+    assert_false(config_ready(proxies[0].config));
+    push_commit(a); /* an empty set is a configuration too */
+    until(tally(a).current == 1);
+    assert_true(config_ready(proxies[0].config));
+    assert_int_equal(proxies[0].published, 1);
+}
+
+static void a_bad_object_changes_nothing_and_is_named(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put(a, "route/shop/a/rule-0", "one");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    uint64_t before = revision(0);
+    put(a, "route/bad/b/rule-0", "one");
+    uint64_t hash = put(a, "route/shop/a/rule-0", "two");
+    push_commit(a);
+    until(told.nacks == 1);
+    assert_string_equal(told.nacked_id, "route/bad/b/rule-0");
+    assert_string_equal(told.nacked_reason, "Route bad: it is bad");
+    assert_int_equal(revision(0), before);
+    assert_int_equal(proxies[0].published, 1);
+    push_del(a, STR("route/bad/b/rule-0")); /* quarantine */
+    push_commit(a);
+    until(tally(a).current == 1);
+    assert_true(has(0, "route/shop/a/rule-0", hash));
+    assert_int_equal(told.nacks, 1);
+}
+
+static void a_stuck_proxy_delays_nobody(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    push_set_behind_ms(a, 1);
+    put_many(a, 10, "one");
+    push_commit(a);
+    for (int i = 0; i < 3; i++)
+        start_proxy(i, NULL);
+    until(tally(a).current == 3);
+    proxies[1].hold_adoption = true;
+    for (int round = 0; round < 20; round++) {
+        char name[20];
+        snprintf(name, sizeof(name), "h%d", round);
+        put_many(a, 10, name);
+        push_commit(a);
+        until(tally(a).current == 2);
+    }
+    until(tally(a).behind == 1);
+    uint64_t hash = put(a, "route/many/r1/rule-0", "last");
+    push_commit(a);
+    until(serving(a, "route/many/r1/rule-0", hash, 2)); /* it has left the count */
+    assert_true(proxies[1].published == 2);             /* one in flight, the rest coalesced */
+    proxies[1].hold_adoption = false;
+    until(tally(a).current == 3 && tally(a).behind == 0);
+    assert_true(proxies[1].published == 3);
+    assert_true(has(1, "route/many/r1/rule-0", hash));
+}
+
+static void a_restarted_controller_sends_only_what_differs(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 200, "one");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    push_free(a);
+    a = controller(PORT_A);
+    put_many(a, 200, "one");
+    push_commit(a);
+    until(tally(a).current == 1);
+    assert_int_equal(proxies[0].published, 1); /* the same digests: nothing was sent */
+    push_free(a);
+    a = controller(PORT_A);
+    put_many(a, 190, "one"); /* ten are gone */
+    uint64_t hash = put(a, "route/many/r3/rule-0", "two");
+    push_commit(a);
+    until(tally(a).current == 1);
+    assert_int_equal(proxies[0].published, 2);
+    assert_int_equal(config_count(proxies[0].config), 190);
+    assert_int_equal(revision(0), push_revision(a));
+    assert_true(has(0, "route/many/r3/rule-0", hash));
+}
+
+static void held_ids_are_left_alone(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 20, "one");
+    uint64_t old = put(a, "route/shop/x/rule-0", "old");
+    put(a, "route/shop/x/rule-1", "old");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    uint64_t before = revision(0);
+    push_free(a);
+    a = controller(PORT_A); /* does not know x: it cannot be compiled */
+    put_many(a, 20, "one");
+    push_hold(a, STR("route/shop/x/"));
+    push_commit(a);
+    until(tally(a).current == 1);
+    assert_true(has(0, "route/shop/x/rule-0", old));
+    assert_int_equal(revision(0), before);
+    assert_int_equal(proxies[0].published, 1);
+    /* it asks for them */
+    struct str ids[] = {STR("route/shop/x/"), STR("route/none/y/rule-0")};
+    assert_true(push_get(a, 0, ids, 2) != 0);
+    until(told.ends == 1);
+    assert_int_equal(told.haves, 2);
+    assert_int_equal(told.incomplete, 0);
+    /* another change passes by; then x is known again, as one rule only */
+    uint64_t hash = put(a, "route/many/r1/rule-0", "two");
+    push_commit(a);
+    until(serving(a, "route/many/r1/rule-0", hash, 1));
+    assert_true(has(0, "route/shop/x/rule-1", 0));
+    push_unhold(a, STR("route/shop/x/"));
+    uint64_t new_hash = put(a, "route/shop/x/rule-0", "new");
+    push_commit(a);
+    until(serving(a, "route/shop/x/rule-0", new_hash, 1));
+    assert_true(has(0, "route/shop/x/rule-0", new_hash));
+    assert_false(has(0, "route/shop/x/rule-1", 0));
+    assert_int_equal(revision(0), push_revision(a));
+}
+
+static void one_controller_is_followed_until_it_dies(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 5, "one");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    b = controller(PORT_B);
+    put_many(b, 5, "one");
+    push_commit(b);
+    until(tally(b).current == 1); /* it hears, it does not lead */
+    assert_int_equal(tally(b).follows, 0);
+    put_many(b, 6, "two");
+    push_commit(b);
+    put_many(a, 6, "two");
+    push_commit(a);
+    until(tally(a).current == 1 && tally(b).current == 1);
+    assert_int_equal(proxies[0].published, 2);
+    push_free(a);
+    a = NULL;
+    until(tally(b).follows == 1);
+    put_many(b, 7, "three");
+    push_commit(b);
+    until(tally(b).current == 1);
+    assert_int_equal(config_count(proxies[0].config), 7);
+    assert_int_equal(proxies[0].published, 3);
+}
+
+static void large_objects_and_reports_arrive(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    push_put(a, route("route/large/a/rule-0", "one", 3 << 20)); /* many frames */
+    push_put(a, route("route/large/b/rule-0", "one", 1));
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    assert_int_equal(config_count(proxies[0].config), 2);
+    struct str ids[] = {STR("route/large/")};
+    assert_true(push_get(a, 0, ids, 1) != 0);
+    until(told.ends == 1);
+    assert_int_equal(told.haves, 2);
+    struct wire_report r = {.connections = 3};
+    unsigned changes = told.changes;
+    config_report(proxies[0].config, &r);
+    until(told.changes > changes);
+}
+
+static void a_question_ends_when_the_link_dies(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 5, "one");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    struct str ids[] = {STR("route/")};
+    stop_proxy(0);
+    assert_true(push_get(a, 0, ids, 1) != 0);
+    assert_true(push_get(a, 99, ids, 1) == 0);
+    until(told.ends == 1);
+    assert_int_equal(told.incomplete, 1);
+    assert_true(push_get(a, 0, ids, 1) == 0);
+}
+
+static void a_proxy_starts_from_its_file(void **state) {
+    (void)state;
+    char dir[] = "/tmp/sluice-link-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/lastgood", dir);
+    a = controller(PORT_A);
+    put_many(a, 50, "one");
+    push_commit(a);
+    start_proxy(0, path);
+    until(tally(a).current == 1);
+    stop_proxy(0); /* writes what is not written yet */
+    push_free(a);
+    a = NULL;
+    start_proxy(0, path);
+    assert_true(config_ready(proxies[0].config));
+    assert_int_equal(config_count(proxies[0].config), 50);
+    a = controller(PORT_A);
+    put_many(a, 50, "one");
+    push_commit(a);
+    until(tally(a).current == 1);
+    assert_int_equal(proxies[0].published, 1); /* from the file alone */
+    put_many(a, 51, "one");
+    push_commit(a);
+    until(tally(a).current == 1);
+    stop_proxy(0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void) {
+    log_level(getenv("LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(every_proxy_gets_the_set_and_changes),
+        T(nothing_is_sent_before_the_first_commit),
+        T(a_bad_object_changes_nothing_and_is_named),
+        T(a_stuck_proxy_delays_nobody),
+        T(a_restarted_controller_sends_only_what_differs),
+        T(held_ids_are_left_alone),
+        T(one_controller_is_followed_until_it_dies),
+        T(large_objects_and_reports_arrive),
+        T(a_question_ends_when_the_link_dies),
+        T(a_proxy_starts_from_its_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
