@@ -10,10 +10,11 @@
 #include "lib/out.h"
 #include "proxy/route/snapshot.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <cmocka.h>
+
+#include <cmocka.h> /* needs those */
 
 struct world {
     struct builder *b;
@@ -135,7 +136,9 @@ struct ask {
     char bytes[4096];
 };
 static inline struct span ask_text(struct ask *q, struct str s) {
-    memcpy(q->bytes + q->head.n, s.p, s.n);
+    must(q->head.n + s.n <= sizeof(q->bytes));
+    if (s.n > 0)
+        memcpy(q->bytes + q->head.n, s.p, s.n);
     struct span at = {(uint16_t)q->head.n, (uint16_t)s.n};
     q->head.n += (uint32_t)s.n;
     return at;
