@@ -4,11 +4,11 @@
  * changed after it was published. The main thread builds and frees; workers only read.
  *
  *   struct snapshot
- *     ├── hosts      persistent hash table: host key → struct vhost       (pages shared between snapshots)
- *     │                └── exact paths, prefixes (longest segment boundary), regexes → candidates,
- *     │                    ordered once at build; first that matches wins
- *     ├── backends   persistent vector: slot → struct backend (endpoints, effective policy)
- *     └── gateway    settings, listeners
+ *     ├── hosts      persistent hash table: host key → struct vhost       (pages shared between
+ * snapshots) │                └── exact paths, prefixes (longest segment boundary), regexes →
+ * candidates, │                    ordered once at build; first that matches wins ├── backends
+ * persistent vector: slot → struct backend (endpoints, effective policy) └── gateway    settings,
+ * listeners
  *
  * Law and memory are separate: what a worker learns (connections, health, cursors) lives in its own
  * tables, keyed by the stable numbers given out here:
@@ -17,11 +17,11 @@
  *     backend.slot    balancing cursor, queue          (backend id)
  *     endpoint.slot   pool, health, active requests    (address, port, protocol)
  *
- * A number is used again only after every snapshot that held it is gone; `generation` of an endpoint
- * tells the difference.
+ * A number is used again only after every snapshot that held it is gone; `generation` of an
+ * endpoint tells the difference.
  *
- * Lifetime: snapshot_hold/drop are for the main thread. A worker that adopts a snapshot announces it
- * (worker.c) and counts its streams on it privately; main frees it when every worker has let go.
+ * Lifetime: snapshot_hold/drop are for the main thread. A worker that adopts a snapshot announces
+ * it (worker.c) and counts its streams on it privately; main frees it when every worker has let go.
  */
 #ifndef SLUICE_PROXY_ROUTE_SNAPSHOT_H
 #define SLUICE_PROXY_ROUTE_SNAPSHOT_H
@@ -29,46 +29,46 @@
 #include "lib/model.h"
 #include "proxy/http/head.h"
 
-struct regex;   /* route/regex.h */
-struct vhost;   /* route/vhost.h */
+struct rule_regexes; /* route/vhost.h */
 
 /* Address of an endpoint, ready for connect(2); layout of proxy/net/conn.h's struct addr, but route
  * does not include net: copied by size. */
 struct endpoint {
-    uint32_t slot;        /* stable, see above */
+    uint32_t slot; /* stable, see above */
     uint32_t generation;
-    uint8_t family;       /* 4 or 6 */
-    uint8_t state;        /* enum endpoint_state */
+    uint8_t family; /* 4 or 6 */
+    uint8_t state;  /* enum endpoint_state */
     uint16_t port;
-    uint8_t address[16];  /* network order; 4 bytes used for IPv4 */
+    uint8_t address[16]; /* network order; 4 bytes used for IPv4 */
 };
-enum endpoint_state { ENDPOINT_READY, ENDPOINT_SERVING, ENDPOINT_DOWN }; /* SERVING: terminating or unready but serving */
+/* SERVING: terminating, serving still; DOWN: unready and not terminating (such an endpoint does not
+ * serve: EndpointSlice's `serving` is `ready` but for terminating ones). */
+enum endpoint_state { ENDPOINT_READY, ENDPOINT_SERVING, ENDPOINT_DOWN };
 
 /* One port of a Service with everything that applies to it joined in. */
 struct backend {
     uint32_t slot;
-    struct str id;                      /* backend/ns/service/port */
-    struct str name;                    /* "ns/service:port" for logs and metrics */
+    struct str id;   /* backend/ns/service/port */
+    struct str name; /* "ns/service:port" for logs and metrics */
     const struct model_backend *model;
     const struct model_traffic *traffic; /* targets the Service; NULL if none */
     /* effective numbers, defaults applied (proxy/route/defaults.def) */
-    uint8_t balance;                    /* enum model_balance */
+    uint8_t balance; /* enum model_balance */
     uint32_t connect_ms, idle_ms, keepalive_idle_ms;
     uint32_t max_connections, max_pending, max_requests; /* UINT32_MAX: no limit */
     struct {
-        uint32_t consecutive_errors;    /* 0: off */
+        uint32_t consecutive_errors; /* 0: off */
         uint32_t ejection_ms, max_ejection_ms, max_percent;
     } passive;
-    uint32_t n_endpoints, n_ready;      /* ready first, then serving, then down */
-    uint32_t n_usable;                  /* n_ready, or the serving ones when none is ready (KEP-1669) */
-    const struct endpoint *endpoints;   /* the usable ones are endpoints[0 .. n_usable) */
-    uint32_t refs;                      /* main thread */
+    uint32_t n_endpoints, n_ready; /* ready first, then serving, then down */
+    uint32_t n_usable;             /* n_ready, or the serving ones when none is ready (KEP-1669) */
+    const struct endpoint *endpoints; /* the usable ones are endpoints[0 .. n_usable) */
 };
 
 /* A share of a rule's traffic. */
 struct share {
-    uint32_t upto;                      /* running sum of weights: pick r in [0, total), first upto > r */
-    uint32_t backend;                   /* slot, or UINT32_MAX: cannot be resolved, answer status */
+    uint32_t upto;    /* running sum of weights: pick r in [0, total), first upto > r */
+    uint32_t backend; /* slot, or UINT32_MAX: cannot be resolved, answer status */
     uint16_t status;
     const struct model_backend_ref *model;
 };
@@ -81,38 +81,46 @@ struct rule_retry {
 
 /* A compiled route: what is done with a request that matched. */
 struct rule {
-    const struct model_route *model;    /* names, filters; lives as long as the rule */
+    const struct model_route *model; /* names, filters; lives as long as the rule */
+    /* model->matches with prefixes cut to the form without trailing slash ("/" is ""), or the one
+     * that every path matches where the model has none. */
+    const struct model_match *matches;
+    const struct rule_regexes *regexes; /* of all matches; NULL: none */
     struct str id;                      /* route/ns/name/rule */
-    struct str hostname;                /* pattern that matched is per vhost, see struct match_result */
     uint32_t slot;                      /* for metrics */
-    uint32_t request_ms, backend_request_ms; /* UINT32_MAX: none */
+    /* The rule's own, else of the policy that targets it, else of the first backend's Service that
+     * has a policy which sets it. UINT32_MAX: none. */
+    uint32_t request_ms, backend_request_ms;
+    uint32_t connect_ms, idle_ms; /* as said by the rule or its policy; 0: the backend's */
     struct rule_retry retry;
-    uint64_t body_limit;                /* UINT64_MAX: none */
+    uint64_t body_limit; /* UINT64_MAX: none */
     uint32_t total_weight;
     uint32_t n_shares;
     struct share *shares;
-    enum reason refusal;                /* REASON_NONE, or the answer to every request */
-    bool has_request_edit, has_response_edit; /* any filter that changes that head */
-    uint32_t refs;                      /* main thread */
+    enum reason refusal; /* REASON_NONE, or the answer to every request */
+    bool has_request_edit,
+        has_response_edit; /* any filter, of a share too, that changes that head */
 };
 
-/* What matched, besides the rule: a prefix rewrite needs the length of what was matched. */
+/* What matched. A prefix rewrite replaces the first match->path.n bytes of the request's path when
+ * match->path_type is MODEL_PATH_PREFIX; all of it when it is MODEL_PATH_EXACT. */
 struct match_result {
     const struct rule *rule;
-    const struct model_match *match;    /* the match of the rule that was taken */
+    const struct model_match *match; /* the match of the rule that was taken */
+    struct str hostname;             /* the host's name as configured: *.example.com; "" = any */
 };
 
 struct limits { /* of the gateway, defaults applied */
     struct head_limits head;
     uint32_t header_timeout_ms, idle_timeout_ms;
-    uint32_t connections;               /* UINT32_MAX: what descriptors allow */
-    uint64_t memory_bytes;              /* 0: from the cgroup */
+    uint32_t connections;  /* UINT32_MAX: what descriptors allow */
+    uint64_t memory_bytes; /* 0: from the cgroup */
     uint64_t body_bytes;
 };
 
 struct cidr {
-    uint8_t address[16];                /* v4 as v4-mapped */
-    uint8_t bits;                       /* 0..128 */
+    uint8_t address[16]; /* v4 as v4-mapped */
+    uint8_t bits;        /* 0..128 */
 };
 
 struct listener_law {
@@ -121,39 +129,40 @@ struct listener_law {
 };
 
 struct snapshot {
-    uint64_t revision;                  /* digest_total of all objects */
-    uint64_t serial;                    /* 1, 2, 3 ... in this process */
+    uint64_t revision;                   /* digest_total of all objects */
+    uint64_t serial;                     /* 1, 2, 3 ... in this process */
     const struct model_gateway *gateway; /* never NULL: defaults if none was sent */
     struct limits limits;
     uint32_t n_trusted;
     const struct cidr *trusted;
     uint32_t n_listeners;
     const struct listener_law *listeners;
-    uint32_t n_rules, n_backends;       /* live ones */
+    uint32_t n_rules, n_backends;                       /* live ones */
     uint32_t rule_slots, backend_slots, endpoint_slots; /* every slot number is below */
-    struct snapshot_parts *parts;       /* private: shared pages */
-    uint32_t refs;                      /* main thread */
-    bool draining_old;
+    struct snapshot_parts *parts;                       /* private: shared pages */
+    uint32_t refs;                                      /* main thread */
 };
 
 /* What the router looks at. host: lower case, no port, no trailing dot; path: canonical. */
 struct route_request {
     struct str host, path;
-    const struct head *head;            /* method, headers, cookies, query */
-    uint16_t port;                      /* of the listener, as clients see it */
+    const struct head *head; /* method, headers, cookies, query */
+    uint16_t port;           /* of the listener, as clients see it */
 };
 
 /* false: nothing matches (no_route). Reads only; no allocation, no lock; a worker's scratch for
  * regexes is passed in. */
 struct route_scratch;
 struct route_scratch *route_scratch_new(void);
-void route_scratch_free(struct route_scratch *s);
+void route_scratch_free(struct route_scratch *s);                 /* NULL is fine */
+uint64_t route_scratch_limit_hits(const struct route_scratch *s); /* matches given up: "no match" */
 bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
                     struct route_scratch *scratch, struct match_result *result);
 
 /* NULL if that slot is empty in this snapshot. */
 const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot);
-const struct rule *snapshot_rule(const struct snapshot *s, uint32_t slot); /* for metrics' names; NULL */
+const struct rule *snapshot_rule(const struct snapshot *s,
+                                 uint32_t slot); /* for metrics' names; NULL */
 bool snapshot_trusts(const struct snapshot *s, const uint8_t address[16]); /* v4 as v4-mapped */
 
 struct snapshot *snapshot_hold(struct snapshot *s); /* main thread */
@@ -175,7 +184,8 @@ void builder_del(struct builder *b, struct str id);
 /* Compiles what changed. The new snapshot (one hold, the caller's), or NULL: then nothing has
  * changed and each bad object was reported through bad() with the id and the sentence. */
 struct snapshot *builder_commit(struct builder *b, uint64_t revision,
-                                void (*bad)(void *arg, struct str id, const struct why *why), void *arg);
+                                void (*bad)(void *arg, struct str id, const struct why *why),
+                                void *arg);
 void builder_abort(struct builder *b);
 
 #endif

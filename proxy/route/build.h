@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * build: what the files of the builder share; nobody else includes it. Main thread.
+ *
+ *     node        one id: its object, what was made of it, whom it reads and who reads it. A node
+ *                 whose object is not there (yet, or any more) waits for it as long as it is read.
+ *     edge        "from names to": route → host, backend, traffic; backend → endpoints, traffic
+ *     site        one host name: the host objects of that name, and the vhost made of their routes
+ *
+ *     builder_put/del ──► staged ──check──► nodes, edges, marks ──► backends ──► rules ──► sites
+ *                                 (fails)   (cannot fail from here on)
+ */
+#ifndef SLUICE_PROXY_ROUTE_BUILD_H
+#define SLUICE_PROXY_ROUTE_BUILD_H
+
+#include "lib/hash.h"
+#include "lib/map.h"
+#include "lib/mem.h"
+#include "lib/regex.h"
+#include "proxy/route/hosts.h"
+#include "proxy/route/keeper.h"
+#include "proxy/route/snapshot.h"
+#include "proxy/route/vhost.h"
+
+#include <stdlib.h>
+
+enum route_default {
+#define DEFAULT(NAME, value, setting, unit) DEFAULT_##NAME = (value),
+#include "proxy/route/defaults.def"
+#undef DEFAULT
+};
+
+/* ---- check.c: one object by itself ---- */
+
+/* An object, decoded and found good. */
+struct parsed {
+    struct part part;
+    struct object *object;        /* held: the strings of model are in it */
+    void *model;                  /* behind this struct, in the same memory */
+    struct rule_regexes *regexes; /* of a route; NULL: none */
+    bool newer;                   /* something in it is of a later version than we know */
+};
+
+/* NULL with *why if the object is bad. */
+struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why);
+void parsed_free(struct parsed *p);
+/* "10.0.0.0/8", "fd00::/8", or an address alone. */
+bool cidr_parse(struct str text, struct cidr *c) MUST_USE; /* settings.c */
+
+/* ---- the graph ---- */
+
+struct edge {
+    struct node *from, *to;
+    struct edge *next, **at; /* among to's readers */
+};
+
+struct node {
+    struct str id; /* in object, or own_id */
+    char *own_id;
+    struct object *object; /* NULL: only named by others */
+    union {
+        struct parsed *parsed; /* NULL for kinds that are kept but not used here */
+        struct node *twin;     /* a host: the next one of the same site */
+    };
+    union {
+        struct rule_part *rule;
+        struct backend_part *backend;
+        struct site *site;
+    };
+    struct edge *edges, *readers;
+    uint32_t n_edges;
+    uint32_t slot; /* of a route or backend */
+    uint64_t slot_born;
+    bool dirty, changed; /* to be made anew; with consequences for the readers */
+    bool doomed;         /* looked at once more at the end of the transaction */
+};
+
+struct site {
+    struct str hostname; /* in name */
+    struct node *hosts;
+    struct vhost *vhost; /* NULL: no rules */
+    bool dirty;
+    char name[];
+};
+
+struct rule_part {
+    struct part part;
+    struct rule rule;
+    struct share shares[];
+};
+
+struct backend_part {
+    struct part part;
+    struct backend backend;
+    struct endpoint endpoints[]; /* then the text of backend.name */
+};
+
+/* An endpoint's identity and its number. */
+struct place {
+    char key[20]; /* address, port, family, protocol */
+    uint32_t slot, generation, users;
+    uint64_t born;
+};
+
+struct settings {
+    struct part part;
+    const struct model_gateway *gateway;
+    struct limits limits;
+    bool closes; /* every route would have to ask a policy, which this proxy cannot do */
+    uint32_t n_trusted, n_listeners;
+    struct cidr *trusted;
+    struct listener_law *listeners;
+};
+
+struct pointers {
+    void **p;
+    uint32_t n, cap;
+};
+void pointers_add(struct pointers *list, void *p);
+
+struct staged {
+    struct str id;
+    struct object *object; /* NULL: to be deleted */
+    struct parsed *parsed;
+    char *own_id;
+};
+
+struct builder {
+    struct keeper *keeper;
+    struct map nodes;  /* id → struct node */
+    struct map sites;  /* host name → struct site */
+    struct map places; /* key → struct place */
+    struct pointers place_of_slot;
+    struct map staged_by_id;
+    struct pointers staged; /* in order of arrival */
+    struct pointers backends_dirty, rules_dirty, sites_dirty, doomed;
+    bool settings_dirty;
+    /* the current version */
+    struct pages *rules, *backends;
+    struct hosts hosts;
+    uint32_t wild_count[HOST_MAX + 1]; /* vhosts whose wildcard key has so many bytes */
+    uint32_t n_rules, n_backends;
+    struct settings *settings;
+    struct vhost_entry *entries; /* room to gather a vhost's */
+    size_t entries_cap;
+};
+
+/* What a snapshot holds of the shared parts, and what only it (and older ones) still needs. */
+struct snapshot_parts {
+    struct list link; /* keeper.live */
+    uint64_t serial;
+    struct keeper *keeper;
+    struct part *dead;
+    const struct pages *rules, *backends;
+    struct hosts hosts;
+};
+struct snapshot *snapshot_new(struct builder *b, uint64_t revision);
+
+/* node n's object if it is there and of that kind */
+static inline bool node_is(const struct node *n, enum model_kind kind) {
+    return n->object && n->object->kind == (uint32_t)kind;
+}
+struct node *builder_node(struct builder *b, struct str id); /* NULL if unknown */
+
+/* ---- compile.c: joins; nothing here can fail ---- */
+
+void backend_make(struct builder *b, struct node *n);
+void backend_unmake(struct builder *b, struct node *n);
+void rule_make(struct builder *b, struct node *n);
+void rule_unmake(struct builder *b, struct node *n);
+void site_make(struct builder *b, struct site *s);
+/* settings.c. True if something changed that rules are made of. */
+bool settings_make(struct builder *b);
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * builder: transactions. Everything that can be wrong with an object is found while it is looked at
+ * alone (check.c), before anything changes; from there on nothing fails. Then each object takes its
+ * place in the graph and marks what has to be made anew:
+ *
+ *     endpoints ──► its backends
+ *     traffic   ──► its rules and backends, and the rules of those
+ *     backend   ──► its rules
+ *     route     ──► itself; its sites only if what leads to it changed (hosts, matches, order)
+ *     host      ──► its site
+ *     gateway   ──► the settings; all rules if it changed what they are made of
+ */
+#include "proxy/route/build.h"
+
+void pointers_add(struct pointers *list, void *p) {
+    if (list->n == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 16;
+        list->p = mem_realloc(list->p, list->cap * sizeof(*list->p));
+    }
+    list->p[list->n++] = p;
+}
+
+struct builder *builder_new(void) {
+    struct builder *b = mem_zalloc(sizeof(*b));
+    b->keeper = keeper_new();
+    b->settings_dirty = true;
+    return b;
+}
+
+/* ---- marks ---- */
+
+/* `changed`: the readers have to know as well. */
+static void mark(struct builder *b, struct node *n, bool changed) {
+    n->changed |= changed;
+    if (n->dirty)
+        return;
+    n->dirty = true;
+    pointers_add(node_is(n, MODEL_KIND_backend) ? &b->backends_dirty : &b->rules_dirty, n);
+}
+
+static void mark_site(struct builder *b, struct site *s) {
+    if (!s || s->dirty)
+        return;
+    s->dirty = true;
+    pointers_add(&b->sites_dirty, s);
+}
+
+static void mark_readers(struct builder *b, struct node *n, bool changed) {
+    for (struct edge *e = n->readers; e; e = e->next)
+        mark(b, e->from, changed);
+}
+
+static void mark_sites_of(struct builder *b, struct node *route) {
+    for (uint32_t i = 0; i < route->n_edges; i++)
+        if (node_is(route->edges[i].to, MODEL_KIND_host))
+            mark_site(b, route->edges[i].to->site);
+}
+
+static void mark_all_rules(struct builder *b) {
+    for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));)
+        if (node_is(s->value, MODEL_KIND_route))
+            mark(b, s->value, false);
+}
+
+/* ---- nodes and edges ---- */
+
+struct node *builder_node(struct builder *b, struct str id) {
+    return map_get(&b->nodes, id);
+}
+
+static struct node *node_named(struct builder *b, struct str id) {
+    struct node *n = map_get(&b->nodes, id);
+    if (n)
+        return n;
+    n = mem_zalloc(sizeof(*n));
+    n->own_id = str_dup(id);
+    n->id = str_mk(n->own_id, id.n);
+    map_put(&b->nodes, n->id, n);
+    return n;
+}
+
+/* The id's bytes are the object's while there is one. */
+static void set_object(struct builder *b, struct node *n, struct object *o) {
+    struct object *old = n->object;
+    char *old_id = n->own_id;
+    n->own_id = o ? NULL : str_dup(n->id);
+    n->id = o ? o->id : str_mk(n->own_id, n->id.n);
+    map_put(&b->nodes, n->id, n);
+    n->object = o;
+    object_drop(old);
+    mem_free(old_id);
+}
+
+static void doom(struct builder *b, struct node *n) {
+    if (n->object || n->readers || n->doomed)
+        return;
+    n->doomed = true;
+    pointers_add(&b->doomed, n);
+}
+
+static void bury_doomed(struct builder *b) {
+    for (uint32_t i = 0; i < b->doomed.n; i++) {
+        struct node *n = b->doomed.p[i];
+        n->doomed = false;
+        if (n->object || n->readers)
+            continue;
+        map_del(&b->nodes, n->id);
+        mem_free(n->own_id);
+        mem_free(n);
+    }
+    b->doomed.n = 0;
+}
+
+static void link_edge(struct edge *e, struct node *from, struct node *to) {
+    *e = (struct edge){from, to, to->readers, &to->readers};
+    if (e->next)
+        e->next->at = &e->next;
+    to->readers = e;
+}
+
+static void unlink_edges(struct builder *b, struct node *n) {
+    for (uint32_t i = 0; i < n->n_edges; i++) {
+        struct edge *e = &n->edges[i];
+        *e->at = e->next;
+        if (e->next)
+            e->next->at = e->at;
+        doom(b, e->to);
+    }
+    mem_free(n->edges);
+    n->edges = NULL;
+    n->n_edges = 0;
+}
+
+static void link_edges(struct builder *b, struct node *n, const struct str *ids, uint32_t count) {
+    n->edges = mem_array(count, sizeof(*n->edges));
+    for (uint32_t i = 0; i < count; i++)
+        if (ids[i].n > 0)
+            link_edge(&n->edges[n->n_edges++], n, node_named(b, ids[i]));
+}
+
+static void link_route(struct builder *b, struct node *n) {
+    const struct model_route *r = n->parsed->model;
+    uint32_t count = r->n_hosts + r->n_backends + 1, at = 0;
+    struct str *ids = mem_array(count, sizeof(*ids));
+    for (uint32_t i = 0; i < r->n_hosts; i++)
+        ids[at++] = r->hosts[i];
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        ids[at++] = r->backends[i].backend;
+    ids[at] = r->traffic;
+    link_edges(b, n, ids, count);
+    mem_free(ids);
+}
+
+/* ---- what a change of each kind means ---- */
+
+/* Whether both lead to their rule in the same way, so that no vhost has to know. */
+static bool same_way(const struct model_route *a, const struct model_route *b) {
+    struct model_route x = {.hosts = a->hosts,
+                            .n_hosts = a->n_hosts,
+                            .source = a->source,
+                            .one_label = a->one_label,
+                            .fallback = a->fallback,
+                            .namespace = a->namespace,
+                            .name = a->name,
+                            .created = a->created,
+                            .order = a->order,
+                            .matches = a->matches,
+                            .n_matches = a->n_matches};
+    struct model_route y = {.hosts = b->hosts,
+                            .n_hosts = b->n_hosts,
+                            .source = b->source,
+                            .one_label = b->one_label,
+                            .fallback = b->fallback,
+                            .namespace = b->namespace,
+                            .name = b->name,
+                            .created = b->created,
+                            .order = b->order,
+                            .matches = b->matches,
+                            .n_matches = b->n_matches};
+    return model_equal(&model_struct_route, &x, &y);
+}
+
+static void retire_parsed(struct builder *b, struct node *n) {
+    if (n->parsed)
+        part_retire(b->keeper, &n->parsed->part);
+    n->parsed = NULL;
+}
+
+static void take_slot(struct builder *b, struct node *n, enum slot_pool_kind pool) {
+    n->slot = slot_take(b->keeper, pool, NULL);
+    n->slot_born = b->keeper->building;
+}
+
+static void change_route(struct builder *b, struct node *n, struct staged *s) {
+    bool was = n->object != NULL;
+    bool moved = !was || !s->object || !same_way(n->parsed->model, s->parsed->model);
+    if (was && moved)
+        mark_sites_of(b, n);
+    unlink_edges(b, n);
+    if (!s->object) {
+        rule_unmake(b, n);
+        slot_retire(b->keeper, SLOT_RULE, n->slot, n->slot_born);
+        b->n_rules--;
+    }
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    if (!s->object)
+        return;
+    n->parsed = s->parsed;
+    if (!was) {
+        take_slot(b, n, SLOT_RULE);
+        b->n_rules++;
+    }
+    link_route(b, n);
+    mark(b, n, false);
+    if (moved)
+        mark_sites_of(b, n);
+}
+
+static void change_backend(struct builder *b, struct node *n, struct staged *s) {
+    bool was = n->object != NULL;
+    unlink_edges(b, n);
+    if (!s->object) {
+        backend_unmake(b, n);
+        slot_retire(b->keeper, SLOT_BACKEND, n->slot, n->slot_born);
+        b->n_backends--;
+    }
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    if (!s->object) {
+        mark_readers(b, n, false);
+        return;
+    }
+    n->parsed = s->parsed;
+    if (!was) {
+        take_slot(b, n, SLOT_BACKEND);
+        b->n_backends++;
+    }
+    const struct model_backend *m = n->parsed->model;
+    link_edges(b, n, (const struct str[]){m->endpoints, m->traffic}, 2);
+    mark(b, n, true);
+}
+
+static struct site *site_named(struct builder *b, struct str hostname) {
+    struct site *s = map_get(&b->sites, hostname);
+    if (s)
+        return s;
+    s = mem_zalloc(sizeof(*s) + hostname.n + 1);
+    if (hostname.n > 0)
+        memcpy(s->name, hostname.p, hostname.n);
+    s->hostname = str_mk(s->name, hostname.n);
+    map_put(&b->sites, s->hostname, s);
+    return s;
+}
+
+static void leave_site(struct builder *b, struct node *n) {
+    struct node **at = &n->site->hosts;
+    while (*at != n)
+        at = &(*at)->twin;
+    *at = n->twin;
+    mark_site(b, n->site);
+    n->site = NULL;
+    n->twin = NULL;
+}
+
+static void change_host(struct builder *b, struct node *n, struct staged *s) {
+    if (n->object)
+        leave_site(b, n);
+    set_object(b, n, s->object);
+    if (!s->object)
+        return;
+    struct arena a;
+    arena_init(&a);
+    const struct model_host *m = object_decode(s->object, &a, NULL);
+    n->site = site_named(b, m->hostname);
+    arena_fini(&a);
+    n->twin = n->site->hosts;
+    n->site->hosts = n;
+    mark_site(b, n->site);
+}
+
+static void change(struct builder *b, struct node *n, struct staged *s, uint32_t kind) {
+    switch (kind) {
+    case MODEL_KIND_route:
+        change_route(b, n, s);
+        return;
+    case MODEL_KIND_backend:
+        change_backend(b, n, s);
+        return;
+    case MODEL_KIND_host:
+        change_host(b, n, s);
+        return;
+    default:
+        break;
+    }
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    n->parsed = s->parsed;
+    if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic)
+        mark_readers(b, n, kind == MODEL_KIND_traffic);
+    if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener)
+        b->settings_dirty = true;
+}
+
+static void apply(struct builder *b, struct staged *s) {
+    struct node *n = s->object ? node_named(b, s->id) : map_get(&b->nodes, s->id);
+    if (!n || (!n->object && !s->object))
+        return;
+    if (n->object && s->object && n->object->kind != s->object->kind) {
+        struct staged gone = {.id = s->id};
+        change(b, n, &gone, n->object->kind);
+    }
+    change(b, n, s, s->object ? s->object->kind : n->object->kind);
+    doom(b, n);
+    s->object = NULL; /* the node's now */
+    s->parsed = NULL;
+}
+
+/* ---- transactions ---- */
+
+static void staged_fini(struct builder *b, struct staged *s) {
+    if (s->parsed)
+        part_free(b->keeper, &s->parsed->part);
+    object_drop(s->object);
+    s->object = NULL;
+    s->parsed = NULL;
+}
+
+void builder_abort(struct builder *b) {
+    map_fini(&b->staged_by_id);
+    for (uint32_t i = 0; i < b->staged.n; i++) {
+        struct staged *s = b->staged.p[i];
+        staged_fini(b, s);
+        mem_free(s->own_id);
+        mem_free(s);
+    }
+    b->staged.n = 0;
+}
+
+void builder_begin(struct builder *b) { must(b->staged.n == 0); }
+
+/* A later word on the same id replaces an earlier one. */
+static void stage(struct builder *b, struct str id, struct object *o) {
+    struct staged *s = map_get(&b->staged_by_id, id);
+    if (!s) {
+        s = mem_zalloc(sizeof(*s));
+        s->own_id = str_dup(id);
+        s->id = str_mk(s->own_id, id.n);
+        map_put(&b->staged_by_id, s->id, s);
+        pointers_add(&b->staged, s);
+    }
+    object_drop(s->object);
+    s->object = o;
+}
+
+void builder_put(struct builder *b, struct object *o) { stage(b, o->id, o); }
+void builder_del(struct builder *b, struct str id) { stage(b, id, NULL); }
+
+static bool is_same(struct builder *b, const struct staged *s) {
+    const struct node *n = map_get(&b->nodes, s->id);
+    const struct object *o = n ? n->object : NULL;
+    return s->object && o && o->hash == s->object->hash && o->kind == s->object->kind &&
+           str_eq(o->bytes, s->object->bytes);
+}
+
+static bool check_all(struct builder *b,
+                      void (*bad)(void *arg, struct str id, const struct why *why), void *arg) {
+    bool good = true;
+    for (uint32_t i = 0; i < b->staged.n; i++) {
+        struct staged *s = b->staged.p[i];
+        if (!s->object || is_same(b, s))
+            continue;
+        struct why why = {0};
+        s->parsed = parsed_new(b->keeper, s->object, &why);
+        if (why_set(&why)) {
+            bad(arg, s->id, &why);
+            good = false;
+        }
+    }
+    return good;
+}
+
+static void make_dirty(struct builder *b) {
+    if (b->settings_dirty && settings_make(b))
+        mark_all_rules(b);
+    b->settings_dirty = false;
+    for (uint32_t i = 0; i < b->backends_dirty.n; i++) {
+        struct node *n = b->backends_dirty.p[i];
+        if (n->changed)
+            mark_readers(b, n, false);
+        n->dirty = n->changed = false;
+        if (node_is(n, MODEL_KIND_backend))
+            backend_make(b, n);
+    }
+    for (uint32_t i = 0; i < b->rules_dirty.n; i++) {
+        struct node *n = b->rules_dirty.p[i];
+        n->dirty = n->changed = false;
+        if (node_is(n, MODEL_KIND_route))
+            rule_make(b, n);
+    }
+    for (uint32_t i = 0; i < b->sites_dirty.n; i++)
+        site_make(b, b->sites_dirty.p[i]);
+    b->backends_dirty.n = b->rules_dirty.n = b->sites_dirty.n = 0;
+}
+
+struct snapshot *builder_commit(struct builder *b, uint64_t revision,
+                                void (*bad)(void *arg, struct str id, const struct why *why),
+                                void *arg) {
+    if (!check_all(b, bad, arg)) {
+        builder_abort(b);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < b->staged.n; i++) {
+        struct staged *s = b->staged.p[i];
+        if (!is_same(b, s))
+            apply(b, s);
+    }
+    builder_abort(b); /* only what changed nothing is left in it */
+    make_dirty(b);
+    bury_doomed(b);
+    return snapshot_new(b, revision);
+}
+
+void builder_free(struct builder *b) {
+    if (!b)
+        return;
+    builder_abort(b);
+    for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));)
+        if (((struct node *)s->value)->object)
+            builder_del(b, s->key);
+    for (uint32_t i = 0; i < b->staged.n; i++)
+        apply(b, b->staged.p[i]);
+    builder_abort(b);
+    make_dirty(b);
+    bury_doomed(b);
+    must(b->nodes.n == 0 && b->sites.n == 0 && b->places.n == 0);
+    pages_retire(b->keeper, &b->rules);
+    pages_retire(b->keeper, &b->backends);
+    hosts_retire(b->keeper, &b->hosts);
+    if (b->settings)
+        part_retire(b->keeper, &b->settings->part);
+    map_fini(&b->nodes);
+    map_fini(&b->sites);
+    map_fini(&b->places);
+    mem_free(b->staged.p);
+    mem_free(b->backends_dirty.p);
+    mem_free(b->rules_dirty.p);
+    mem_free(b->sites_dirty.p);
+    mem_free(b->doomed.p);
+    mem_free(b->place_of_slot.p);
+    mem_free(b->entries);
+    keeper_close(b->keeper);
+    mem_free(b);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * check: whether an object is good, looked at alone. The controller has said all of this to the
+ * user before; here is the last line, and it is strict: what is let through is never looked at
+ * again.
+ */
+#include "proxy/http/chars.h"
+#include "proxy/http/path.h"
+#include "proxy/route/build.h"
+
+enum { PATH_MAX_BYTES = 8192, MATCHES_MAX = 1024, WEIGHT_MAX = 1000000 };
+
+/* ---- where in the user's object ---- */
+
+static void at_object(struct why *why, const struct model_origin *o) {
+    if (!o)
+        return;
+    if (o->namespace.n > 0)
+        why_object(why, "%.*s %.*s/%.*s", STR_FMT(o->kind), STR_FMT(o->namespace),
+                   STR_FMT(o->name));
+    else
+        why_object(why, "%.*s %.*s", STR_FMT(o->kind), STR_FMT(o->name));
+    why_field(why, "%.*s", STR_FMT(o->field));
+}
+
+static void at_field(struct why *why, const struct model_origin *o, const char *sub) {
+    if (o && o->field.n > 0)
+        why_field(why, "%.*s.%s", STR_FMT(o->field), sub);
+    else
+        why_field(why, "%s", sub);
+}
+
+static int at_match(struct why *why, const struct model_route *r, uint32_t i, const char *what) {
+    char sub[64];
+    struct out o = out_fixed(sub, sizeof(sub) - 1);
+    out_fmt(&o, "matches[%u].%s", i, what);
+    sub[o.n] = 0;
+    at_field(why, r->origin, sub);
+    return -1;
+}
+
+/* ---- small checks ---- */
+
+static bool is_name(struct str s) { /* of a field, lower case */
+    const char *end = s.p + s.n;
+    if (s.n == 0 || chars_skip(s.p, end, CHAR_TOKEN) != end)
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != char_lower(s.p[i]))
+            return false;
+    return true;
+}
+
+static bool is_value(struct str s) { return s.n == 0 || chars_value(s.p, s.p + s.n) == s.p + s.n; }
+
+static bool is_status(uint64_t v, uint64_t low, uint64_t high) { return v >= low && v <= high; }
+
+/* ---- route ---- */
+
+static int check_path(struct model_match *m, struct why *why) {
+    struct shown shown;
+    if (m->path_type == MODEL_PATH_REGEX)
+        return m->path.n > 0 ? 0 : why_text(why, "an empty regular expression matches no path");
+    if (m->path_type == MODEL_PATH_PREFIX && m->path.n > 0 && m->path.p[m->path.n - 1] == '/')
+        m->path.n--;
+    size_t max = m->path_type == MODEL_PATH_PREFIX ? PREFIX_MAX : PATH_MAX_BYTES;
+    if (m->path.n > max)
+        return why_text(why, "the path has %zu bytes; at most %zu are allowed", m->path.n, max);
+    if (m->path_type == MODEL_PATH_PREFIX && m->path.n == 0)
+        return 0;
+    if (m->path.n == 0 || m->path.p[0] != '/' || !path_is_canonical(m->path))
+        return why_text(why,
+                        "%s is not a canonical path: it must begin with \"/\" and have no dot "
+                        "segments, encoded slashes or needless escapes",
+                        why_show(m->path, &shown));
+    return 0;
+}
+
+static int check_values(const struct model_value_match *list, uint32_t n, bool header,
+                        struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i].name.n == 0 || (header && !is_name(list[i].name)))
+            return why_text(why, "%s is not a name to match%s", why_show(list[i].name, &shown),
+                            header ? "; write header names in lower case" : "");
+    return 0;
+}
+
+static int check_match(const struct model_route *r, uint32_t i, struct why *why) {
+    struct model_match *m = &r->matches[i];
+    struct shown shown;
+    if (check_path(m, why) != 0)
+        return at_match(why, r, i, "path.value");
+    if (m->method.n > 0 && chars_skip(m->method.p, m->method.p + m->method.n, CHAR_TOKEN) !=
+                               m->method.p + m->method.n) {
+        why_text(why, "%s is not a method", why_show(m->method, &shown));
+        return at_match(why, r, i, "method");
+    }
+    if (check_values(m->headers, m->n_headers, true, why) != 0)
+        return at_match(why, r, i, "headers");
+    if (check_values(m->query, m->n_query, false, why) != 0)
+        return at_match(why, r, i, "queryParams");
+    if (check_values(m->cookies, m->n_cookies, false, why) != 0)
+        return at_match(why, r, i, "cookies");
+    return 0;
+}
+
+static int check_header_edit(const struct model_header_edit *e, struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; i < e->n_set + e->n_add; i++) {
+        const struct model_header_value *h = i < e->n_set ? &e->set[i] : &e->add[i - e->n_set];
+        if (!is_name(h->name))
+            return why_text(why, "%s is not a header name in lower case",
+                            why_show(h->name, &shown));
+        if (!is_value(h->value))
+            return why_text(why, "%s has characters that no header value may have",
+                            why_show(h->value, &shown));
+    }
+    for (uint32_t i = 0; i < e->n_remove; i++)
+        if (!is_name(e->remove[i]))
+            return why_text(why, "%s is not a header name in lower case",
+                            why_show(e->remove[i], &shown));
+    return 0;
+}
+
+static bool is_path_edit(enum model_path_edit edit, struct str path) {
+    return edit == MODEL_PATH_KEEP || (edit == MODEL_PATH_REPLACE_PREFIX && path.n == 0) ||
+           (path.n > 0 && path.p[0] == '/' && path.n <= PATH_MAX_BYTES && path_is_canonical(path));
+}
+
+static int check_filter(const struct model_filter *f, struct why *why) {
+    struct shown shown;
+    const void *part[] = {[MODEL_FILTER_NONE] = NULL,
+                          [MODEL_FILTER_REQUEST_HEADERS] = f->headers,
+                          [MODEL_FILTER_RESPONSE_HEADERS] = f->headers,
+                          [MODEL_FILTER_REDIRECT] = f->redirect,
+                          [MODEL_FILTER_REWRITE] = f->rewrite,
+                          [MODEL_FILTER_MIRROR] = f->mirror,
+                          [MODEL_FILTER_CORS] = f->cors,
+                          [MODEL_FILTER_DIRECT] = f->direct};
+    if (f->type != MODEL_FILTER_NONE && !part[f->type])
+        return why_text(why, "a filter of type %s has no %s part",
+                        model_word(&model_words_filter_type, f->type),
+                        model_word(&model_words_filter_type, f->type));
+    if (f->headers && check_header_edit(f->headers, why) != 0)
+        return -1;
+    if (f->redirect && !is_path_edit(f->redirect->path_edit, f->redirect->path))
+        return why_text(why, "%s is not a canonical path", why_show(f->redirect->path, &shown));
+    if (f->redirect && f->redirect->status != 0 && !is_status(f->redirect->status, 301, 308))
+        return why_text(why, "%llu is not a status that redirects; use 301, 302, 303, 307 or 308",
+                        (unsigned long long)f->redirect->status);
+    if (f->rewrite && !is_path_edit(f->rewrite->path_edit, f->rewrite->path))
+        return why_text(why, "%s is not a canonical path", why_show(f->rewrite->path, &shown));
+    if (f->direct && !is_status(f->direct->status, 200, 599))
+        return why_text(why, "%llu is not a status from 200 to 599",
+                        (unsigned long long)f->direct->status);
+    if (f->direct && !is_value(f->direct->content_type))
+        return why_text(why, "%s is not a content type", why_show(f->direct->content_type, &shown));
+    return 0;
+}
+
+static int check_filters(const struct model_filter *list, uint32_t n,
+                         const struct model_origin *origin, struct why *why) {
+    for (uint32_t i = 0; i < n; i++)
+        if (check_filter(&list[i], why) != 0) {
+            at_field(why, origin, "filters");
+            return -1;
+        }
+    return 0;
+}
+
+static int check_retry(const struct model_retry *r, const struct model_origin *origin,
+                       struct why *why) {
+    if (!r)
+        return 0;
+    bool good = r->codes.n % 2 == 0 && r->codes.n / 2 <= 16;
+    for (size_t i = 0; good && i < r->codes.n; i += 2) {
+        const unsigned char *p = (const unsigned char *)r->codes.p + i;
+        good = is_status((uint64_t)p[0] << 8 | p[1], 400, 599);
+    }
+    if (good && r->budget_percent <= 100)
+        return 0;
+    at_field(why, origin, "retry");
+    return why_text(why, good ? "a budget of more than 100 %%"
+                              : "codes must be at most 16 numbers from 400 to 599");
+}
+
+static int check_shares(const struct model_route *r, struct why *why) {
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct model_backend_ref *b = &r->backends[i];
+        at_field(why, r->origin, "backendRefs");
+        if (b->weight > WEIGHT_MAX)
+            return why_text(why, "weight %llu is more than %d", (unsigned long long)b->weight,
+                            WEIGHT_MAX);
+        if (b->status != 0 && !is_status(b->status, 400, 599))
+            return why_text(why, "%llu is not a status from 400 to 599",
+                            (unsigned long long)b->status);
+        if (check_filters(b->filters, b->n_filters, r->origin, why) != 0)
+            return -1;
+    }
+    if (r->n_backends > 4096)
+        return why_text(why, "more than 4096 backends");
+    return 0;
+}
+
+static int check_route(struct model_route *r, struct why *why) {
+    at_object(why, r->origin);
+    if (r->n_matches > MATCHES_MAX) {
+        at_field(why, r->origin, "matches");
+        return why_text(why, "%u matches; at most %d are allowed", r->n_matches, MATCHES_MAX);
+    }
+    for (uint32_t i = 0; i < r->n_matches; i++)
+        if (check_match(r, i, why) != 0)
+            return -1;
+    if (check_filters(r->filters, r->n_filters, r->origin, why) != 0)
+        return -1;
+    if (check_retry(r->retry, r->origin, why) != 0)
+        return -1;
+    return check_shares(r, why);
+}
+
+/* ---- regular expressions of a route ---- */
+
+static void regexes_free(struct rule_regexes *r) {
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->n; i++)
+        regex_free(r->list[i]);
+    mem_free(r->list);
+    mem_free(r->first);
+    mem_free(r);
+}
+
+static int add_regex(struct rule_regexes *to, struct str pattern, struct why *why) {
+    struct regex *re = regex_new(pattern, why);
+    if (!re)
+        return -1;
+    to->list = mem_realloc(to->list, (to->n + 1) * sizeof(struct regex *));
+    to->list[to->n++] = re;
+    return 0;
+}
+
+static int add_values(struct rule_regexes *to, const struct model_value_match *list, uint32_t n,
+                      struct why *why) {
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i].type == MODEL_MATCH_REGEX && add_regex(to, list[i].value, why) != 0)
+            return -1;
+    return 0;
+}
+
+/* NULL without *why: there are none. */
+static struct rule_regexes *regexes_new(const struct model_route *r, struct why *why) {
+    struct rule_regexes *to = mem_zalloc(sizeof(*to));
+    to->n_matches = r->n_matches;
+    to->first = mem_array(r->n_matches, sizeof(*to->first));
+    int bad = 0;
+    for (uint32_t i = 0; i < r->n_matches && !bad; i++) {
+        const struct model_match *m = &r->matches[i];
+        to->first[i] = to->n;
+        if (m->path_type == MODEL_PATH_REGEX && (bad = add_regex(to, m->path, why)) != 0)
+            at_match(why, r, i, "path.value");
+        else if ((bad = add_values(to, m->headers, m->n_headers, why)) != 0)
+            at_match(why, r, i, "headers");
+        else if ((bad = add_values(to, m->query, m->n_query, why)) != 0)
+            at_match(why, r, i, "queryParams");
+        else if ((bad = add_values(to, m->cookies, m->n_cookies, why)) != 0)
+            at_match(why, r, i, "cookies");
+    }
+    if (to->n > 0 && !bad)
+        return to;
+    regexes_free(to);
+    return NULL;
+}
+
+/* ---- the other kinds ---- */
+
+static int check_host(const struct model_host *h, struct why *why) {
+    struct shown shown;
+    at_object(why, h->origin);
+    struct str name = str_starts(h->hostname, STR("*.")) ? str_skip(h->hostname, 2) : h->hostname;
+    bool good = h->hostname.n <= HOST_MAX && (name.n > 0 || h->hostname.n == 0);
+    for (size_t i = 0; good && i < name.n; i++)
+        good = (char_is(name.p[i], CHAR_HOST) || name.p[i] == ':' || name.p[i] == '[' ||
+                name.p[i] == ']') &&
+               name.p[i] == char_lower(name.p[i]);
+    if (good && (name.n == 0 || (name.p[0] != '.' && name.p[name.n - 1] != '.')))
+        return 0;
+    return why_text(why,
+                    "%s is not a host name: write it in lower case, as shop.example.com or "
+                    "*.example.com",
+                    why_show(h->hostname, &shown));
+}
+
+static int check_endpoints(const struct model_endpoints *e, struct why *why) {
+    at_object(why, e->origin);
+    for (uint32_t i = 0; i < e->n_endpoints; i++) {
+        const struct model_endpoint *p = &e->endpoints[i];
+        if (p->address.n != 4 && p->address.n != 16)
+            return why_text(why, "endpoint %u has an address of %zu bytes; it must be 4 or 16", i,
+                            p->address.n);
+        if (p->port == 0 || p->port > 65535)
+            return why_text(why, "endpoint %u has port %llu; it must be 1 to 65535", i,
+                            (unsigned long long)p->port);
+    }
+    return 0;
+}
+
+static int check_backend(const struct model_backend *m, struct why *why) {
+    at_object(why, m->origin);
+    return m->service.n > 0 ? 0 : why_text(why, "a backend without the name of its Service");
+}
+
+static int check_traffic(const struct model_traffic *m, struct why *why) {
+    at_object(why, m->origin);
+    if (m->passive_health && m->passive_health->max_ejected_percent > 100)
+        return why_text(why, "more than 100 %% of the endpoints cannot be ejected");
+    return check_retry(m->retry, m->origin, why);
+}
+
+static int check_gateway(const struct model_gateway *g, struct why *why) {
+    struct shown shown;
+    struct cidr cidr;
+    at_object(why, g->origin);
+    for (uint32_t i = 0; i < g->n_trusted_cidrs; i++)
+        if (!cidr_parse(g->trusted_cidrs[i], &cidr)) {
+            at_field(why, g->origin, "trustedProxies.cidrs");
+            return why_text(why, "%s is not a network; write it as 10.0.0.0/8 or fd00::/8",
+                            why_show(g->trusted_cidrs[i], &shown));
+        }
+    if (g->limits && g->limits->header_bytes > HEAD_BYTES_MAX)
+        return why_text(why, "limits.headerBytes is %llu; at most %d are possible",
+                        (unsigned long long)g->limits->header_bytes, HEAD_BYTES_MAX);
+    if (g->limits && g->limits->header_count > HEAD_FIELDS_MAX - DEFAULT_COOKIE_COUNT)
+        return why_text(why, "limits.headerCount is %llu; at most %d are possible",
+                        (unsigned long long)g->limits->header_count,
+                        HEAD_FIELDS_MAX - (int)DEFAULT_COOKIE_COUNT);
+    return 0;
+}
+
+static int check_listener(const struct model_listener *m, struct why *why) {
+    at_object(why, m->origin);
+    if (m->port >= 1 && m->port <= 65535)
+        return 0;
+    at_field(why, m->origin, "port");
+    return why_text(why, "%llu is not a port; it must be 1 to 65535", (unsigned long long)m->port);
+}
+
+static int check(uint32_t kind, void *model, struct why *why) {
+    switch (kind) {
+    case MODEL_KIND_route:
+        return check_route(model, why);
+    case MODEL_KIND_host:
+        return check_host(model, why);
+    case MODEL_KIND_backend:
+        return check_backend(model, why);
+    case MODEL_KIND_endpoints:
+        return check_endpoints(model, why);
+    case MODEL_KIND_traffic:
+        return check_traffic(model, why);
+    case MODEL_KIND_gateway:
+        return check_gateway(model, why);
+    case MODEL_KIND_listener:
+        return check_listener(model, why);
+    default:
+        return 0;
+    }
+}
+
+/* ---- parsed ---- */
+
+/* Kinds whose decoded form the law points at. Hosts and endpoints are decoded again when needed. */
+static bool is_kept(uint32_t kind) {
+    return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
+           kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener;
+}
+
+/* Decodes once more, now that the size is known, into one block of just that size. */
+static struct parsed *keep(struct keeper *k, struct object *o, size_t size) {
+    struct parsed *p = part_new(k, PART_PARSED, sizeof(*p) + size);
+    char *room = (char *)(p + 1);
+    struct arena a = {.at = room, .end = room + size};
+    p->object = object_hold(o);
+    p->model = object_decode(o, &a, &p->newer);
+    must(!a.chunks);
+    return p;
+}
+
+static int check_id(const struct object *o, struct why *why) {
+    struct shown shown;
+    struct str kind = str_of(model_kind_name((enum model_kind)o->kind));
+    if (str_starts(o->id, kind) && o->id.n > kind.n && o->id.p[kind.n] == '/')
+        return 0;
+    return why_text(why, "%s is not the id of a %.*s", why_show(o->id, &shown), STR_FMT(kind));
+}
+
+struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
+    if (!model_struct_of((enum model_kind)o->kind) || check_id(o, why) != 0)
+        return NULL;
+    struct arena a;
+    arena_init(&a);
+    void *model = object_decode(o, &a, NULL);
+    int bad = check(o->kind, model, why);
+    struct rule_regexes *regexes = NULL;
+    if (!bad && o->kind == MODEL_KIND_route)
+        regexes = regexes_new(model, why);
+    struct parsed *p = NULL;
+    if (!why_set(why) && is_kept(o->kind)) {
+        p = keep(k, o, a.used);
+        p->regexes = regexes;
+        if (o->kind == MODEL_KIND_route)
+            check(o->kind, p->model, why); /* once more, for it cuts the slashes */
+    }
+    arena_fini(&a);
+    return p;
+}
+
+void parsed_free(struct parsed *p) {
+    regexes_free(p->regexes);
+    object_drop(p->object);
+    mem_free(p);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * compile: from good objects and what they name to rules, backends and vhosts. What is named and
+ * not there is not an error: its share answers a status, or there is no vhost to be found in.
+ */
+#include "proxy/route/build.h"
+
+static const struct model_match every_path = {.path_type = MODEL_PATH_PREFIX};
+
+static uint32_t number(uint64_t v) { return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v; }
+static uint32_t number_or(uint64_t v, uint32_t otherwise) { return v ? number(v) : otherwise; }
+
+/* ---- what a node names ---- */
+
+static struct node *named(struct builder *b, struct str id, enum model_kind kind) {
+    struct node *n = id.n > 0 ? builder_node(b, id) : NULL;
+    return n && node_is(n, kind) ? n : NULL;
+}
+
+static const struct model_traffic *traffic_of(struct builder *b, struct str id) {
+    struct node *n = named(b, id, MODEL_KIND_traffic);
+    return n ? n->parsed->model : NULL;
+}
+
+/* A backend whose protocol we do not know is as good as none. */
+static struct node *backend_named(struct builder *b, struct str id) {
+    struct node *n = named(b, id, MODEL_KIND_backend);
+    return n && !n->parsed->newer ? n : NULL;
+}
+
+/* ---- backends ---- */
+
+static struct place *place_take(struct builder *b, const struct model_endpoint *e,
+                                uint8_t protocol) {
+    struct place key = {0};
+    memcpy(key.key, e->address.p, e->address.n);
+    key.key[16] = (char)(e->port >> 8);
+    key.key[17] = (char)e->port;
+    key.key[18] = e->address.n == 4 ? 4 : 6;
+    key.key[19] = (char)protocol;
+    struct place *p = map_get(&b->places, str_mk(key.key, sizeof(key.key)));
+    if (!p) {
+        p = mem_alloc(sizeof(*p));
+        *p = key;
+        p->slot = slot_take(b->keeper, SLOT_ENDPOINT, &p->generation);
+        p->born = b->keeper->building;
+        map_put(&b->places, str_mk(p->key, sizeof(p->key)), p);
+        while (b->place_of_slot.n <= p->slot)
+            pointers_add(&b->place_of_slot, NULL);
+        b->place_of_slot.p[p->slot] = p;
+    }
+    p->users++;
+    return p;
+}
+
+static void place_release(struct builder *b, uint32_t slot) {
+    struct place *p = b->place_of_slot.p[slot];
+    if (--p->users > 0)
+        return;
+    map_del(&b->places, str_mk(p->key, sizeof(p->key)));
+    b->place_of_slot.p[slot] = NULL;
+    slot_retire(b->keeper, SLOT_ENDPOINT, slot, p->born);
+    mem_free(p);
+}
+
+static enum endpoint_state state_of(const struct model_endpoint *e) {
+    return e->terminating ? ENDPOINT_SERVING : e->unready ? ENDPOINT_DOWN : ENDPOINT_READY;
+}
+
+static void fill_endpoints(struct builder *b, struct backend_part *part,
+                           const struct model_endpoints *m, uint8_t protocol) {
+    struct backend *to = &part->backend;
+    uint32_t serving = 0;
+    for (int state = ENDPOINT_READY; m && state <= ENDPOINT_DOWN; state++) {
+        for (uint32_t i = 0; i < m->n_endpoints; i++) {
+            const struct model_endpoint *e = &m->endpoints[i];
+            if (state_of(e) != (enum endpoint_state)state)
+                continue;
+            const struct place *p = place_take(b, e, protocol);
+            struct endpoint *at = &part->endpoints[to->n_endpoints++];
+            *at = (struct endpoint){.slot = p->slot,
+                                    .generation = p->generation,
+                                    .family = e->address.n == 4 ? 4 : 6,
+                                    .state = (uint8_t)state,
+                                    .port = (uint16_t)e->port};
+            memcpy(at->address, e->address.p, e->address.n);
+        }
+        if (state == ENDPOINT_READY)
+            to->n_ready = to->n_endpoints;
+        if (state == ENDPOINT_SERVING)
+            serving = to->n_endpoints - to->n_ready;
+    }
+    to->endpoints = part->endpoints;
+    to->n_usable = to->n_ready > 0 ? to->n_ready : serving;
+}
+
+static void fill_numbers(struct backend *to) {
+    static const struct model_timeouts no_timeouts;
+    static const struct model_connection no_connection;
+    static const struct model_passive_health no_passive;
+    const struct model_traffic *t = to->traffic;
+    const struct model_timeouts *time = t && t->timeouts ? t->timeouts : &no_timeouts;
+    const struct model_connection *c = t && t->connection ? t->connection : &no_connection;
+    const struct model_passive_health *p = t && t->passive_health ? t->passive_health : &no_passive;
+    to->balance = (uint8_t)(t ? t->balance : MODEL_ROUND_ROBIN);
+    to->connect_ms = number_or(time->connect_ms, DEFAULT_CONNECT_MS);
+    to->idle_ms = number_or(time->idle_ms, DEFAULT_UPSTREAM_IDLE_MS);
+    to->keepalive_idle_ms = number_or(c->keepalive_idle_ms, DEFAULT_KEEPALIVE_IDLE_MS);
+    to->max_connections = number_or(c->max_connections, UINT32_MAX);
+    to->max_pending = number_or(c->max_pending, DEFAULT_MAX_PENDING);
+    to->max_requests = number_or(c->max_requests, UINT32_MAX);
+    to->passive.consecutive_errors = number(p->consecutive_errors);
+    to->passive.ejection_ms = number_or(p->ejection_ms, DEFAULT_EJECTION_MS);
+    to->passive.max_ejection_ms = number_or(p->max_ejection_ms, DEFAULT_MAX_EJECTION_MS);
+    to->passive.max_percent = number_or(p->max_ejected_percent, DEFAULT_MAX_EJECTED_PERCENT);
+}
+
+static struct backend_part *backend_new(struct builder *b, struct node *n) {
+    const struct model_backend *model = n->parsed->model;
+    struct node *endpoints = named(b, model->endpoints, MODEL_KIND_endpoints);
+    struct arena a;
+    arena_init(&a);
+    const struct model_endpoints *m = endpoints ? object_decode(endpoints->object, &a, NULL) : NULL;
+    struct str name = arena_fmt(&a, "%.*s/%.*s:%llu", STR_FMT(model->namespace),
+                                STR_FMT(model->service), (unsigned long long)model->port);
+    size_t n_endpoints = m ? m->n_endpoints : 0, list = n_endpoints * sizeof(struct endpoint);
+    struct backend_part *p = part_new(b->keeper, PART_BLOCK, sizeof(*p) + list + name.n);
+    char *text = (char *)p->endpoints + list;
+    memcpy(text, name.p, name.n);
+    p->backend = (struct backend){.slot = n->slot,
+                                  .id = n->parsed->object->id,
+                                  .name = str_mk(text, name.n),
+                                  .model = model,
+                                  .traffic = traffic_of(b, model->traffic)};
+    fill_numbers(&p->backend);
+    fill_endpoints(b, p, m, (uint8_t)(model->protocol | (model->tls ? 0x80U : 0)));
+    arena_fini(&a);
+    return p;
+}
+
+static void backend_retire(struct builder *b, struct backend_part *p) {
+    if (!p)
+        return;
+    for (uint32_t i = 0; i < p->backend.n_endpoints; i++)
+        place_release(b, p->endpoints[i].slot);
+    part_retire(b->keeper, &p->part);
+}
+
+void backend_make(struct builder *b, struct node *n) {
+    struct backend_part *old = n->backend;
+    n->backend = backend_new(b, n);
+    pages_set(b->keeper, &b->backends, n->slot, &n->backend->backend);
+    backend_retire(b, old); /* after the new one has taken its endpoints: numbers stay */
+}
+
+void backend_unmake(struct builder *b, struct node *n) {
+    pages_set(b->keeper, &b->backends, n->slot, NULL);
+    backend_retire(b, n->backend);
+    n->backend = NULL;
+}
+
+/* ---- rules ---- */
+
+/* The first that sets a timeout wins: rule, its policy, then its backends' Services in order. */
+static void fill_timeouts(struct rule *r, const struct model_timeouts *t, bool of_rule) {
+    if (!t)
+        return;
+    if (r->request_ms == 0)
+        r->request_ms = number(t->request_ms);
+    if (r->backend_request_ms == 0)
+        r->backend_request_ms = number(t->backend_request_ms);
+    if (of_rule && r->connect_ms == 0)
+        r->connect_ms = number(t->connect_ms);
+    if (of_rule && r->idle_ms == 0)
+        r->idle_ms = number(t->idle_ms);
+}
+
+static struct rule_retry retry_of(const struct model_retry *m) {
+    struct rule_retry r = {.attempts = DEFAULT_RETRY_ATTEMPTS,
+                           .backoff_ms = DEFAULT_RETRY_BACKOFF_MS,
+                           .budget_percent = DEFAULT_RETRY_BUDGET_PERCENT};
+    if (!m)
+        return r;
+    r.attempts = number(m->attempts);
+    r.backoff_ms = number_or(m->backoff_ms, DEFAULT_RETRY_BACKOFF_MS);
+    r.budget_percent = number_or(m->budget_percent, DEFAULT_RETRY_BUDGET_PERCENT);
+    const unsigned char *p = (const unsigned char *)m->codes.p;
+    for (size_t i = 0; i + 1 < m->codes.n; i += 2)
+        r.codes[r.n_codes++] = (uint16_t)(p[i] << 8 | p[i + 1]);
+    return r;
+}
+
+static void fill_policies(struct builder *b, struct rule *r) {
+    const struct model_route *m = r->model;
+    const struct model_traffic *own = traffic_of(b, m->traffic);
+    const struct model_retry *retry = m->retry ? m->retry : own ? own->retry : NULL;
+    uint64_t body = m->body_limit ? m->body_limit : own ? own->body_limit : 0;
+    fill_timeouts(r, m->timeouts, true);
+    fill_timeouts(r, own ? own->timeouts : NULL, true);
+    for (uint32_t i = 0; i < m->n_backends; i++) {
+        struct node *n = backend_named(b, m->backends[i].backend);
+        const struct model_backend *to = n ? n->parsed->model : NULL;
+        const struct model_traffic *t = to ? traffic_of(b, to->traffic) : NULL;
+        fill_timeouts(r, t ? t->timeouts : NULL, false);
+        if (t && !retry)
+            retry = t->retry;
+    }
+    r->request_ms = number_or(r->request_ms, MODEL_NEVER);
+    r->backend_request_ms = number_or(r->backend_request_ms, MODEL_NEVER);
+    r->retry = retry_of(retry);
+    if (body == 0)
+        body = b->settings->limits.body_bytes;
+    r->body_limit = body == MODEL_NEVER ? UINT64_MAX : body;
+}
+
+static void fill_shares(struct builder *b, struct rule *r, struct share *shares) {
+    const struct model_route *m = r->model;
+    uint16_t usual = m->source == MODEL_SOURCE_INGRESS ? 503 : 500;
+    for (uint32_t i = 0; i < m->n_backends; i++) {
+        const struct model_backend_ref *ref = &m->backends[i];
+        struct node *n = backend_named(b, ref->backend);
+        r->total_weight += (uint32_t)ref->weight;
+        shares[i] = (struct share){.upto = r->total_weight,
+                                   .backend = n ? n->slot : UINT32_MAX,
+                                   .status = ref->status ? (uint16_t)ref->status : usual,
+                                   .model = ref};
+    }
+    r->n_shares = m->n_backends;
+    r->shares = shares;
+}
+
+static void fill_edits(struct rule *r, const struct model_filter *list, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        enum model_filter_type t = list[i].type;
+        r->has_request_edit |= t == MODEL_FILTER_REQUEST_HEADERS || t == MODEL_FILTER_REWRITE;
+        r->has_response_edit |= t == MODEL_FILTER_RESPONSE_HEADERS || t == MODEL_FILTER_CORS;
+    }
+}
+
+/* Closed where a policy must decide that this proxy cannot ask, and where something in the route
+ * is of a later version: it may be a condition. */
+static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
+    const struct model_route *m = p->model;
+    if (p->newer || m->refusal == MODEL_REFUSE_POLICY || m->auth.n > 0 || b->settings->closes)
+        return REASON_POLICY_UNAVAILABLE;
+    return m->refusal == MODEL_REFUSE_NO_BACKEND ? REASON_NO_BACKEND : REASON_NONE;
+}
+
+void rule_make(struct builder *b, struct node *n) {
+    const struct model_route *m = n->parsed->model;
+    struct rule_part *p =
+        part_new(b->keeper, PART_BLOCK, sizeof(*p) + m->n_backends * sizeof(struct share));
+    struct rule *r = &p->rule;
+    r->model = m;
+    r->matches = m->n_matches ? m->matches : &every_path;
+    r->regexes = n->parsed->regexes;
+    r->id = n->parsed->object->id;
+    r->slot = n->slot;
+    r->refusal = refusal_of(b, n->parsed);
+    fill_policies(b, r);
+    fill_shares(b, r, p->shares);
+    fill_edits(r, m->filters, m->n_filters);
+    for (uint32_t i = 0; i < m->n_backends; i++)
+        fill_edits(r, m->backends[i].filters, m->backends[i].n_filters);
+    if (n->rule)
+        part_retire(b->keeper, &n->rule->part);
+    n->rule = p;
+    pages_set(b->keeper, &b->rules, n->slot, r);
+}
+
+void rule_unmake(struct builder *b, struct node *n) {
+    if (n->rule)
+        part_retire(b->keeper, &n->rule->part);
+    n->rule = NULL;
+    pages_set(b->keeper, &b->rules, n->slot, NULL);
+}
+
+/* ---- sites ---- */
+
+static void add_entries(struct builder *b, size_t *n, const struct node *route) {
+    const struct rule *r = &route->rule->rule;
+    uint32_t n_matches = r->model->n_matches ? r->model->n_matches : 1;
+    if (*n + n_matches > b->entries_cap) {
+        b->entries_cap = size_max(b->entries_cap * 2, *n + n_matches);
+        b->entries = mem_realloc(b->entries, b->entries_cap * sizeof(*b->entries));
+    }
+    for (uint32_t i = 0; i < n_matches; i++)
+        b->entries[(*n)++] =
+            (struct vhost_entry){r->model, &r->matches[i], r->id, route->slot, (uint16_t)i};
+}
+
+/* Which lengths of wildcards are there. */
+static void count_wild(struct builder *b, const struct vhost *v, bool add) {
+    if (!v || !v->wildcard)
+        return;
+    size_t n = v->key.n;
+    b->wild_count[n] += add ? 1U : UINT32_MAX;
+    uint64_t bit = 1ULL << (n % 64);
+    if (b->wild_count[n] > 0)
+        b->hosts.wild_lengths[n / 64] |= bit;
+    else
+        b->hosts.wild_lengths[n / 64] &= ~bit;
+}
+
+void site_make(struct builder *b, struct site *s) {
+    size_t n = 0;
+    s->dirty = false;
+    for (struct node *host = s->hosts; host; host = host->twin)
+        for (struct edge *e = host->readers; e; e = e->next)
+            if (node_is(e->from, MODEL_KIND_route))
+                add_entries(b, &n, e->from);
+    struct vhost *old = s->vhost;
+    s->vhost = vhost_new(b->keeper, s->hostname, b->entries, n);
+    count_wild(b, s->vhost, true);
+    count_wild(b, old, false);
+    hosts_set(b->keeper, &b->hosts, s->hostname, s->vhost);
+    if (old)
+        part_retire(b->keeper, &old->part);
+    if (s->hosts)
+        return;
+    map_del(&b->sites, s->hostname);
+    mem_free(s);
+}

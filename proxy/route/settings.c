@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * settings: gateway and listeners. Of several gateways the one whose id comes first is taken.
+ */
+#include "proxy/route/build.h"
+
+#include <arpa/inet.h>
+
+static const struct model_gateway no_gateway;
+static const struct model_limits no_limits;
+
+bool cidr_parse(struct str text, struct cidr *c) {
+    struct str address, bits = str_cut(text, '/', &address);
+    char room[INET6_ADDRSTRLEN];
+    uint64_t n;
+    if (address.n == 0 || address.n >= sizeof(room) || memchr(address.p, 0, address.n))
+        return false;
+    memcpy(room, address.p, address.n);
+    room[address.n] = 0;
+    bool v4 = str_find(address, ':', 0) == address.n;
+    *c = (struct cidr){.address = {[10] = v4 ? 0xff : 0, [11] = v4 ? 0xff : 0}};
+    if (inet_pton(v4 ? AF_INET : AF_INET6, room, c->address + (v4 ? 12 : 0)) != 1)
+        return false;
+    if (!bits.p)
+        n = v4 ? 32 : 128;
+    else if (!str_to_u64(bits, v4 ? 32 : 128, &n))
+        return false;
+    c->bits = (uint8_t)(n + (v4 ? 96 : 0));
+    return true;
+}
+
+static uint32_t or_default(uint64_t v, uint32_t otherwise) {
+    return v == 0 ? otherwise : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+static struct limits limits_of(const struct model_gateway *g) {
+    const struct model_limits *m = g->limits ? g->limits : &no_limits;
+    return (struct limits){
+        .head = {.bytes = or_default(m->header_bytes, DEFAULT_HEADER_BYTES),
+                 .fields = (uint16_t)or_default(m->header_count, DEFAULT_HEADER_COUNT),
+                 .cookies = DEFAULT_COOKIE_COUNT},
+        .header_timeout_ms = or_default(m->header_timeout_ms, DEFAULT_HEADER_TIMEOUT_MS),
+        .idle_timeout_ms = or_default(m->idle_timeout_ms, DEFAULT_CLIENT_IDLE_MS),
+        .connections = or_default(m->connections, UINT32_MAX),
+        .memory_bytes = m->memory_bytes,
+        .body_bytes =
+            m->body_bytes == 0 || m->body_bytes == MODEL_NEVER ? UINT64_MAX : m->body_bytes};
+}
+
+static int listener_cmp(const void *a, const void *b) {
+    const struct node *x = *(const struct node *const *)a, *y = *(const struct node *const *)b;
+    return str_cmp(x->id, y->id);
+}
+
+static const struct model_gateway *gather(struct builder *b, struct pointers *listeners) {
+    struct node *gateway = NULL;
+    for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));) {
+        struct node *n = s->value;
+        if (node_is(n, MODEL_KIND_listener))
+            pointers_add(listeners, n);
+        else if (node_is(n, MODEL_KIND_gateway) && (!gateway || str_cmp(n->id, gateway->id) < 0))
+            gateway = n;
+    }
+    if (listeners->n > 1)
+        qsort(listeners->p, listeners->n, sizeof(void *), listener_cmp);
+    return gateway ? gateway->parsed->model : &no_gateway;
+}
+
+bool settings_make(struct builder *b) {
+    struct pointers listeners = {0};
+    const struct model_gateway *g = gather(b, &listeners);
+    size_t cidrs = g->n_trusted_cidrs * sizeof(struct cidr), align = (8 - cidrs % 8) % 8;
+    struct settings *s =
+        part_new(b->keeper, PART_BLOCK,
+                 sizeof(*s) + cidrs + align + listeners.n * sizeof(struct listener_law));
+    s->gateway = g;
+    s->limits = limits_of(g);
+    s->closes = g->auth_required || g->override_policy.n > 0 || g->default_policy.n > 0;
+    s->listeners = (struct listener_law *)(void *)((char *)(s + 1) + cidrs + align);
+    s->trusted = (struct cidr *)(void *)(s + 1);
+    for (uint32_t i = 0; i < g->n_trusted_cidrs; i++)
+        must(cidr_parse(g->trusted_cidrs[i], &s->trusted[s->n_trusted++]));
+    for (uint32_t i = 0; i < listeners.n; i++) {
+        const struct model_listener *m = ((struct node *)listeners.p[i])->parsed->model;
+        s->listeners[s->n_listeners++] = (struct listener_law){m, (uint16_t)m->port};
+    }
+    mem_free(listeners.p);
+    struct settings *old = b->settings;
+    bool changed =
+        old && (old->limits.body_bytes != s->limits.body_bytes || old->closes != s->closes);
+    b->settings = s;
+    if (old)
+        part_retire(b->keeper, &old->part);
+    return changed;
+}
