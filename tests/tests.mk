@@ -11,9 +11,15 @@ FUZZ_C   := $(LIB_C) $(wildcard proxy/http/*.c)
 FUZZ_CC  := clang-14 -std=gnu11 -g -O1 -DSLUICE_DEBUG $(DEFS) -fno-omit-frame-pointer \
             -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
+# Shared objects that are preloaded into a program under test.
+PRELOAD := $(patsubst %.c,$(B)/%.so,$(wildcard tests/tools/preload/*.c))
+$(PRELOAD): $(B)/%.so: %.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -g $(WARN) $(DEFS) -shared -fPIC -o $@ $<
+
 .PHONY: test test-programs test-all-builds
 # What the floors on one build mode run.
-test-programs: all $(UNIT) $(PROP) $(TOOLS)
+test-programs: all $(UNIT) $(PROP) $(TOOLS) $(PRELOAD)
 
 test-all-builds:
 	@$(MAKE) --no-print-directory MODE=release test-programs
@@ -32,7 +38,7 @@ test-prop: $(PROP)
 	@$(RUN) prop
 test-golden: all
 	@$(RUN) golden
-test-vtc test-e2e test-desync test-budget: all $(TOOLS)
+test-vtc test-e2e test-desync test-budget: all $(TOOLS) $(PRELOAD)
 	@$(RUN) $(@:test-%=%)
 
 # The floors that have a build mode of their own.
@@ -54,7 +60,7 @@ build/fuzz/%.o: %.c Makefile tests/tests.mk
 fuzz: fuzzers
 	@$(RUN) fuzz
 
-bench: all $(TOOLS)
+bench: all $(TOOLS) $(PRELOAD)
 	@tests/bench/compare
 
 lint:
