@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 128 * 1024 };
+enum { BUFFER_BYTES = 64 * 1024 };
 
 struct side {
     int fd;
