@@ -1,4 +1,68 @@
-# The tests' part of the Makefile.
-.PHONY: test-unit
+# The tests' part of the Makefile: what tests/run needs built, and the names to call it by.
+#
+#   make test            every floor, on release, asan, tsan and fuzz builds
+#   make test-FLOOR      one floor; ONLY=text takes the tests whose name contains it
+
+ONLY ?=
+RUN   = tests/run --mode $(MODE) $(if $(ONLY),--only '$(ONLY)')
+
+FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZ_C   := $(LIB_C) $(wildcard proxy/http/*.c)
+FUZZ_CC  := clang-14 -std=gnu11 -g -O1 -DSLUICE_DEBUG $(DEFS) -fno-omit-frame-pointer \
+            -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+# Shared objects that are preloaded into a program under test.
+PRELOAD := $(patsubst %.c,$(B)/%.so,$(wildcard tests/tools/preload/*.c))
+$(PRELOAD): $(B)/%.so: %.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -g $(WARN) $(DEFS) -shared -fPIC -o $@ $<
+
+.PHONY: test test-programs test-all-builds
+# What the floors on one build mode run.
+test-programs: all $(UNIT) $(PROP) $(TOOLS) $(PRELOAD)
+
+test-all-builds:
+	@$(MAKE) --no-print-directory MODE=release test-programs
+	@$(MAKE) --no-print-directory MODE=asan test-programs
+	@$(MAKE) --no-print-directory MODE=tsan test-programs
+	@$(MAKE) --no-print-directory fuzzers
+
+test: deps
+	@$(MAKE) --no-print-directory test-all-builds
+	@tests/run all
+
+.PHONY: test-unit test-prop test-golden test-vtc test-e2e test-desync test-budget
 test-unit: $(UNIT)
-	@for t in $(UNIT); do $$t || exit 1; done
+	@$(RUN) unit
+test-prop: $(PROP)
+	@$(RUN) prop
+test-golden: all
+	@$(RUN) golden
+test-vtc test-e2e test-desync test-budget: all $(TOOLS) $(PRELOAD)
+	@$(RUN) $(@:test-%=%)
+
+# The floors that have a build mode of their own.
+.PHONY: asan tsan fuzz fuzzers soak lint bench
+asan tsan:
+	@$(MAKE) --no-print-directory MODE=$@ test-programs
+	@$(RUN) $@
+
+fuzzers: $(FUZZ)
+build/fuzz/%: tests/fuzz/%.c build/fuzz/libfuzzed.a
+	@echo "  LD  $@"
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/libfuzzed.a $(LIBS)
+build/fuzz/libfuzzed.a: $(FUZZ_C:%.c=build/fuzz/%.o)
+	@rm -f $@ && ar rcs $@ $^
+build/fuzz/%.o: %.c Makefile tests/tests.mk
+	@mkdir -p $(@D)
+	@echo "  CC  $< (fuzz)"
+	@$(FUZZ_CC) -MMD -MP -c -o $@ $<
+fuzz: fuzzers
+	@$(RUN) fuzz
+
+bench: all $(TOOLS) $(PRELOAD)
+	@tests/bench/compare
+
+lint:
+	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 --dry-run -Werror
+	@tests/tools/lint

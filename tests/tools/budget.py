@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures Sluice on a Route and compares with tests/budget.json. "recorded" is the figure that was
+measured when it was last accepted; SLUICE_RECORD=1 writes a new one."""
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+
+import sluice
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUDGET = os.path.join(sluice.TOP, 'tests/budget.json')
+ROUTE = '''
+apiVersion: sluice.dev/v1alpha1
+kind: Route
+metadata: {name: shop, namespace: default}
+spec:
+  hostnames: [shop.example.com]
+  rules:
+    - name: everything
+      matches:
+        - path: {type: PathPrefix, value: /shop}
+      backendRefs: [{name: origin, port: 80}]
+'''
+
+
+def load_measure():
+    loader = importlib.machinery.SourceFileLoader('measure', os.path.join(HERE, 'measure'))
+    spec = importlib.util.spec_from_loader('measure', loader)
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def check(what, unit):
+    measure = load_measure()
+    with open(BUDGET, encoding='utf-8') as f:
+        budgets = json.load(f)
+    budget = budgets[what]
+    with sluice.Origin('origin', '--body', '0') as origin, \
+            sluice.Gateway(ROUTE, origin=origin) as gateway:
+        # Its state file lets the proxy under strace or valgrind start as it would anywhere.
+        gateway.proxy.stop()
+        subject = measure.Subject(gateway.proxy_command(), gateway.port, 'shop.example.com',
+                                  '/shop/list?page=2')
+        figure, detail = measure.WHAT[what](subject)
+    print(f'{what}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
+          + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
+    if os.environ.get('SLUICE_RECORD') == '1' and 'recorded' in budget:
+        budget['recorded'] = round(figure)
+        with open(BUDGET, 'w', encoding='utf-8') as f:
+            rows = [f'  {json.dumps(k)}: {json.dumps(v)}' for k, v in budgets.items()]
+            f.write('{\n' + ',\n'.join(rows) + '\n}\n')
+    if figure > budget['at_most']:
+        sys.exit(f'{figure:.5g} is more than the {budget["at_most"]:g} that are allowed')
+    recorded = budget.get('recorded')
+    if recorded and figure > recorded * (1 + budget['drift']):
+        sys.exit(f'{figure:.5g} is more than {budget["drift"]:.0%} above the recorded {recorded:g}')
