@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/http/authority.h"
 
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 
 #include <arpa/inet.h>
 

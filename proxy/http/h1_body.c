@@ -6,7 +6,7 @@
  *     SIZE ─► (BLANKS ─► EXT) ─► SIZE_LF ─► DATA ─► DATA_CR ─► DATA_LF ─► SIZE ...
  *       └── size 0: LINE ─► NAME ─► VALUE ─► VALUE_LF ─► LINE ... ─► END_LF ─► done
  */
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 #include "proxy/http/h1.h"
 
 enum { SIZE_DIGITS_MAX = 16, EXT_MAX = 256, TRAILER_MAX = 8 * 1024 };

@@ -11,7 +11,7 @@
  * token characters.
  */
 #include "proxy/http/authority.h"
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 #include "proxy/http/h1.h"
 
 enum {

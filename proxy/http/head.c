@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/http/head.h"
 
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 
 const struct head_field *head_find(const struct head *h, enum token t) {
     for (unsigned i = 0; i < h->n_fields; i++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 
 #define IN(c, a, b)   ((c) >= (a) && (c) <= (b))
 #define ALNUM(c)      (IN(c, '0', '9') || IN(c, 'a', 'z') || IN(c, 'A', 'Z'))
