@@ -36,6 +36,15 @@ _Noreturn void must_failed(const char *file, int line, const char *condition);
 static inline size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t size_max(size_t a, size_t b) { return a > b ? a : b; }
 
+/* A number that one thread writes and others read at any time: no lock, no locked instruction. */
+static inline void counter_add(uint64_t *c, uint64_t n) {
+    __atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+static inline void counter_sub(uint64_t *c, uint64_t n) {
+    __atomic_store_n(c, *c - n, __ATOMIC_RELAXED);
+}
+static inline uint64_t counter_get(const uint64_t *c) { return __atomic_load_n(c, __ATOMIC_RELAXED); }
+
 /* The version of this build, from git; defined by the Makefile. */
 extern const char sluice_version[];
 

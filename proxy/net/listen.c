@@ -58,7 +58,7 @@ static void on_readable(void *arg) {
             return;
         if (transient(errno))
             continue;
-        __atomic_store_n(&ln->failures, ln->failures + 1, __ATOMIC_RELAXED);
+        counter_add(&ln->failures, 1);
         stop(ln);
         timer_set(ln->loop->wheel, &ln->resume, ln->loop->now_ms + PAUSE_MS);
         return;
@@ -110,12 +110,14 @@ struct addr listener_addr(const struct listener *ln) {
 }
 
 uint64_t listener_failures(const struct listener *ln) {
-    return __atomic_load_n(&ln->failures, __ATOMIC_RELAXED);
+    return counter_get(&ln->failures);
 }
 
 void listener_free(struct listener *ln) {
     if (ln == NULL)
         return;
+    if (ln->watch != NULL)
+        on_readable(ln); /* who is in the queue already would be reset */
     stop(ln);
     timer_fini(&ln->resume);
     close(ln->fd);

@@ -19,6 +19,7 @@ void listener_pause(struct listener *ln, bool paused); /* the kernel's queue kee
 struct addr listener_addr(const struct listener *ln);  /* as bound: port 0 resolved */
 uint64_t
 listener_failures(const struct listener *ln); /* accepts that failed for want of descriptors */
-void listener_free(struct listener *ln);      /* closes it */
+/* Accepts who is in the kernel's queue, then closes it. */
+void listener_free(struct listener *ln);
 
 #endif

@@ -37,13 +37,13 @@ void *slab_take(struct slabs *s, enum slab_size size) {
     } else if ((f = mem_try(n)) == NULL) {
         return NULL;
     }
-    s->used_bytes += n;
+    counter_add(&s->used_bytes, n);
     return f;
 }
 
 void slab_give(struct slabs *s, enum slab_size size, void *p) {
     size_t n = slab_bytes(size);
-    s->used_bytes -= n;
+    counter_sub(&s->used_bytes, n);
     if (unlikely(s->free_bytes + n > s->keep)) {
         mem_free(p);
         return;

@@ -12,7 +12,7 @@ static void set_idle(struct session *s, bool idle) {
     if (s->idle == idle)
         return;
     s->idle = idle;
-    s->env->n_idle += idle ? 1 : (uint64_t)-1;
+    counter_add(&s->env->n_idle, idle ? 1 : (uint64_t)-1);
 }
 
 static void freed(struct conn *c) {
@@ -32,7 +32,7 @@ static void end(struct session *s, bool reset) {
     set_idle(s, false);
     timer_fini(&s->timer);
     list_del(&s->link);
-    s->env->n_sessions--;
+    counter_sub(&s->env->n_sessions, 1);
     conn_close(&s->conn, reset, freed);
 }
 
@@ -243,7 +243,7 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         return;
     }
     list_append(&env->sessions, &s->link);
-    env->n_sessions++;
+    counter_add(&env->n_sessions, 1);
     wait_for_more(s);
 }
 

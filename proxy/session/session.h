@@ -43,7 +43,7 @@ struct session_env {
     const struct limits *limits; /* of the current snapshot */
     struct head *head;           /* scratch: one head is parsed at a time */
     struct list sessions;        /* all */
-    uint64_t n_sessions, n_idle; /* relaxed: read by the scrape */
+    uint64_t n_sessions, n_idle; /* counters */
     bool draining;               /* answers say Connection: close */
     struct list free;            /* session.link: kept for the next accept */
     uint32_t n_free;

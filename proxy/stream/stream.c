@@ -37,7 +37,7 @@ static struct stream *stream_new(struct stream_env *env, struct session *s, stru
     st->slab = (uint8_t)size;
     st->law = env->law;
     st->law->streams++;
-    env->n_streams++;
+    counter_add(&env->n_streams, 1);
     timer_init(&st->timer, request_timer);
     st->raw = (char *)(st + 1);
     st->raw_n = h->n;
@@ -54,9 +54,9 @@ static void stream_free(struct stream *st) {
     if (st->mirror != NULL)
         mirror_forget(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
-    env->n_streams--;
+    counter_sub(&env->n_streams, 1);
     if (--law->streams == 0 && law != env->law)
-        env->law_done(env->arg, law);
+        env->law_done(env->law_arg, law);
 }
 
 static void lower(char *to, struct str s) {
@@ -280,7 +280,7 @@ static void serve(struct stream *st, const struct head *h) {
 static void on_request(struct session *s) {
     struct stream_env *env = s->env->arg;
     struct head *h = s->env->head;
-    env->requests++;
+    counter_add(&env->requests, 1);
     struct stream *st = stream_new(env, s, h);
     if (st == NULL) {
         s->env->ops->refuse(s, REASON_OVERLOADED, "no memory for a request");
@@ -322,7 +322,7 @@ static void on_refuse(struct session *s, enum reason reason, const char *detail)
         r.response_bytes = o.n;
         session_done(s, false);
     }
-    env->requests++;
+    counter_add(&env->requests, 1);
     env->record(env->arg, &r);
 }
 
@@ -431,6 +431,6 @@ bool stream_env_adopt(struct stream_env *env, struct law *law) {
     env->law = law;
     env->sessions.limits = &law->snapshot->limits;
     if (old != NULL && old->streams == 0)
-        env->law_done(env->arg, old);
+        env->law_done(env->law_arg, old);
     return true;
 }

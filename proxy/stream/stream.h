@@ -41,12 +41,12 @@ struct stream_env {
     struct law *law; /* the current one */
     struct route_scratch *scratch;
     struct http_date date;
-    uint64_t n_streams; /* relaxed: read by the scrape */
-    uint64_t requests;
+    uint64_t n_streams, requests; /* counters */
     uint64_t mirrored, unmirrored; /* copies sent; copies not sent for want of room */
     void (*record)(void *arg, const struct record *r); /* a request is over */
-    void (*law_done)(void *arg, struct law *law);      /* no stream is on it any more */
     void *arg;
+    void (*law_done)(void *arg, struct law *law);      /* no stream is on it any more */
+    void *law_arg;
 };
 
 /* Ready to be used when env->law is set. limit: see upstreams_init. */

@@ -72,12 +72,12 @@ static void end(struct upstream *u) {
     if (u->conn.closed)
         return;
     if (u->owner == NULL)
-        u->home->n_idle--;
+        counter_sub(&u->home->n_idle, 1);
     u->owner = NULL;
     timer_fini(&u->timer);
     list_del(&u->link);
     t->n_conns--;
-    u->home->n_conns--;
+    counter_sub(&u->home->n_conns, 1);
     conn_close(&u->conn, false, freed);
 }
 
@@ -162,8 +162,8 @@ static struct upstream *dial(struct upstreams *us, struct target *t, const struc
     }
     u->conn.read_size = SLAB_64K; /* only while bytes are there; the pages that they touch count */
     t->n_conns++;
-    us->n_conns++;
-    us->connects++;
+    counter_add(&us->n_conns, 1);
+    counter_add(&us->connects, 1);
     return u;
 }
 
@@ -179,7 +179,7 @@ static struct upstream *reuse(struct upstreams *us, struct target *t, const stru
     if (us->loop->now_ms - u->idle_since_ms >= limit)
         return NULL; /* all others are older still */
     list_del(&u->link);
-    us->n_idle--;
+    counter_sub(&us->n_idle, 1);
     return u;
 }
 
@@ -240,7 +240,7 @@ void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it
         u->scan = (struct h1_scan){0};
         u->idle_since_ms = us->loop->now_ms;
         list_push(&t->idle, &u->link);
-        us->n_idle++;
+        counter_add(&us->n_idle, 1);
         upstream_deadline(u, us->loop->now_ms + b->keepalive_idle_ms);
     } else {
         end(u);

@@ -41,7 +41,7 @@ struct upstreams {
     uint32_t n_cursors;
     struct list free; /* upstream.link: kept for the next connect */
     uint32_t n_free;
-    uint64_t n_conns, n_idle, connects; /* relaxed: read by the scrape */
+    uint64_t n_conns, n_idle, connects; /* counters */
 };
 
 struct upstream {

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sluice-proxy. Main thread: signals, telemetry and admin, the configuration and what the workers
+ * give back. It never serves a request.
+ *
+ *     config ── publish(snapshot) ──► every worker ── adopted ──► config: ack
+ *     SIGTERM ─► not ready, answers say close ── delay ─► listeners closed ── idle or timeout ─► end
+ */
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/thread.h"
+#include "proxy/admin/admin.h"
+#include "proxy/config/config.h"
+#include "proxy/observe/log.h"
+#include "proxy/observe/observe.h"
+#include "proxy/options.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000, DRAIN_LOOK_MS = 50 };
+
+struct member { /* a worker and what it writes to */
+    struct worker *worker;
+    struct observe_worker *observe;
+    struct access_log_worker *log;
+    bool started;
+};
+
+struct proxy {
+    struct options o;
+    struct event_base *base;
+    struct config *config;
+    struct observe *observe;
+    struct access_log *log;
+    struct admin *admin;
+    struct member *members;
+    struct snapshot *current; /* held */
+    int ring;
+    struct event *rung, *tick, *drain;
+    struct event *signals[4];
+    bool draining, closing;
+    uint64_t drain_until_ms;
+    uint64_t published_ms;
+};
+
+static uint64_t now_ms(void) { return loop_clock_ns() / 1000000; }
+
+/* ---- on the workers' threads ---- */
+
+static void record(void *arg, const struct record *r) {
+    struct member *m = arg;
+    if (unlikely(!m->started)) {
+        m->started = true;
+        observe_worker_start(m->observe);
+    }
+    observe_request(m->observe, r);
+    if (m->log != NULL)
+        access_log_request(m->log, r, NULL);
+}
+
+/* ---- configuration ---- */
+
+static void count_objects(struct proxy *p) {
+    uint64_t counts[MODEL_KINDS] = {0};
+    size_t n;
+    struct object **objects = config_objects(p->config, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (objects[i]->kind < MODEL_KINDS)
+            counts[objects[i]->kind]++;
+        object_drop(objects[i]);
+    }
+    mem_free(objects);
+    for (int k = 1; k < MODEL_KINDS; k++)
+        observe_config_objects(p->observe, (enum model_kind)k, counts[k]);
+}
+
+static void publish(void *arg, struct snapshot *s) {
+    struct proxy *p = arg;
+    for (unsigned i = 0; i < p->o.workers; i++)
+        worker_publish(p->members[i].worker, snapshot_hold(s));
+    observe_snapshot(p->observe, s);
+    if (p->current != NULL)
+        snapshot_drop(p->current);
+    p->current = s;
+    p->published_ms = now_ms();
+}
+
+static uint64_t adopted_by_all(const struct proxy *p) {
+    uint64_t least = UINT64_MAX;
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        uint64_t serial = worker_adopted(p->members[i].worker);
+        least = serial < least ? serial : least;
+    }
+    return least;
+}
+
+static void on_ring(evutil_socket_t fd, short what, void *arg) {
+    struct proxy *p = arg;
+    (void)what;
+    wakeup_clear(fd);
+    for (unsigned i = 0; i < p->o.workers; i++)
+        worker_collect(p->members[i].worker);
+    if (p->current != NULL && adopted_by_all(p) >= p->current->serial)
+        observe_config_applied(p->observe, p->current->revision,
+                               (now_ms() - p->published_ms) * 1000000);
+    config_adopted(p->config, adopted_by_all(p));
+}
+
+/* ---- what others ask ---- */
+
+static bool ready(void *arg) {
+    struct proxy *p = arg;
+    struct worker_gauges g;
+    if (p->draining || !config_ready(p->config) || p->current == NULL ||
+        adopted_by_all(p) < 1)
+        return false;
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        worker_gauges(p->members[i].worker, &g);
+        if (!g.listening)
+            return false;
+    }
+    return true;
+}
+
+static struct object **objects(void *arg, size_t *n) {
+    struct proxy *p = arg;
+    return config_objects(p->config, n);
+}
+
+static uint64_t resident_bytes(void) {
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f == NULL)
+        return 0;
+    int got = fscanf(f, "%lu %lu", &total, &resident);
+    fclose(f);
+    return got == 2 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    struct proxy *p = arg;
+    struct wire_report r = {.memory_bytes = resident_bytes()};
+    (void)fd, (void)what;
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        struct worker_gauges g;
+        struct observe_worker *o = p->members[i].observe;
+        worker_gauges(p->members[i].worker, &g);
+        r.connections += g.sessions;
+        r.active_requests += g.streams;
+        r.requests_total += g.requests;
+        observe_gauge(o, OBSERVE_CLIENT_CONNECTIONS, g.sessions);
+        observe_gauge(o, OBSERVE_UPSTREAM_CONNECTIONS, g.upstreams - g.idle_upstreams);
+        observe_gauge(o, OBSERVE_UPSTREAM_IDLE, g.idle_upstreams);
+        observe_gauge(o, OBSERVE_STREAMS_ACTIVE, g.streams);
+        observe_gauge(o, OBSERVE_MEMORY_BUFFERS, g.buffer_bytes);
+        observe_lag(o, g.lag_ns);
+    }
+    count_objects(p);
+    observe_tick(p->observe);
+    config_report(p->config, &r);
+}
+
+/* ---- the end ---- */
+
+static bool busy(struct proxy *p) {
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        struct worker_gauges g;
+        worker_gauges(p->members[i].worker, &g);
+        if (g.sessions > g.idle_sessions)
+            return true;
+    }
+    return false;
+}
+
+static void wait_ms(struct event *ev, uint64_t ms) {
+    struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    evtimer_add(ev, &tv);
+}
+
+static void on_drain(evutil_socket_t fd, short what, void *arg) {
+    struct proxy *p = arg;
+    (void)fd, (void)what;
+    if (!p->closing) {
+        p->closing = true;
+        p->drain_until_ms = now_ms() + p->o.drain_timeout_ms;
+        for (unsigned i = 0; i < p->o.workers; i++)
+            worker_close_listeners(p->members[i].worker);
+    } else if (!busy(p) || now_ms() >= p->drain_until_ms) {
+        event_base_loopbreak(p->base);
+        return;
+    }
+    wait_ms(p->drain, DRAIN_LOOK_MS);
+}
+
+static void on_term(evutil_socket_t fd, short what, void *arg) {
+    struct proxy *p = arg;
+    (void)fd, (void)what;
+    if (p->draining) { /* a second time: now */
+        event_base_loopbreak(p->base);
+        return;
+    }
+    p->draining = true;
+    log_info("main", "draining delay_ms=%llu timeout_ms=%llu",
+             (unsigned long long)p->o.drain_delay_ms, (unsigned long long)p->o.drain_timeout_ms);
+    for (unsigned i = 0; i < p->o.workers; i++)
+        worker_drain(p->members[i].worker);
+    wait_ms(p->drain, p->o.drain_delay_ms);
+}
+
+static void on_hup(evutil_socket_t fd, short what, void *arg) {
+    struct proxy *p = arg;
+    (void)fd, (void)what;
+    if (p->log != NULL)
+        access_log_reopen(p->log);
+}
+
+/* ---- the start ---- */
+
+_Noreturn static void fail(const struct why *why) {
+    char room[1024];
+    struct out o = out_fixed(room, sizeof(room));
+    why_print(why, &o);
+    log_error("main", "cannot start: %.*s", STR_FMT(out_done(&o)));
+    exit(1);
+}
+
+static uint64_t file_number(const char *path) {
+    unsigned long long n = 0;
+    FILE *f = fopen(path, "re");
+    if (f == NULL)
+        return 0;
+    int got = fscanf(f, "%llu", &n);
+    fclose(f);
+    return got == 1 ? n : 0;
+}
+
+/* For buffers, of all workers: 60 % of what this cgroup, or else this machine, has. */
+static size_t buffer_bytes(void) {
+    uint64_t limit = file_number("/sys/fs/cgroup/memory.max");
+    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (size_t)((limit > 0 && limit < machine ? limit : machine) / 10 * 6);
+}
+
+/* Two descriptors a request, and some for ourselves. */
+static uint32_t connection_limit(void) {
+    struct rlimit r;
+    must(getrlimit(RLIMIT_NOFILE, &r) == 0);
+    r.rlim_cur = r.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &r);
+    getrlimit(RLIMIT_NOFILE, &r);
+    uint64_t half = r.rlim_cur / 2;
+    return half < 50000 ? (uint32_t)half : 50000;
+}
+
+static void start_workers(struct proxy *p) {
+    size_t memory = buffer_bytes() / p->o.workers;
+    uint32_t connections = connection_limit() / p->o.workers;
+    p->members = mem_array(p->o.workers, sizeof(*p->members));
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        struct member *m = &p->members[i];
+        m->observe = observe_worker(p->observe, i);
+        m->log = p->log != NULL ? access_log_worker(p->log, i) : NULL;
+        struct worker_options o = {
+            .index = i,
+            .workers = p->o.workers,
+            .ports = p->o.ports,
+            .n_ports = p->o.n_ports,
+            .memory = memory,
+            .connections = connections,
+            .ring = p->ring,
+            .record = record,
+            .arg = m,
+        };
+        m->worker = worker_new(&o);
+        if (m->worker == NULL) {
+            log_error("main", "cannot start a worker: %s", strerror(errno));
+            exit(1);
+        }
+    }
+}
+
+static void start_config(struct proxy *p) {
+    struct why why = {0};
+    struct config_options c = {
+        .name = p->o.name,
+        .controllers = p->o.controllers,
+        .n_controllers = p->o.n_controllers,
+        .lastgood = p->o.state,
+        .publish = publish,
+        .arg = p,
+    };
+    p->config = config_new(p->base, &c, &why);
+    if (p->config == NULL)
+        fail(&why);
+}
+
+static void start_admin(struct proxy *p) {
+    struct why why = {0};
+    struct admin_options a = {
+        .telemetry = p->o.telemetry,
+        .admin = p->o.admin,
+        .observe = p->observe,
+        .ready = ready,
+        .objects = objects,
+        .arg = p,
+    };
+    p->admin = admin_new(p->base, &a, &why);
+    if (p->admin == NULL)
+        fail(&why);
+}
+
+static void start_events(struct proxy *p) {
+    struct timeval second = {TICK_MS / 1000, 0};
+    p->rung = event_new(p->base, p->ring, EV_READ | EV_PERSIST, on_ring, p);
+    p->tick = event_new(p->base, -1, EV_PERSIST, on_tick, p);
+    p->drain = evtimer_new(p->base, on_drain, p);
+    p->signals[0] = evsignal_new(p->base, SIGTERM, on_term, p);
+    p->signals[1] = evsignal_new(p->base, SIGINT, on_term, p);
+    p->signals[2] = evsignal_new(p->base, SIGHUP, on_hup, p);
+    event_add(p->rung, NULL);
+    event_add(p->tick, &second);
+    for (int i = 0; i < 3; i++)
+        event_add(p->signals[i], NULL);
+}
+
+static void end(struct proxy *p) {
+    event_free(p->tick);
+    event_free(p->rung);
+    event_free(p->drain);
+    for (int i = 0; i < 3; i++)
+        event_free(p->signals[i]);
+    admin_free(p->admin);
+    for (unsigned i = 0; i < p->o.workers; i++)
+        worker_free(p->members[i].worker);
+    config_free(p->config);
+    access_log_free(p->log);
+    observe_free(p->observe);
+    if (p->current != NULL)
+        snapshot_drop(p->current);
+    mem_free(p->members);
+    close(p->ring);
+    event_base_free(p->base);
+}
+
+int main(int argc, char **argv) {
+    struct proxy p = {0};
+    struct why why = {0};
+    options_parse(&p.o, argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    p.base = event_base_new();
+    p.ring = wakeup_new();
+    p.observe = observe_new(p.o.workers);
+    if (strcmp(p.o.access_log, "off") != 0) {
+        p.log = access_log_new(p.o.access_log, p.o.workers, &why);
+        if (p.log == NULL)
+            fail(&why);
+        observe_source(p.observe, access_log_metrics, p.log);
+    }
+    start_workers(&p);
+    start_events(&p);
+    start_config(&p);
+    start_admin(&p);
+    log_info("main", "started version=%s name=%s workers=%u", sluice_version, p.o.name, p.o.workers);
+    event_base_dispatch(p.base);
+    log_info("main", "ending");
+    end(&p);
+    return 0;
+}

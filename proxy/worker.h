@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * worker: one thread with a loop, listeners, sessions and upstream pools of its own. It shares
+ * nothing that it writes; main and worker talk by two mailboxes:
+ *
+ *     main ── edition (a snapshot) ──► worker: adopts the newest at the end of its turn
+ *     main ◄── edition ──────────────  worker: no stream is on it any more
+ *     main ◄── rings ────────────────  worker: adopted, or returned something
+ *
+ * Main holds the snapshot of every edition until it comes back.
+ */
+#ifndef SLUICE_PROXY_WORKER_H
+#define SLUICE_PROXY_WORKER_H
+
+#include "proxy/net/conn.h"
+#include "proxy/observe/record.h"
+
+struct worker;
+
+enum { WORKER_PORTS_MAX = 16 };
+struct worker_port {
+    uint16_t client; /* as clients see it */
+    struct addr bind;
+};
+
+struct worker_options {
+    unsigned index, workers;
+    const struct worker_port *ports; /* live as long as the worker */
+    size_t n_ports;
+    size_t memory;                   /* bytes of buffers for this worker */
+    uint32_t connections;            /* of this worker */
+    int ring;                        /* rung when main has something to look at */
+    /* A request is over; on the worker's thread. */
+    void (*record)(void *arg, const struct record *r);
+    void *arg;
+};
+
+/* Starts the thread. NULL with errno. */
+struct worker *worker_new(const struct worker_options *o);
+
+/* Everything below: main thread. */
+
+void worker_publish(struct worker *w, struct snapshot *s); /* takes one hold */
+uint64_t worker_adopted(const struct worker *w);           /* serial; 0: none yet */
+void worker_collect(struct worker *w);                     /* drops what came back */
+
+/* R2: answers say Connection: close, connections are still accepted. */
+void worker_drain(struct worker *w);
+/* Listeners are closed, idle connections too. */
+void worker_close_listeners(struct worker *w);
+/* What is left is cut, and the thread ends; waits for it and frees everything. */
+void worker_free(struct worker *w);
+
+struct worker_gauges {
+    uint64_t sessions, idle_sessions, streams, requests;
+    uint64_t upstreams, idle_upstreams, connects;
+    uint64_t buffer_bytes;
+    uint64_t accept_failures, refused; /* for want of descriptors; over the limit */
+    uint64_t lag_ns;                   /* longest turn since the last call */
+    uint64_t cpu_ns;                   /* of the thread */
+    bool listening;                    /* on every port that it should */
+};
+void worker_gauges(struct worker *w, struct worker_gauges *g);
+
+#endif
