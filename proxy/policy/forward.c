@@ -35,10 +35,8 @@ static void write_framing(struct out *o, uint8_t framing, uint64_t length) {
 /* Gateway API HTTPPathModifier: the part behind the matched prefix goes behind the new one, with
  * exactly one slash between them. */
 static void replace_prefix(const struct exchange *x, struct str with, struct out *o) {
-    struct str prefix = x->match != NULL ? x->match->path : STR("");
-    if (prefix.n > 0 && prefix.p[prefix.n - 1] == '/')
-        prefix.n--;
-    struct str rest = prefix.n <= x->path.n ? str_skip(x->path, prefix.n) : STR("");
+    size_t matched = x->match->path_type == MODEL_PATH_PREFIX ? x->match->path.n : x->path.n;
+    struct str rest = str_skip(x->path, size_min(matched, x->path.n));
     if (with.n > 0 && with.p[with.n - 1] == '/' && rest.n > 0 && rest.p[0] == '/')
         with.n--;
     if (with.n == 0 && rest.n == 0)

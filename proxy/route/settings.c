@@ -6,7 +6,10 @@
 
 #include <arpa/inet.h>
 
-static const struct model_gateway no_gateway;
+/* Stripped from every request, whoever configured what. */
+static struct str identity_headers[] = {{"x-user*", 7}, {"x-consumer*", 11}, {"x-auth*", 7}};
+static const struct model_gateway no_gateway = {.identity_headers = identity_headers,
+                                                .n_identity_headers = 3};
 static const struct model_limits no_limits;
 
 bool cidr_parse(struct str text, struct cidr *c) {

@@ -16,7 +16,7 @@ struct stream {
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
     const struct endpoint *endpoint;
-    struct mirror *mirror;
+    struct mirror *mirror;          /* copies that are on their way */
     struct waiter waiter; /* in the queue of an endpoint */
     struct timer timer;   /* backoff, or waiting in the queue */
     struct exchange x;
@@ -59,6 +59,11 @@ void stream_refuse(struct stream *st, enum reason reason, uint16_t status);
 void stream_finish(struct stream *st); /* the answer was flushed whole */
 void stream_drop_upstream(struct stream *st, bool reuse);
 struct str stream_date(struct stream_env *env);
+static inline struct law *law_hold(struct law *l) {
+    l->streams++;
+    return l;
+}
+void law_drop(struct stream_env *env, struct law *l);
 uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_MAX: none */
 
 /* request.c */
@@ -80,8 +85,10 @@ void response_sent(struct stream *st, size_t lent, bool all);
 void response_await(struct stream *st);
 
 /* mirror.c */
+extern const struct upstream_ops mirror_ops;
 void mirror_begin(struct stream *st);
 void mirror_body(struct stream *st, struct str piece, bool last);
+void mirrors_close_all(struct stream_env *env);
 void mirror_forget(struct stream *st); /* the stream ends; the copy goes on alone */
 
 #endif

@@ -116,6 +116,10 @@ static void attempt_deadline(struct stream *st) {
     st->attempt_deadline_ms = ms == UINT32_MAX ? 0 : now + ms;
 }
 
+static uint32_t connect_ms(const struct stream *st) {
+    return st->x.rule->connect_ms > 0 ? st->x.rule->connect_ms : st->backend->connect_ms;
+}
+
 static uint64_t earliest(uint64_t a, uint64_t b) { return b != 0 && b < a ? b : a; }
 
 static void attempt(struct stream *st, bool fresh) {
@@ -136,11 +140,11 @@ static void attempt(struct stream *st, bool fresh) {
         st->attempts++;
         st->reused = false;
         upstream_deadline(
-            st->up, earliest(earliest(env->loop->now_ms + b->connect_ms, st->attempt_deadline_ms),
+            st->up, earliest(earliest(env->loop->now_ms + connect_ms(st), st->attempt_deadline_ms),
                              st->deadline_ms));
         return;
     case UPSTREAM_WAIT:
-        timer_set(env->loop->wheel, &st->timer, env->loop->now_ms + b->connect_ms);
+        timer_set(env->loop->wheel, &st->timer, env->loop->now_ms + connect_ms(st));
         return;
     case UPSTREAM_FULL:
         stream_fail(st, REASON_OVERLOADED);

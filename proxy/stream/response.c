@@ -11,7 +11,8 @@
 static const struct head_limits limits = {HEAD_BYTES_MAX, 256, 0};
 
 void response_await(struct stream *st) {
-    uint64_t at = st->env->loop->now_ms + st->backend->idle_ms;
+    uint32_t idle_ms = st->x.rule->idle_ms > 0 ? st->x.rule->idle_ms : st->backend->idle_ms;
+    uint64_t at = st->env->loop->now_ms + idle_ms;
     if (st->attempt_deadline_ms != 0 && st->attempt_deadline_ms < at)
         at = st->attempt_deadline_ms;
     if (st->deadline_ms != 0 && st->deadline_ms < at)

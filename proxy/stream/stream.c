@@ -35,8 +35,7 @@ static struct stream *stream_new(struct stream_env *env, struct session *s, stru
     st->env = env;
     st->session = s;
     st->slab = (uint8_t)size;
-    st->law = env->law;
-    st->law->streams++;
+    st->law = law_hold(env->law);
     counter_add(&env->n_streams, 1);
     timer_init(&st->timer, request_timer);
     st->raw = (char *)(st + 1);
@@ -44,6 +43,11 @@ static struct stream *stream_new(struct stream_env *env, struct session *s, stru
     memcpy(st->raw, h->base, h->n);
     h->base = st->raw;
     return st;
+}
+
+void law_drop(struct stream_env *env, struct law *l) {
+    if (--l->streams == 0 && l != env->law)
+        env->law_done(env->law_arg, l);
 }
 
 static void stream_free(struct stream *st) {
@@ -55,8 +59,7 @@ static void stream_free(struct stream *st) {
         mirror_forget(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     counter_sub(&env->n_streams, 1);
-    if (--law->streams == 0 && law != env->law)
-        env->law_done(env->law_arg, law);
+    law_drop(env, law);
 }
 
 static void lower(char *to, struct str s) {
@@ -411,22 +414,27 @@ static const struct upstream_ops upstream_ops = {
 void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
                      uint32_t workers) {
     env->loop = l;
+    list_init(&env->copies);
     env->scratch = route_scratch_new();
     env->sessions =
         (struct session_env){.loop = l, .ops = &session_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
     upstreams_init(&env->upstreams, l, &upstream_ops, workers);
+    upstreams_init(&env->mirrors, l, &mirror_ops, workers);
 }
 
 void stream_env_fini(struct stream_env *env) {
+    mirrors_close_all(env);
     upstreams_fini(&env->upstreams);
+    upstreams_fini(&env->mirrors);
     sessions_fini(&env->sessions);
     route_scratch_free(env->scratch);
 }
 
 bool stream_env_adopt(struct stream_env *env, struct law *law) {
     struct law *old = env->law;
-    if (!upstreams_adopt(&env->upstreams, law->snapshot))
+    if (!upstreams_adopt(&env->upstreams, law->snapshot) ||
+        !upstreams_adopt(&env->mirrors, law->snapshot))
         return false;
     env->law = law;
     env->sessions.limits = &law->snapshot->limits;

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * mirror: copies of a request for further backends, whose answers are read and thrown away. A copy
+ * has connections of its own (env->mirrors, another set of pools), so nothing that happens to it is
+ * felt by the request: when its backend is slow or gone, or more than MIRROR_PENDING bytes of its
+ * body could not be sent, the copy is given up and counted.
+ *
+ * It outlives its stream: it counts on the law itself.
+ */
+#include "proxy/stream/parts.h"
+
+#include "lib/mem.h"
+
+enum { MIRROR_PENDING = 64 * 1024, MIRROR_MS = 60000, HEAD_ROOM = 4096 };
+
+struct mirror {
+    struct mirror *next;    /* of the same stream */
+    struct list link;       /* env->copies */
+    struct stream_env *env;
+    struct law *law;
+    struct upstream *up;
+    const struct backend *backend;
+    struct stream *stream;  /* NULL: it is over, nothing more will come */
+    struct waiter waiter;
+    bool chunked, whole;    /* the request was handed over to its end */
+    bool answered;          /* the final head was read */
+    uint8_t method;
+};
+
+static void mirror_free(struct mirror *m, bool sent) {
+    struct stream_env *env = m->env;
+    if (m->stream != NULL) {
+        struct mirror **at = &m->stream->mirror;
+        while (*at != m)
+            at = &(*at)->next;
+        *at = m->next;
+    }
+    list_del(&m->link);
+    counter_add(sent ? &env->mirrored : &env->unmirrored, 1);
+    law_drop(env, m->law);
+    mem_free(m);
+}
+
+static void give_up(struct mirror *m) {
+    if (m->up != NULL)
+        upstream_release(m->up, m->backend, false);
+    mirror_free(m, false);
+}
+
+/* ---- the request ---- */
+
+static bool push(struct mirror *m, struct str bytes) {
+    struct conn *c = &m->up->conn;
+    if (conn_pending(c) + bytes.n > MIRROR_PENDING)
+        return false;
+    char *p = conn_room(c, bytes.n);
+    if (p == NULL)
+        return false;
+    memcpy(p, bytes.p, bytes.n);
+    conn_wrote(c, bytes.n);
+    return true;
+}
+
+static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
+    size_t n = size_min(raw + HEAD_ROOM, slab_bytes(SLAB_64K));
+    char *p = conn_room(&m->up->conn, n);
+    if (p == NULL)
+        return false;
+    struct out o = out_fixed(p, n);
+    policy_write_request(x, &o);
+    conn_wrote(&m->up->conn, o.over ? 0 : o.n);
+    return !o.over;
+}
+
+static bool push_piece(struct mirror *m, struct str piece, bool last) {
+    char line[H1_CHUNK_LINE];
+    if (!m->chunked)
+        return piece.n == 0 || push(m, piece);
+    if (piece.n > 0 && !(push(m, str_mk(line, h1_chunk_line(line, piece.n))) && push(m, piece) &&
+                         push(m, STR("\r\n"))))
+        return false;
+    return !last || push(m, STR("0\r\n\r\n"));
+}
+
+static bool drawn(struct stream *st, const struct model_mirror *f) {
+    return f->denominator == 0 ||
+           prng_next(&st->env->loop->prng) % f->denominator < f->numerator;
+}
+
+/* The copy that the filter asks for, on its way; NULL: there is none. */
+static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
+    static const struct tries none = {.n = 0};
+    struct stream_env *env = st->env;
+    uint32_t slot = rule_mirror(st->x.rule, f);
+    const struct backend *b =
+        slot != UINT32_MAX ? snapshot_backend(st->law->snapshot, slot) : NULL;
+    const struct endpoint *e = b != NULL ? upstream_pick(&env->mirrors, b, &none) : NULL;
+    struct mirror *m = e != NULL ? mem_try_zero(sizeof(*m)) : NULL;
+    if (m == NULL) {
+        counter_add(&env->unmirrored, 1);
+        return NULL;
+    }
+    *m = (struct mirror){.env = env,
+                         .law = law_hold(st->law),
+                         .backend = b,
+                         .stream = st,
+                         .chunked = st->request_framing == FRAMING_CHUNKED,
+                         .whole = st->request_last,
+                         .method = st->x.method,
+                         .next = st->mirror};
+    st->mirror = m;
+    list_append(&env->copies, &m->link);
+    switch (upstream_get(&env->mirrors, b, e, false, false, m, &m->waiter, &m->up)) {
+    case UPSTREAM_REUSED:
+    case UPSTREAM_CONNECTING:
+        upstream_deadline(m->up, env->loop->now_ms + MIRROR_MS);
+        return m;
+    case UPSTREAM_WAIT: /* a copy does not queue */
+        upstream_unwait(&m->waiter);
+        break;
+    case UPSTREAM_FULL:
+    case UPSTREAM_NO_WAY:
+        m->up = NULL;
+        break;
+    }
+    mirror_free(m, false);
+    return NULL;
+}
+
+void mirror_begin(struct stream *st) {
+    unsigned n = policy_n_filters(&st->x);
+    for (unsigned i = 0; i < n; i++) {
+        const struct model_filter *f = policy_filter(&st->x, i);
+        if (f->type != MODEL_FILTER_MIRROR || f->mirror == NULL || !drawn(st, f->mirror))
+            continue;
+        struct mirror *m = copy(st, f->mirror);
+        if (m != NULL && !push_head(m, &st->x, st->raw_n))
+            give_up(m);
+    }
+}
+
+void mirror_body(struct stream *st, struct str piece, bool last) {
+    for (struct mirror *m = st->mirror, *next; m != NULL; m = next) {
+        next = m->next;
+        m->whole = last;
+        if (!push_piece(m, piece, last))
+            give_up(m);
+    }
+}
+
+void mirror_forget(struct stream *st) {
+    for (struct mirror *m = st->mirror, *next; m != NULL; m = next) {
+        next = m->next;
+        if (!m->whole) {
+            give_up(m);
+            continue;
+        }
+        m->stream = NULL;
+        m->next = NULL;
+    }
+    st->mirror = NULL;
+}
+
+void mirrors_close_all(struct stream_env *env) {
+    list_each_safe(it, &env->copies) give_up(list_entry(it, struct mirror, link));
+}
+
+/* ---- the answer, thrown away ---- */
+
+static void finish(struct mirror *m, bool reuse) {
+    upstream_release(m->up, m->backend, reuse && m->whole);
+    mirror_free(m, true);
+}
+
+/* False: not complete, or the copy is gone. */
+static bool read_head(struct mirror *m) {
+    static const struct head_limits limits = {HEAD_BYTES_MAX, 256, 0};
+    struct conn *c = &m->up->conn;
+    struct head *h = m->env->sessions.head;
+    while (!m->answered) {
+        struct str in = conn_unread(c);
+        enum reason reason;
+        const char *detail;
+        enum h1 got = in.n == 0 ? H1_MORE
+                                : h1_parse_response(&m->up->scan, in.p, in.n, &limits,
+                                                    (enum method)m->method, h, &reason, &detail);
+        if (got == H1_DONE) {
+            m->answered = h->status >= 200;
+            m->up->scan = (struct h1_scan){0};
+            h1_body_init(&m->up->body, h);
+            conn_consume(c, h->n);
+            continue;
+        }
+        enum io io = got == H1_BAD ? IO_FAIL : conn_read(c);
+        if (io == IO_AGAIN)
+            return false;
+        if (io != IO_OK) {
+            finish(m, false);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_readable(struct upstream *u) {
+    struct mirror *m = u->owner;
+    if (!read_head(m))
+        return;
+    for (bool last = u->body.done; !last;) {
+        struct str piece;
+        enum body got = body_take(&u->conn, &u->body, &u->loan, &piece, &last);
+        if (got == BODY_AGAIN)
+            return;
+        if (got != BODY_PIECE) {
+            finish(m, false);
+            return;
+        }
+        body_repay(&u->conn, &u->loan, piece.n);
+    }
+    finish(m, u->body.framing != FRAMING_CLOSE);
+}
+
+static void on_ready(struct upstream *u) { (void)u; /* what it has to say waits in its buffer */ }
+static void on_sent(struct upstream *u, size_t lent, bool all) { (void)u, (void)lent, (void)all; }
+static void on_broken(struct upstream *u, enum conn_end why) {
+    (void)why;
+    give_up(u->owner);
+}
+static void on_timeout(struct upstream *u) { give_up(u->owner); }
+static void on_turn(struct waiter *w) { (void)w; /* copies do not queue */ }
+
+const struct upstream_ops mirror_ops = {
+    .ready = on_ready,
+    .readable = on_readable,
+    .sent = on_sent,
+    .broken = on_broken,
+    .timeout = on_timeout,
+    .turn = on_turn,
+};
