@@ -36,7 +36,8 @@ PROGRAMS := $(patsubst %,$(B)/%,$(if $(wildcard proxy/main.c),sluice-proxy) \
             $(if $(wildcard controller/main.c),sluice-controller) $(if $(wildcard ctl/main.c),sluicectl))
 UNIT     := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*_test.c))
 PROP     := $(patsubst %.c,$(B)/%,$(wildcard tests/prop/*_test.c))
-TOOLS    := $(patsubst %.c,$(B)/%,$(wildcard tests/tools/*.c tests/bench/*.c))
+TOOLS    := $(patsubst %.c,$(B)/%,$(wildcard tests/tools/*.c))
+BENCH    := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 
 .PHONY: all
 all: $(PROGRAMS)
@@ -78,6 +79,9 @@ $(UNIT) $(PROP): $(B)/%: $(B)/%.o $(ROOMS)
 
 $(TOOLS): $(B)/%: $(B)/%.o $(B)/liblib.a
 	@$(CC) $(LDFLAGS) -o $@ $< $(B)/liblib.a $(LIBS)
+
+$(BENCH): $(B)/%: $(B)/%.o $(ROOMS)
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 .SECONDARY:
 

@@ -19,6 +19,7 @@
 #include "lib/regex.h"
 #include "proxy/route/hosts.h"
 #include "proxy/route/keeper.h"
+#include "proxy/route/pages.h"
 #include "proxy/route/snapshot.h"
 #include "proxy/route/vhost.h"
 
@@ -75,12 +76,12 @@ struct node {
     bool doomed;         /* looked at once more at the end of the transaction */
 };
 
+/* Found by name through the hosts table: its vhost is there from the first host object to the last,
+ * with or without rules. */
 struct site {
-    struct str hostname; /* in name */
     struct node *hosts;
-    struct vhost *vhost; /* NULL: no rules */
+    struct vhost *vhost;
     bool dirty;
-    char name[];
 };
 
 struct rule_part {
@@ -119,7 +120,7 @@ struct pointers {
 void pointers_add(struct pointers *list, void *p);
 
 struct staged {
-    struct str id;
+    struct str id;         /* in object, or own_id */
     struct object *object; /* NULL: to be deleted */
     struct parsed *parsed;
     char *own_id;
@@ -128,11 +129,11 @@ struct staged {
 struct builder {
     struct keeper *keeper;
     struct map nodes;  /* id → struct node */
-    struct map sites;  /* host name → struct site */
     struct map places; /* key → struct place */
     struct pointers place_of_slot;
-    struct map staged_by_id;
-    struct pointers staged; /* in order of arrival */
+    struct map staged_by_id; /* id → index in staged, plus one */
+    struct staged *staged;   /* in order of arrival */
+    size_t n_staged, staged_cap;
     struct pointers backends_dirty, rules_dirty, sites_dirty, doomed;
     bool settings_dirty;
     /* the current version */
@@ -168,6 +169,8 @@ void backend_make(struct builder *b, struct node *n);
 void backend_unmake(struct builder *b, struct node *n);
 void rule_make(struct builder *b, struct node *n);
 void rule_unmake(struct builder *b, struct node *n);
+/* The site of a name; a new one has a vhost without rules. */
+struct site *site_named(struct builder *b, struct str hostname);
 void site_make(struct builder *b, struct site *s);
 /* settings.c. True if something changed that rules are made of. */
 bool settings_make(struct builder *b);

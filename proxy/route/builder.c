@@ -133,7 +133,10 @@ static void unlink_edges(struct builder *b, struct node *n) {
 }
 
 static void link_edges(struct builder *b, struct node *n, const struct str *ids, uint32_t count) {
-    n->edges = mem_array(count, sizeof(*n->edges));
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < count; i++)
+        there += ids[i].n > 0;
+    n->edges = mem_array(there, sizeof(*n->edges));
     for (uint32_t i = 0; i < count; i++)
         if (ids[i].n > 0)
             link_edge(&n->edges[n->n_edges++], n, node_named(b, ids[i]));
@@ -242,18 +245,6 @@ static void change_backend(struct builder *b, struct node *n, struct staged *s) 
     mark(b, n, true);
 }
 
-static struct site *site_named(struct builder *b, struct str hostname) {
-    struct site *s = map_get(&b->sites, hostname);
-    if (s)
-        return s;
-    s = mem_zalloc(sizeof(*s) + hostname.n + 1);
-    if (hostname.n > 0)
-        memcpy(s->name, hostname.p, hostname.n);
-    s->hostname = str_mk(s->name, hostname.n);
-    map_put(&b->sites, s->hostname, s);
-    return s;
-}
-
 static void leave_site(struct builder *b, struct node *n) {
     struct node **at = &n->site->hosts;
     while (*at != n)
@@ -319,39 +310,46 @@ static void apply(struct builder *b, struct staged *s) {
 
 /* ---- transactions ---- */
 
-static void staged_fini(struct builder *b, struct staged *s) {
-    if (s->parsed)
-        part_free(b->keeper, &s->parsed->part);
-    object_drop(s->object);
-    s->object = NULL;
-    s->parsed = NULL;
-}
-
 void builder_abort(struct builder *b) {
     map_fini(&b->staged_by_id);
-    for (uint32_t i = 0; i < b->staged.n; i++) {
-        struct staged *s = b->staged.p[i];
-        staged_fini(b, s);
+    for (size_t i = 0; i < b->n_staged; i++) {
+        struct staged *s = &b->staged[i];
+        if (s->parsed)
+            part_free(b->keeper, &s->parsed->part);
+        object_drop(s->object);
         mem_free(s->own_id);
-        mem_free(s);
     }
-    b->staged.n = 0;
+    mem_free(b->staged);
+    b->staged = NULL;
+    b->n_staged = b->staged_cap = 0;
 }
 
-void builder_begin(struct builder *b) { must(b->staged.n == 0); }
+void builder_begin(struct builder *b) { must(b->n_staged == 0); }
+
+static struct staged *staged_named(struct builder *b, struct str id) {
+    uintptr_t index = (uintptr_t)map_get(&b->staged_by_id, id);
+    if (index > 0)
+        return &b->staged[index - 1];
+    if (b->n_staged == b->staged_cap) {
+        b->staged_cap = b->staged_cap ? b->staged_cap * 2 : 16;
+        b->staged = mem_realloc(b->staged, b->staged_cap * sizeof(*b->staged));
+    }
+    struct staged *s = &b->staged[b->n_staged++];
+    *s = (struct staged){.id = id};
+    return s;
+}
 
 /* A later word on the same id replaces an earlier one. */
 static void stage(struct builder *b, struct str id, struct object *o) {
-    struct staged *s = map_get(&b->staged_by_id, id);
-    if (!s) {
-        s = mem_zalloc(sizeof(*s));
-        s->own_id = str_dup(id);
-        s->id = str_mk(s->own_id, id.n);
-        map_put(&b->staged_by_id, s->id, s);
-        pointers_add(&b->staged, s);
-    }
-    object_drop(s->object);
+    struct staged *s = staged_named(b, id);
+    struct object *old = s->object;
+    char *old_id = s->own_id;
+    s->own_id = o ? NULL : str_dup(id);
+    s->id = str_mk(o ? o->id.p : s->own_id, id.n);
     s->object = o;
+    map_put(&b->staged_by_id, s->id, (void *)(s - b->staged + 1)); /* also the key's new bytes */
+    object_drop(old);
+    mem_free(old_id);
 }
 
 void builder_put(struct builder *b, struct object *o) { stage(b, o->id, o); }
@@ -367,8 +365,8 @@ static bool is_same(struct builder *b, const struct staged *s) {
 static bool check_all(struct builder *b,
                       void (*bad)(void *arg, struct str id, const struct why *why), void *arg) {
     bool good = true;
-    for (uint32_t i = 0; i < b->staged.n; i++) {
-        struct staged *s = b->staged.p[i];
+    for (size_t i = 0; i < b->n_staged; i++) {
+        struct staged *s = &b->staged[i];
         if (!s->object || is_same(b, s))
             continue;
         struct why why = {0};
@@ -411,8 +409,8 @@ struct snapshot *builder_commit(struct builder *b, uint64_t revision,
         builder_abort(b);
         return NULL;
     }
-    for (uint32_t i = 0; i < b->staged.n; i++) {
-        struct staged *s = b->staged.p[i];
+    for (size_t i = 0; i < b->n_staged; i++) {
+        struct staged *s = &b->staged[i];
         if (!is_same(b, s))
             apply(b, s);
     }
@@ -429,21 +427,19 @@ void builder_free(struct builder *b) {
     for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));)
         if (((struct node *)s->value)->object)
             builder_del(b, s->key);
-    for (uint32_t i = 0; i < b->staged.n; i++)
-        apply(b, b->staged.p[i]);
+    for (size_t i = 0; i < b->n_staged; i++)
+        apply(b, &b->staged[i]);
     builder_abort(b);
     make_dirty(b);
     bury_doomed(b);
-    must(b->nodes.n == 0 && b->sites.n == 0 && b->places.n == 0);
+    must(b->nodes.n == 0 && b->hosts.n == 0 && b->places.n == 0);
     pages_retire(b->keeper, &b->rules);
     pages_retire(b->keeper, &b->backends);
     hosts_retire(b->keeper, &b->hosts);
     if (b->settings)
         part_retire(b->keeper, &b->settings->part);
     map_fini(&b->nodes);
-    map_fini(&b->sites);
     map_fini(&b->places);
-    mem_free(b->staged.p);
     mem_free(b->backends_dirty.p);
     mem_free(b->rules_dirty.p);
     mem_free(b->sites_dirty.p);

@@ -293,13 +293,36 @@ static void add_entries(struct builder *b, size_t *n, const struct node *route) 
 static void count_wild(struct builder *b, const struct vhost *v, bool add) {
     if (!v || !v->wildcard)
         return;
-    size_t n = v->key.n;
+    size_t n = vhost_key(v).n;
     b->wild_count[n] += add ? 1U : UINT32_MAX;
     uint64_t bit = 1ULL << (n % 64);
     if (b->wild_count[n] > 0)
         b->hosts.wild_lengths[n / 64] |= bit;
     else
         b->hosts.wild_lengths[n / 64] &= ~bit;
+}
+
+/* In place of the one before, if there was one. */
+static void set_vhost(struct builder *b, struct site *s, struct vhost *v) {
+    struct vhost *old = s->vhost;
+    const struct vhost *name = v ? v : old;
+    s->vhost = v;
+    if (v)
+        v->site = s;
+    count_wild(b, v, true);
+    count_wild(b, old, false);
+    hosts_set(b->keeper, &b->hosts, vhost_hostname(name), v);
+    if (old)
+        part_retire(b->keeper, &old->part);
+}
+
+struct site *site_named(struct builder *b, struct str hostname) {
+    const struct vhost *v = hosts_named(&b->hosts, hostname);
+    if (v)
+        return v->site;
+    struct site *s = mem_zalloc(sizeof(*s));
+    set_vhost(b, s, vhost_new(b->keeper, hostname, NULL, 0));
+    return s;
 }
 
 void site_make(struct builder *b, struct site *s) {
@@ -309,15 +332,10 @@ void site_make(struct builder *b, struct site *s) {
         for (struct edge *e = host->readers; e; e = e->next)
             if (node_is(e->from, MODEL_KIND_route))
                 add_entries(b, &n, e->from);
-    struct vhost *old = s->vhost;
-    s->vhost = vhost_new(b->keeper, s->hostname, b->entries, n);
-    count_wild(b, s->vhost, true);
-    count_wild(b, old, false);
-    hosts_set(b->keeper, &b->hosts, s->hostname, s->vhost);
-    if (old)
-        part_retire(b->keeper, &old->part);
-    if (s->hosts)
-        return;
-    map_del(&b->sites, s->hostname);
-    mem_free(s);
+    if (s->hosts) {
+        set_vhost(b, s, vhost_new(b->keeper, vhost_hostname(s->vhost), b->entries, n));
+    } else {
+        set_vhost(b, s, NULL);
+        mem_free(s);
+    }
 }

@@ -62,19 +62,20 @@ static const struct candidate *blob(const struct vhost *v, const struct path_slo
 
 static const struct path_slot *probe(const struct vhost *v, uint64_t hash, const char *p,
                                      uint32_t n) {
-    uint32_t mask = v->n_paths - 1;
-    for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
-        const struct path_slot *s = &v->paths[i];
+    const struct path_slot *paths = vhost_paths(v);
+    for (uint32_t k = 0, mask = v->n_paths - 1; k < v->n_paths; k++) {
+        const struct path_slot *s = &paths[((uint32_t)hash + k) & mask];
         if (s->at == 0)
             return NULL;
         if (s->hash == (uint32_t)(hash >> 32) && s->n_text == n &&
             memcmp(blob(v, s) + s->n_exact + s->n_prefix, p, n) == 0)
             return s;
     }
+    return NULL; /* a table of one is full */
 }
 
 static bool is_length(const struct vhost *v, size_t n) {
-    return (v->lengths[n / 64] >> (n % 64) & 1) != 0;
+    return (vhost_lengths(v)[n / 64] >> (n % 64) & 1) != 0;
 }
 
 static void follow(const struct vhost *v, struct str path, struct trail *t) {
@@ -105,7 +106,7 @@ static const struct candidate *best_exact(const struct vhost *v, const struct lo
 static const struct candidate *best_regex(const struct vhost *v, const struct lookup *l,
                                           unsigned deny) {
     for (uint32_t i = 0; i < v->n_regexes; i++) {
-        const struct candidate *c = &v->regexes[i];
+        const struct candidate *c = &vhost_regexes(v)[i];
         if (!(c->flags & deny) && path_regex_holds(rule_of(l, c), c->match, l) && fits(l, c))
             return c;
     }
@@ -175,6 +176,6 @@ bool vhost_find(const struct vhost *v, const struct lookup *l, bool deep,
         return false;
     result->rule = rule_of(l, c);
     result->match = &result->rule->matches[c->match];
-    result->hostname = v->hostname;
+    result->hostname = vhost_hostname(v);
     return true;
 }

@@ -2,78 +2,116 @@
 #include "proxy/route/hosts.h"
 
 #include "lib/hash.h"
+#include "lib/mem.h"
 #include "proxy/route/vhost.h"
 
-enum { LOAD = 4 }; /* entries a bucket, at most on average */
-
-struct bucket_entry {
-    uint64_t hash;
-    const struct vhost *vhost;
-};
-
-struct bucket {
-    struct part part;
-    uint32_t n;
-    struct bucket_entry entry[];
-};
+enum { PAGE_FULL = HOST_PAGE * 3 / 4, LOAD = HOST_PAGE / 2 /* a page on average */ };
 
 /* An exact ".example.com" (which a client may send) and the key of a wildcard differ. */
 static uint64_t hash_of(struct str key, bool wildcard) {
     return hash_keyed(key) ^ (wildcard ? 0x9e3779b97f4a7c15ULL : 0);
 }
 
-static bool is(const struct bucket_entry *e, uint64_t hash, struct str key, bool wildcard) {
-    return e->hash == hash && e->vhost->wildcard == wildcard && str_eq(e->vhost->key, key);
+/* Three different parts of a hash: the page, the place in it, what is compared. */
+static uint32_t page_of(const struct host_root *r, uint64_t hash) {
+    return (uint32_t)(hash >> 8) & (r->n_pages - 1);
+}
+static uint32_t home_of(uint64_t hash) { return (uint32_t)hash & (HOST_PAGE - 1); }
+static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32) | 1; }
+
+/* The place of a key in its page, or the free one where its run ends. */
+static uint32_t find(const struct host_page *p, uint64_t hash, struct str key, bool wildcard) {
+    uint32_t tag = tag_of(hash);
+    for (uint32_t i = home_of(hash);; i = (i + 1) & (HOST_PAGE - 1)) {
+        if (p->tag[i] == 0)
+            return i;
+        if (p->tag[i] == tag && p->at[i]->wildcard == wildcard && str_eq(vhost_key(p->at[i]), key))
+            return i;
+    }
 }
 
 const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildcard) {
-    if (h->n == 0)
+    if (!h->root)
         return NULL;
     uint64_t hash = hash_of(key, wildcard);
-    const struct bucket *b = pages_get(h->buckets, (uint32_t)hash & (h->n_buckets - 1));
-    for (uint32_t i = 0; b && i < b->n; i++)
-        if (is(&b->entry[i], hash, key, wildcard))
-            return b->entry[i].vhost;
-    return NULL;
+    const struct host_page *p = h->root->page[page_of(h->root, hash)];
+    return p->at[find(p, hash, key, wildcard)]; /* NULL where it is free */
 }
 
-/* Replaces bucket i by one without entry `skip` (or b->n) and with *add (or NULL). */
-static void rewrite(struct keeper *k, struct hosts *h, uint32_t i, struct bucket *b, uint32_t skip,
-                    const struct bucket_entry *add) {
-    uint32_t n_old = b ? b->n : 0, n = n_old - (skip < n_old) + (add != NULL), at = 0;
-    struct bucket *new = NULL;
-    if (n > 0) {
-        new = part_new(k, PART_BLOCK, sizeof(*new) + n * sizeof(new->entry[0]));
-        new->n = n;
-        for (uint32_t j = 0; j < n_old; j++)
-            if (j != skip)
-                new->entry[at++] = b->entry[j];
-        if (add)
-            new->entry[at] = *add;
+const struct vhost *hosts_named(const struct hosts *h, struct str hostname) {
+    if (hostname.n == 0)
+        return h->any;
+    bool wildcard = hostname.p[0] == '*';
+    return hosts_get(h, str_skip(hostname, wildcard), wildcard);
+}
+
+static uint64_t hash_of_vhost(const struct vhost *v) { return hash_of(vhost_key(v), v->wildcard); }
+
+static void insert(struct host_page *p, uint64_t hash, const struct vhost *v) {
+    uint32_t i = home_of(hash);
+    while (p->tag[i] != 0)
+        i = (i + 1) & (HOST_PAGE - 1);
+    p->tag[i] = tag_of(hash);
+    p->at[i] = v;
+    p->n++;
+}
+
+/* Takes out place i and closes the gap: later ones of the run move back, but never before home. */
+static void take_out(struct host_page *p, uint32_t gap) {
+    const uint32_t mask = HOST_PAGE - 1;
+    for (uint32_t i = (gap + 1) & mask; p->tag[i] != 0; i = (i + 1) & mask) {
+        uint32_t home = home_of(hash_of_vhost(p->at[i]));
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            p->tag[gap] = p->tag[i];
+            p->at[gap] = p->at[i];
+            gap = i;
+        }
     }
-    if (b)
-        part_retire(k, &b->part);
-    pages_set(k, &h->buckets, i, new);
+    p->tag[gap] = 0;
+    p->at[gap] = NULL;
+    p->n--;
 }
 
-static void put(struct keeper *k, struct hosts *h, const struct bucket_entry *e) {
-    uint32_t i = (uint32_t)e->hash & (h->n_buckets - 1);
-    struct bucket *b = pages_get(h->buckets, i);
-    rewrite(k, h, i, b, UINT32_MAX, e);
+static struct host_root *root_new(struct keeper *k, uint32_t n) {
+    struct host_root *r = part_new(k, PART_BLOCK, sizeof(*r) + n * sizeof(r->page[0]));
+    r->n_pages = n;
+    return r;
 }
 
+/* Twice the pages, or more if one would still be too full. */
 static void grow(struct keeper *k, struct hosts *h) {
-    struct hosts old = *h;
-    h->n_buckets = old.n_buckets ? old.n_buckets * 2 : PAGE_SLOTS;
-    h->buckets = NULL;
-    for (uint32_t i = 0; i < old.n_buckets; i++) {
-        struct bucket *b = pages_get(old.buckets, i);
-        for (uint32_t j = 0; b && j < b->n; j++)
-            put(k, h, &b->entry[j]);
-        if (b)
-            part_retire(k, &b->part);
+    struct host_root *old = h->root, *new = root_new(k, old ? old->n_pages * 2 : 1);
+    for (uint32_t i = 0; i < new->n_pages; i++)
+        new->page[i] = part_new(k, PART_BLOCK, sizeof(struct host_page));
+    for (uint32_t i = 0; old && i < old->n_pages; i++) {
+        struct host_page *p = old->page[i];
+        for (uint32_t j = 0; j < HOST_PAGE; j++)
+            if (p->tag[j] != 0) {
+                uint64_t hash = hash_of_vhost(p->at[j]);
+                insert(new->page[page_of(new, hash)], hash, p->at[j]);
+            }
+        part_retire(k, &p->part);
     }
-    pages_retire(k, &old.buckets);
+    if (old)
+        part_retire(k, &old->part);
+    h->root = new;
+}
+
+static struct host_page *writable(struct keeper *k, struct hosts *h, uint32_t at) {
+    if (!part_is_fresh(k, &h->root->part)) {
+        struct host_root *r = root_new(k, h->root->n_pages);
+        memcpy(r->page, h->root->page, r->n_pages * sizeof(r->page[0]));
+        part_retire(k, &h->root->part);
+        h->root = r;
+    }
+    struct host_page *p = h->root->page[at];
+    if (!part_is_fresh(k, &p->part)) {
+        struct host_page *copy = part_new(k, PART_BLOCK, sizeof(*copy));
+        memcpy(&copy->n, &p->n, sizeof(*p) - offsetof(struct host_page, n));
+        part_retire(k, &p->part);
+        h->root->page[at] = p = copy;
+    }
+    return p;
 }
 
 void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v) {
@@ -83,29 +121,29 @@ void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const str
     }
     bool wildcard = hostname.p[0] == '*';
     struct str key = str_skip(hostname, wildcard);
-    struct bucket_entry e = {hash_of(key, wildcard), v};
-    if (v && h->n + 1 > h->n_buckets * LOAD)
+    uint64_t hash = hash_of(key, wildcard);
+    if (!h->root && !v)
+        return;
+    while (!h->root || h->n > h->root->n_pages * LOAD ||
+           h->root->page[page_of(h->root, hash)]->n >= PAGE_FULL)
         grow(k, h);
-    if (h->n_buckets == 0)
-        return;
-    uint32_t i = (uint32_t)e.hash & (h->n_buckets - 1), skip = 0;
-    struct bucket *b = pages_get(h->buckets, i);
-    while (b && skip < b->n && !is(&b->entry[skip], e.hash, key, wildcard))
-        skip++;
-    bool was = b && skip < b->n;
-    if (!was && !v)
-        return;
-    rewrite(k, h, i, b, was ? skip : UINT32_MAX, v ? &e : NULL);
+    struct host_page *p = writable(k, h, page_of(h->root, hash));
+    uint32_t i = find(p, hash, key, wildcard);
+    bool was = p->tag[i] != 0;
+    if (was && v)
+        p->at[i] = v;
+    else if (was)
+        take_out(p, i);
+    else if (v)
+        insert(p, hash, v);
     h->n += (v != NULL);
     h->n -= was;
 }
 
 void hosts_retire(struct keeper *k, struct hosts *h) {
-    for (uint32_t i = 0; i < h->n_buckets; i++) {
-        struct bucket *b = pages_get(h->buckets, i);
-        if (b)
-            part_retire(k, &b->part);
-    }
-    pages_retire(k, &h->buckets);
+    for (uint32_t i = 0; h->root && i < h->root->n_pages; i++)
+        part_retire(k, &h->root->page[i]->part);
+    if (h->root)
+        part_retire(k, &h->root->part);
     *h = (struct hosts){0};
 }

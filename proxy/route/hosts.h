@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hosts: from a host name to its vhost; a persistent hash table (buckets in pages, so that a new
- * version costs one bucket and one page for each host that changed).
+ * hosts: from a host name to its vhost; a persistent hash table. The hash chooses a page and the
+ * place in it; probing stays inside the page, so a new version costs one page for each host that
+ * changed.
+ *
+ *     root ─► page   tag tag tag ...     32 bits of the hash, 0: free
+ *          ─► page   vhost vhost ...
  *
  *     shop.example.com    key "shop.example.com"
  *     *.example.com       key ".example.com", wildcard
@@ -14,17 +18,32 @@
 #define SLUICE_PROXY_ROUTE_HOSTS_H
 
 #include "lib/str.h"
-#include "proxy/route/pages.h"
+#include "proxy/route/keeper.h"
 
-enum { HOST_MAX = 255 }; /* bytes of a host name */
+enum {
+    HOST_MAX = 255, /* bytes of a host name */
+    HOST_PAGE = 256 /* places of a page */
+};
 
 struct vhost;
 
+struct host_page {
+    struct part part;
+    uint32_t n;
+    uint32_t tag[HOST_PAGE];
+    const struct vhost *at[HOST_PAGE];
+};
+
+struct host_root {
+    struct part part;
+    uint32_t n_pages; /* power of two */
+    struct host_page *page[];
+};
+
 struct hosts {
-    struct pages *buckets; /* struct bucket */
-    uint32_t n_buckets;    /* power of two, or 0 */
-    uint32_t n;            /* entries, without any */
+    struct host_root *root; /* NULL: empty */
     const struct vhost *any;
+    uint32_t n;                               /* entries, without any */
     uint64_t wild_lengths[HOST_MAX / 64 + 1]; /* bit n: some wildcard's key has n bytes */
 };
 
@@ -37,5 +56,7 @@ const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildca
 static inline bool hosts_has_wild(const struct hosts *h, size_t n) {
     return n <= HOST_MAX && (h->wild_lengths[n / 64] >> (n % 64) & 1) != 0;
 }
+/* By the name as configured. */
+const struct vhost *hosts_named(const struct hosts *h, struct str hostname);
 
 #endif

@@ -16,9 +16,8 @@ struct making {
     struct keeper *keeper;
     const struct vhost_entry *entries;
     uint32_t n;
-    uint32_t n_paths, n_distinct, n_regexes;
+    uint32_t n_paths, n_regexes;
     uint32_t longest_exact, longest_prefix;
-    bool has_prefix;
     uint32_t *head; /* of each place of the table: first entry of its chain */
     uint64_t *hash; /* of each entry */
     uint32_t *next; /* in its chain */
@@ -31,10 +30,12 @@ static bool is_regex(const struct vhost_entry *e) {
 static size_t round4(size_t n) { return (n + 3) & ~(size_t)3; }
 
 static uint32_t table_size(uint32_t n) {
+    if (n <= 1)
+        return n;
     uint32_t cap = 2;
     while (cap < UINT32_MAX / 2 && (uint64_t)n * 4 > (uint64_t)cap * 3)
         cap *= 2;
-    return n > 0 ? cap : 0;
+    return cap;
 }
 
 /* The place of an entry's path: one that has the same path, or an empty one. */
@@ -62,16 +63,14 @@ static void survey(struct making *m) {
             continue;
         const struct model_match *match = m->entries[i].match;
         uint32_t n = (uint32_t)match->path.n;
-        if (match->path_type == MODEL_PATH_EXACT) {
+        if (match->path_type == MODEL_PATH_EXACT)
             m->longest_exact = n > m->longest_exact ? n : m->longest_exact;
-        } else {
+        else
             m->longest_prefix = n > m->longest_prefix ? n : m->longest_prefix;
-            m->has_prefix = true;
-        }
         m->hash[i] = path_hash(match->path);
         uint32_t at = place_of(m, i);
         if (m->head[at] == NONE)
-            m->text += round4(n), m->n_distinct++;
+            m->text += round4(n);
         m->next[i] = m->head[at];
         m->head[at] = i;
     }
@@ -103,8 +102,8 @@ static void fill_candidates(struct candidate *to, const struct vhost_entry **ref
 
 /* Writes the blob of one place at `at`; returns the end of it. */
 static size_t fill_path(const struct making *m, struct vhost *v, uint32_t place, size_t at,
-                        const struct vhost_entry **refs, uint64_t *lengths) {
-    struct path_slot *slot = (struct path_slot *)(uintptr_t)&v->paths[place];
+                        const struct vhost_entry **refs) {
+    struct path_slot *slot = (struct path_slot *)(uintptr_t)&vhost_paths(v)[place];
     uint32_t first = m->head[place], n = 0;
     for (uint32_t i = first; i != NONE; i = m->next[i]) {
         refs[n++] = &m->entries[i];
@@ -119,7 +118,7 @@ static size_t fill_path(const struct making *m, struct vhost *v, uint32_t place,
     slot->at = (uint32_t)at;
     slot->n_text = (uint32_t)path.n;
     if (slot->n_prefix > 0)
-        lengths[path.n / 64] |= 1ULL << (path.n % 64);
+        ((uint64_t *)(uintptr_t)vhost_lengths(v))[path.n / 64] |= 1ULL << (path.n % 64);
     fill_candidates((struct candidate *)(void *)((char *)v + at), refs, n);
     at += n * sizeof(struct candidate);
     if (path.n > 0)
@@ -127,16 +126,17 @@ static size_t fill_path(const struct making *m, struct vhost *v, uint32_t place,
     return at + round4(path.n);
 }
 
-static void fill_traits(struct vhost *v, const struct making *m) {
-    v->wildcard = v->hostname.n > 0 && v->hostname.p[0] == '*';
-    v->key = str_skip(v->hostname, v->wildcard);
+static void fill_traits(struct vhost *v, const struct making *m, struct str hostname) {
+    v->n_hostname = (uint16_t)hostname.n;
+    if (hostname.n > 0)
+        memcpy(v->name, hostname.p, hostname.n);
+    v->wildcard = hostname.n > 0 && hostname.p[0] == '*';
     for (uint32_t i = 0; i < m->n; i++) {
         const struct model_route *r = m->entries[i].route;
         v->deep |= !r->one_label;
         v->fallback |= r->fallback;
         v->ingress_regex |= r->source == MODEL_SOURCE_INGRESS && is_regex(&m->entries[i]);
     }
-    v->root = m->has_prefix && (v->lengths[0] & 1) != 0;
     v->n_paths = m->n_paths;
     v->n_regexes = m->n_regexes;
     v->n_candidates = m->n;
@@ -145,41 +145,34 @@ static void fill_traits(struct vhost *v, const struct making *m) {
 }
 
 static struct vhost *fill(const struct making *m, struct str hostname) {
-    size_t n_lengths = m->longest_prefix / 64 + 1;
-    size_t lengths_at = sizeof(struct vhost);
-    size_t paths_at = lengths_at + n_lengths * sizeof(uint64_t);
+    size_t lengths_at = (sizeof(struct vhost) + hostname.n + 7) & ~(size_t)7;
+    size_t paths_at = lengths_at + (m->longest_prefix / 64 + 1) * sizeof(uint64_t);
     size_t regexes_at = paths_at + m->n_paths * sizeof(struct path_slot);
-    size_t blobs_at = regexes_at + m->n_regexes * sizeof(struct candidate);
-    size_t name_at = blobs_at + (m->n - m->n_regexes) * sizeof(struct candidate) + m->text;
-    struct vhost *v = part_new(m->keeper, PART_BLOCK, name_at + hostname.n);
-    char *base = (char *)v;
-    if (hostname.n > 0)
-        memcpy(base + name_at, hostname.p, hostname.n);
-    v->hostname = str_mk(base + name_at, hostname.n);
-    v->lengths = (uint64_t *)(void *)(base + lengths_at);
-    v->paths = (struct path_slot *)(void *)(base + paths_at);
-    v->regexes = (struct candidate *)(void *)(base + regexes_at);
+    size_t at = regexes_at + m->n_regexes * sizeof(struct candidate);
+    size_t end = at + (m->n - m->n_regexes) * sizeof(struct candidate) + m->text;
+    struct vhost *v = part_new(m->keeper, PART_BLOCK, end);
+    must(regexes_at <= UINT32_MAX);
+    v->lengths_at = (uint32_t)lengths_at;
+    v->regexes_at = (uint32_t)regexes_at;
+    fill_traits(v, m, hostname);
 
     const struct vhost_entry **refs = mem_array(m->n, sizeof(*refs));
-    size_t at = blobs_at;
     for (uint32_t i = 0; i < m->n_paths; i++)
         if (m->head[i] != NONE)
-            at = fill_path(m, v, i, at, refs, (uint64_t *)(void *)(base + lengths_at));
-    must(at == name_at);
+            at = fill_path(m, v, i, at, refs);
+    must(at == end);
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n; i++)
         if (is_regex(&m->entries[i]))
             refs[n++] = &m->entries[i];
-    fill_candidates((struct candidate *)(void *)(base + regexes_at), refs, n);
+    fill_candidates((struct candidate *)(void *)((char *)v + regexes_at), refs, n);
     mem_free(refs);
-    fill_traits(v, m);
+    v->root = (vhost_lengths(v)[0] & 1) != 0;
     return v;
 }
 
 struct vhost *vhost_new(struct keeper *k, struct str hostname, const struct vhost_entry *entries,
                         size_t n) {
-    if (n == 0)
-        return NULL;
     must(n < UINT32_MAX / 4);
     struct making m = {.keeper = k, .entries = entries, .n = (uint32_t)n};
     survey(&m);

@@ -2,8 +2,8 @@
  *
  * vhost: the rules of one host name, compiled for lookup. One block of memory, never changed.
  *
- *     struct vhost │ paths: hash table of struct path_slot │ regexes │ lengths │ blobs
- *                          └ at ──► blob: exact candidates, prefix candidates, the path itself
+ *     struct vhost │ name │ lengths │ paths: table of struct path_slot │ regexes │ blobs
+ *                                            └ at ──► exact candidates, prefix candidates, path
  *
  * A path is found by a hash that is carried along its segments ("/a", "/a/b", "/a/b/c"), so one
  * pass over the request's path gives the keys of the whole path and of all its prefixes; `lengths`
@@ -45,23 +45,41 @@ struct path_slot {
     uint32_t n_exact, n_prefix;
 };
 
+/* What a lookup reads comes first; the host's name follows at once. */
 struct vhost {
     struct part part;
-    struct str hostname; /* as in the host object; empty: any host */
-    struct str key;      /* the same without the '*' of a wildcard */
-    bool wildcard;
-    bool deep;          /* something in it takes more than one label */
-    bool fallback;      /* it has a default backend */
-    bool ingress_regex; /* two orders meet: see vhost_find */
-    bool root;          /* some prefix is "/" */
-    uint32_t n_paths;   /* of the table, a power of two, or 0 */
+    struct site *site; /* the builder's; workers never look at it */
+    uint32_t n_paths;  /* of the table, a power of two, or 0 */
     uint32_t n_regexes;
     uint32_t longest_exact, longest_prefix; /* bytes */
-    uint32_t n_candidates;
-    const struct path_slot *paths;
-    const struct candidate *regexes;
-    const uint64_t *lengths; /* bit n: some prefix has n bytes; up to longest_prefix */
+    uint32_t lengths_at, regexes_at;        /* offsets from the vhost */
+    uint32_t n_candidates;                  /* 0: nothing is served here, as if it were not there */
+    uint16_t n_hostname;
+    bool wildcard : 1;
+    bool deep : 1;          /* something in it takes more than one label */
+    bool fallback : 1;      /* it has a default backend */
+    bool ingress_regex : 1; /* two orders meet: see find.c */
+    bool root : 1;          /* some prefix is "/" */
+    char name[];            /* as in the host object; empty: any host */
 };
+
+static inline struct str vhost_hostname(const struct vhost *v) {
+    return str_mk(v->name, v->n_hostname);
+}
+/* The name without the '*' of a wildcard. */
+static inline struct str vhost_key(const struct vhost *v) {
+    return str_skip(vhost_hostname(v), v->wildcard);
+}
+/* lengths: bit n is set if some prefix has n bytes; up to longest_prefix. Behind it the paths. */
+static inline const uint64_t *vhost_lengths(const struct vhost *v) {
+    return (const uint64_t *)(const void *)((const char *)v + v->lengths_at);
+}
+static inline const struct path_slot *vhost_paths(const struct vhost *v) {
+    return (const struct path_slot *)(const void *)(vhost_lengths(v) + v->longest_prefix / 64 + 1);
+}
+static inline const struct candidate *vhost_regexes(const struct vhost *v) {
+    return (const struct candidate *)(const void *)((const char *)v + v->regexes_at);
+}
 
 /* What a vhost is built of: one match of one rule. */
 struct vhost_entry {
@@ -76,7 +94,7 @@ struct vhost_entry {
  * comes first. Never 0 for different entries. */
 int entry_cmp(const struct vhost_entry *a, const struct vhost_entry *b);
 
-/* NULL when there is nothing to build of. The entries' strings are copied. */
+/* The entries' strings are copied; there may be none. */
 struct vhost *vhost_new(struct keeper *k, struct str hostname, const struct vhost_entry *entries,
                         size_t n);
 
