@@ -208,7 +208,9 @@ static bool get_field(struct reader *r, struct raw_field *f) {
 }
 
 static struct reader reader_of(struct str s) {
-    return (struct reader){(const unsigned char *)s.p, (const unsigned char *)s.p + s.n};
+    /* An empty encoding may come as NULL, and C knows no NULL + 0. */
+    const unsigned char *p = (const unsigned char *)(s.p != NULL ? s.p : "");
+    return (struct reader){p, p + s.n};
 }
 
 static int decode(const struct model_struct *s, struct str bytes, struct decoder *d, void *value,
