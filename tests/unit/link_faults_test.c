@@ -169,9 +169,11 @@ static int setup(void **state) {
     struct config_options o = {
         .name = "proxy", .controllers = urls, .n_controllers = 1, .publish = on_publish};
     proxy = config_new(proxy_base, &o, &why);
+    assert_non_null(proxy);
+    config_start(proxy);
     until(heard.hellos == 1);
     assert_true(heard.follow);
-    return proxy ? 0 : -1;
+    return 0;
 }
 
 static int teardown(void **state) {
