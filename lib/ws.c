@@ -292,7 +292,7 @@ static void dial_now(lws_sorted_usec_list_t *sul) {
         .protocol = WIRE_PROTOCOL,
         .local_protocol_name = WIRE_PROTOCOL,
         .ietf_version_or_minus_one = -1,
-        .opaque_user_data = d,
+        .userdata = d,
         .retry_and_idle_policy = &liveness,
     };
     d->waiting = false;
@@ -311,8 +311,7 @@ static int admit(struct lws *wsi) {
                : -1;
 }
 
-static void client_open(struct ws *w, struct lws *wsi) {
-    struct dial *d = lws_get_opaque_user_data(wsi);
+static void client_open(struct ws *w, struct lws *wsi, struct dial *d) {
     d->wait_ms = RETRY_FIRST_MS;
     d->failing = false;
     conn_open(w, wsi, d->peer);
@@ -328,7 +327,7 @@ static void client_closed(struct ws *w, struct conn *c) {
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n) {
     struct ws *w = lws_context_user(lws_get_context(wsi));
-    void *opaque = lws_get_opaque_user_data(wsi);
+    struct conn *c = lws_get_opaque_user_data(wsi); /* NULL until it is open */
     switch ((int)reason) {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         take_orders(w);
@@ -340,23 +339,25 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         conn_open(w, wsi, 0);
         return 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        client_open(w, wsi);
+        client_open(w, wsi, user); /* what dial_now gave */
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         if (!atomic_load(&w->stop))
-            dial_failed(opaque, in);
+            dial_failed(user, in);
         return 0;
     case LWS_CALLBACK_RECEIVE:
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        return conn_receive(w, opaque, in, n);
+        return conn_receive(w, c, in, n);
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return conn_writable(w, opaque);
+        return conn_writable(w, c);
     case LWS_CALLBACK_CLOSED:
-        conn_closed(w, opaque);
+        if (c) /* one that was not admitted is closed too */
+            conn_closed(w, c);
         return 0;
     case LWS_CALLBACK_CLIENT_CLOSED:
-        client_closed(w, opaque);
+        if (c)
+            client_closed(w, c);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, n);

@@ -9,7 +9,7 @@
 enum { REMOVED = MODEL_KIND_NONE }; /* kind of a staged removal */
 
 struct transaction {
-    bool open;
+    bool open, has_buckets;
     uint64_t number;
     char buckets[WIRE_BUCKETS_BYTES];
     struct wire_ids held;
@@ -85,7 +85,8 @@ static void on_begin(struct apply *a, const struct wire_begin *m) {
     tx_drop(a);
     a->tx.open = true;
     a->tx.number = m->tx;
-    if (m->buckets.n == WIRE_BUCKETS_BYTES)
+    a->tx.has_buckets = m->buckets.n == WIRE_BUCKETS_BYTES;
+    if (a->tx.has_buckets)
         memcpy(a->tx.buckets, m->buckets.p, WIRE_BUCKETS_BYTES);
 }
 
@@ -137,6 +138,8 @@ static void on_del(struct apply *a, struct str id) {
 /* Objects of the buckets that are replaced whole and were not sent again. */
 static void remove_unsent(struct apply *a) {
     struct str buckets = str_mk(a->tx.buckets, WIRE_BUCKETS_BYTES);
+    if (!a->tx.has_buckets)
+        return; /* a delta costs what it changes */
     for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
         if (wire_bucket_in(buckets, object_bucket(at(s))) && !map_get(&a->tx.staged, s->key) &&
             !wire_ids_match(&a->tx.held, s->key))

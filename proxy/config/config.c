@@ -146,14 +146,13 @@ static void on_link(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- life ---- */
 
-static void start_lastgood(struct config *c, struct event_base *base, const char *path) {
+static void open_lastgood(struct config *c, struct event_base *base, const char *path) {
     c->path = str_dup(str_of(path));
     c->lastgood = lastgood_new(path);
     c->saved = event_new(base, lastgood_fd(c->lastgood), EV_READ | EV_PERSIST, on_saved, c);
     c->save_due = event_new(base, -1, 0, on_save_due, c);
     must(c->saved && c->save_due);
     event_add(c->saved, NULL);
-    load(c);
 }
 
 struct config *config_new(struct event_base *base, const struct config_options *o,
@@ -176,14 +175,19 @@ struct config *config_new(struct event_base *base, const struct config_options *
         answers_init(&c->answers[i]);
     c->apply = apply_new(&apply_events, c);
     if (o->lastgood)
-        start_lastgood(c, base, o->lastgood);
+        open_lastgood(c, base, o->lastgood);
     c->link_readable = event_new(base, link_fd(c->link), EV_READ | EV_PERSIST, on_link, c);
     must(c->link_readable);
-    event_add(c->link_readable, NULL);
     return c;
 }
 
-static void stop_lastgood(struct config *c) {
+void config_start(struct config *c) {
+    if (c->lastgood)
+        load(c);
+    event_add(c->link_readable, NULL);
+}
+
+static void close_lastgood(struct config *c) {
     struct why why = {0};
     event_free(c->saved);
     event_free(c->save_due);
@@ -205,7 +209,7 @@ void config_free(struct config *c) {
     event_free(c->link_readable);
     link_free(c->link);
     if (c->lastgood)
-        stop_lastgood(c);
+        close_lastgood(c);
     for (size_t i = 0; i < c->n_controllers; i++)
         answers_fini(&c->answers[i]);
     apply_free(c->apply);

@@ -26,8 +26,10 @@ struct config_options {
     void *arg;
 };
 
-/* Loads the file, which may publish at once, and starts to connect. NULL with *why. */
+/* NULL with *why. */
 struct config *config_new(struct event_base *base, const struct config_options *o, struct why *why);
+/* Loads the file, which may publish before this returns; then the controllers are listened to. */
+void config_start(struct config *c);
 void config_free(struct config *c); /* writes what is not written yet */
 
 /* Every worker serves the snapshot of this serial, or a later one. */

@@ -201,8 +201,8 @@ static int check(struct str file, uint64_t *count, struct str *body, struct why 
 }
 
 static int parse(struct str file, struct object ***objects, size_t *n, struct why *why) {
-    uint64_t count;
-    struct str rest;
+    uint64_t count = 0;
+    struct str rest = STR_NONE;
     if (check(file, &count, &rest, why) != 0)
         return -1;
     struct object **list = mem_array(count, sizeof(*list));

@@ -109,6 +109,7 @@ static void start_proxy(int i, const char *file) {
                                .arg = &proxies[i]};
     proxies[i].config = config_new(base, &o, &why);
     assert_non_null(proxies[i].config);
+    config_start(proxies[i].config);
 }
 
 static void stop_proxy(int i) {
