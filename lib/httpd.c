@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One request a connection: read a head, answer, close. So a connection is in one of two states,
+ * and what follows the head is never looked at.
+ *
+ *     accept ──► head, at most HTTPD_TIMEOUT_S ──► answer, at most HTTPD_TIMEOUT_S of silence ──►
+ * gone
+ *
+ * On bufferevents and not on evhttp, because that one cannot bound its connections (it says nobody
+ * when one ends); its parsers of targets and queries are used.
+ */
+#include "lib/httpd.h"
+
+#include "lib/list.h"
+#include "lib/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <netinet/in.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+struct httpd {
+    struct event_base *base;
+    struct evconnlistener *listener;
+    struct httpd_route *routes;
+    size_t n_routes;
+    unsigned flags;
+    unsigned n_connections;
+    struct list connections;
+    uint16_t port;
+};
+
+struct connection {
+    struct httpd *server;
+    struct bufferevent *io;
+    struct event *late; /* the head is not complete in time */
+    struct list link;
+    bool answered;
+};
+
+/* ---- the address ---- */
+
+struct place {
+    struct sockaddr_storage sa;
+    socklen_t n;
+};
+
+static bool place_of_ip(struct place *p, struct str ip, uint16_t port) {
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&p->sa;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&p->sa;
+    char text[INET6_ADDRSTRLEN];
+    memset(p, 0, sizeof(*p));
+    if (ip.n >= sizeof(text))
+        return false;
+    memcpy(text, ip.p, ip.n);
+    text[ip.n] = 0;
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        p->n = sizeof(*v4);
+        return true;
+    }
+    if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        p->n = sizeof(*v6);
+        return true;
+    }
+    return false;
+}
+
+/* "127.0.0.1:7501", "[::1]:7501", ":7501" */
+static bool place_parse(struct place *p, struct str text) {
+    size_t colon = text.n;
+    while (colon > 0 && text.p[colon - 1] != ':')
+        colon--;
+    uint64_t port;
+    if (colon == 0 || !str_to_u64(str_skip(text, colon), UINT16_MAX, &port))
+        return false;
+    struct str ip = str_mk(text.p, colon - 1);
+    if (ip.n >= 2 && ip.p[0] == '[' && ip.p[ip.n - 1] == ']')
+        ip = str_mk(ip.p + 1, ip.n - 2);
+    else if (str_find(ip, ':', 0) < ip.n)
+        return false;
+    return place_of_ip(p, ip.n > 0 ? ip : STR("::"), (uint16_t)port);
+}
+
+static bool place_is_loopback(const struct place *p) {
+    if (p->sa.ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)&p->sa)->sin_addr.s_addr) >> 24 ==
+               127;
+    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&p->sa)->sin6_addr);
+}
+
+static uint16_t port_of_fd(int fd) {
+    struct place p = {.n = sizeof(p.sa)};
+    if (getsockname(fd, (struct sockaddr *)&p.sa, &p.n) < 0)
+        return 0;
+    if (p.sa.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)(void *)&p.sa)->sin_port);
+    return ntohs(((struct sockaddr_in6 *)(void *)&p.sa)->sin6_port);
+}
+
+/* ---- answers ---- */
+
+struct str httpd_param(const struct httpd_request *rq, const char *name) {
+    struct str wanted = str_of(name);
+    for (size_t i = 0; i < rq->n_params; i++)
+        if (str_eq(rq->params[i].name, wanted))
+            return rq->params[i].value;
+    return STR_NONE;
+}
+
+static const char *phrase(int status) {
+    static const struct {
+        int status;
+        const char *words;
+    } known[] = {{200, "OK"},
+                 {400, "Bad Request"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {431, "Request Header Fields Too Large"},
+                 {500, "Internal Server Error"},
+                 {503, "Service Unavailable"}};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (known[i].status == status)
+            return known[i].words;
+    return "Answer";
+}
+
+static void reply(struct connection *c, bool head_only, int status, const char *type,
+                  struct str body) {
+    struct evbuffer *to = bufferevent_get_output(c->io);
+    c->answered = true;
+    event_del(c->late);
+    bufferevent_disable(c->io, EV_READ);
+    evbuffer_add_printf(to,
+                        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                        "%sCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                        "Connection: close\r\n\r\n",
+                        status, phrase(status), type, body.n,
+                        status == 405 ? "Allow: GET, HEAD\r\n" : "");
+    if (!head_only)
+        evbuffer_add(to, body.p, body.n);
+}
+
+static void reply_text(struct connection *c, int status, const char *text) {
+    reply(c, false, status, "text/plain; charset=utf-8", str_of(text));
+}
+
+static void call(struct connection *c, const struct httpd_route *route,
+                 const struct httpd_request *rq, bool head_only) {
+    struct httpd_answer a = {.status = 200,
+                             .content_type = "text/plain; charset=utf-8",
+                             .body = out_heap(HTTPD_BODY_MAX)};
+    route->handle(route->arg, rq, &a);
+    if (a.body.over)
+        reply_text(c, 500, "the answer is too large; ask for a part of it\n");
+    else
+        reply(c, head_only, a.status, a.content_type, out_done(&a.body));
+    out_fini(&a.body);
+}
+
+/* ---- requests ---- */
+
+struct head {
+    struct str method, target, host, accept;
+};
+
+static bool head_parse(struct head *h, struct str text) {
+    struct str line, version;
+    *h = (struct head){0};
+    for (bool first = true; text.n > 0; first = false) {
+        text = str_cut(text, '\n', &line);
+        if (line.n == 0 || line.p[line.n - 1] != '\r')
+            return false;
+        line.n--;
+        if (first) {
+            struct str rest = str_cut(line, ' ', &h->method);
+            version = str_cut(rest, ' ', &h->target);
+            if (h->target.n == 0 ||
+                !(str_eq(version, STR("HTTP/1.1")) || str_eq(version, STR("HTTP/1.0"))))
+                return false;
+            continue;
+        }
+        struct str name, value = str_trim(str_cut(line, ':', &name));
+        if (str_eq_nocase(name, STR("host")))
+            h->host = value;
+        else if (str_eq_nocase(name, STR("accept")))
+            h->accept = value;
+    }
+    return true;
+}
+
+/* A browser that was given a name pointing at loopback still sends that name. */
+static bool host_is_loopback(struct str host) {
+    size_t end = host.n;
+    while (end > 0 && host.p[end - 1] >= '0' && host.p[end - 1] <= '9')
+        end--;
+    if (end > 0 && host.p[end - 1] == ':')
+        host.n = end - 1;
+    if (host.n == 0 || str_eq_nocase(host, STR("localhost")))
+        return true;
+    if (host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = str_mk(host.p + 1, host.n - 2);
+    struct place p;
+    return place_of_ip(&p, host, 0) && place_is_loopback(&p);
+}
+
+static bool read_params(struct evkeyvalq *pairs, struct httpd_param *to, size_t *n) {
+    struct evkeyval *pair;
+    TAILQ_FOREACH(pair, pairs, next) {
+        if (*n == HTTPD_PARAMS)
+            return false;
+        to[(*n)++] = (struct httpd_param){str_of(pair->key), str_of(pair->value)};
+    }
+    return true;
+}
+
+static const struct httpd_route *route_of(const struct httpd *h, struct str path) {
+    for (size_t i = 0; i < h->n_routes; i++)
+        if (str_eq(str_of(h->routes[i].path), path))
+            return &h->routes[i];
+    return NULL;
+}
+
+/* target is NUL-terminated and only this function's. */
+static void serve(struct connection *c, const struct head *h, char *target) {
+    bool head_only = str_eq(h->method, STR("HEAD"));
+    char *query = strchr(target, '?');
+    if (query)
+        *query++ = 0;
+    struct evkeyvalq pairs;
+    TAILQ_INIT(&pairs);
+    struct httpd_param params[HTTPD_PARAMS];
+    struct httpd_request rq = {str_of(target), h->accept, params, 0};
+    const struct httpd_route *route = route_of(c->server, rq.path);
+    if ((c->server->flags & HTTPD_LOOPBACK_ONLY) && !host_is_loopback(h->host))
+        reply_text(c, 403, "this port answers to localhost only\n");
+    else if (!head_only && !str_eq(h->method, STR("GET")))
+        reply_text(c, 405, "GET and HEAD only\n");
+    else if (!route)
+        reply_text(c, 404, "there is nothing here\n");
+    else if (query && evhttp_parse_query_str(query, &pairs) < 0)
+        reply_text(c, 400, "the query cannot be read; write it as name=value&name=value\n");
+    else if (!read_params(&pairs, params, &rq.n_params))
+        reply_text(c, 400, "too many query parameters\n");
+    else
+        call(c, route, &rq, head_only);
+    evhttp_clear_headers(&pairs);
+}
+
+/* ---- connections ---- */
+
+static void connection_free(struct connection *c) {
+    struct httpd *h = c->server;
+    list_del(&c->link);
+    if (h->n_connections-- == HTTPD_CONNECTIONS)
+        evconnlistener_enable(h->listener);
+    event_free(c->late);
+    bufferevent_free(c->io);
+    mem_free(c);
+}
+
+static void on_read(struct bufferevent *io, void *arg) {
+    struct connection *c = arg;
+    struct evbuffer *in = bufferevent_get_input(io);
+    struct evbuffer_ptr end = evbuffer_search(in, "\r\n\r\n", 4, NULL);
+    if (c->answered)
+        return;
+    if (end.pos < 0) {
+        if (evbuffer_get_length(in) >= HTTPD_HEAD_MAX)
+            reply_text(c, 431, "the request head is too large\n");
+        return;
+    }
+    size_t n = (size_t)end.pos + 2;
+    struct str text = str_mk((const char *)evbuffer_pullup(in, (ev_ssize_t)n), n);
+    struct head head;
+    if (memchr(text.p, 0, n) || !head_parse(&head, text)) {
+        reply_text(c, 400, "this is not an HTTP/1.1 request\n");
+        return;
+    }
+    char *target = str_dup(head.target);
+    serve(c, &head, target);
+    mem_free(target);
+}
+
+static void on_written(struct bufferevent *io, void *arg) {
+    struct connection *c = arg;
+    if (c->answered && evbuffer_get_length(bufferevent_get_output(io)) == 0)
+        connection_free(c);
+}
+
+static void on_end(struct bufferevent *io, short what, void *arg) {
+    (void)io;
+    (void)what;
+    connection_free(arg);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    connection_free(arg);
+}
+
+static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *from, int n,
+                      void *arg) {
+    (void)from;
+    (void)n;
+    struct httpd *h = arg;
+    static const struct timeval timeout = {HTTPD_TIMEOUT_S, 0};
+    struct connection *c = mem_zalloc(sizeof(*c));
+    c->server = h;
+    c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    c->late = evtimer_new(h->base, on_late, c);
+    must(c->io && c->late);
+    evtimer_add(c->late, &timeout);
+    bufferevent_setcb(c->io, on_read, on_written, on_end, c);
+    bufferevent_setwatermark(c->io, EV_READ, 0, HTTPD_HEAD_MAX);
+    bufferevent_set_timeouts(c->io, NULL, &timeout);
+    bufferevent_enable(c->io, EV_READ);
+    list_push(&h->connections, &c->link);
+    if (++h->n_connections == HTTPD_CONNECTIONS)
+        evconnlistener_disable(l);
+}
+
+/* ---- life ---- */
+
+static bool listen_at(struct httpd *h, const struct place *p) {
+    h->listener = evconnlistener_new_bind(
+        h->base, on_accept, h, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE,
+        128, (const struct sockaddr *)(const void *)&p->sa, (int)p->n);
+    if (!h->listener)
+        return false;
+    h->port = port_of_fd(evconnlistener_get_fd(h->listener));
+    return true;
+}
+
+static bool place_allowed(struct place *p, const char *address, unsigned flags, struct why *why) {
+    struct shown room;
+    if (!place_parse(p, str_of(address))) {
+        why_text(why, "%s is not an address to listen on; write it as 127.0.0.1:7501 or [::1]:7501",
+                 why_show(str_of(address), &room));
+        return false;
+    }
+    if ((flags & HTTPD_LOOPBACK_ONLY) && !place_is_loopback(p)) {
+        why_text(why,
+                 "%s is not a loopback address; this port shows configuration and is only served "
+                 "on 127.0.0.1 or [::1]",
+                 why_show(str_of(address), &room));
+        return false;
+    }
+    return true;
+}
+
+struct httpd *httpd_new(struct event_base *base, const char *address,
+                        const struct httpd_route *routes, size_t n_routes, unsigned flags,
+                        struct why *why) {
+    struct place p;
+    if (!place_allowed(&p, address, flags, why))
+        return NULL;
+    struct httpd *h = mem_zalloc(sizeof(*h));
+    list_init(&h->connections);
+    h->base = base;
+    h->flags = flags;
+    h->n_routes = n_routes;
+    h->routes = mem_array(n_routes, sizeof(*routes));
+    memcpy(h->routes, routes, n_routes * sizeof(*routes));
+    if (!listen_at(h, &p)) {
+        struct shown room;
+        why_text(why, "cannot listen on %s: %s", why_show(str_of(address), &room), strerror(errno));
+        httpd_free(h);
+        return NULL;
+    }
+    return h;
+}
+
+void httpd_free(struct httpd *h) {
+    if (!h)
+        return;
+    list_each_safe(l, &h->connections)
+        connection_free(list_entry(l, struct connection, link));
+    if (h->listener)
+        evconnlistener_free(h->listener);
+    mem_free(h->routes);
+    mem_free(h);
+}
+
+uint16_t httpd_port(const struct httpd *h) { return h->port; }
+
+unsigned httpd_connections(const struct httpd *h) { return h->n_connections; }

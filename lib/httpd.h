@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * httpd: the little HTTP server behind the telemetry and admin ports of both programs, on
+ * libevent's evhttp. GET and HEAD of a few fixed paths; each answer is put together at once, on the
+ * thread that runs the event_base. Not for traffic.
+ *
+ *   static const struct httpd_route routes[] = {{"/live", live, NULL}, ...};
+ *   struct httpd *h = httpd_new(base, "127.0.0.1:7501", routes, n, 0, &why);
+ *
+ * Bounds: HTTPD_CONNECTIONS at once (more wait in the kernel), HTTPD_HEAD_MAX bytes of head, no
+ * body, HTTPD_TIMEOUT_S for a head and of silence, HTTPD_BODY_MAX bytes of answer.
+ */
+#ifndef SLUICE_LIB_HTTPD_H
+#define SLUICE_LIB_HTTPD_H
+
+#include "lib/out.h"
+#include "lib/why.h"
+
+struct event_base;
+struct httpd;
+
+enum {
+    HTTPD_CONNECTIONS = 64,
+    HTTPD_HEAD_MAX = 8 << 10,
+    HTTPD_TIMEOUT_S = 10,
+    HTTPD_BODY_MAX = 256 << 20,
+    HTTPD_PARAMS = 8, /* query parameters; a request with more is refused */
+};
+
+/* Refuse to listen anywhere but on loopback, and refuse requests whose Host is no loopback name (a
+ * page in a browser can make a name of its own point at loopback). */
+enum { HTTPD_LOOPBACK_ONLY = 1 };
+
+struct httpd_param {
+    struct str name, value; /* decoded */
+};
+
+struct httpd_request {
+    struct str path;
+    struct str accept; /* the Accept header; n == 0: none */
+    const struct httpd_param *params;
+    size_t n_params;
+};
+/* The first parameter of that name; p == NULL if there is none. */
+struct str httpd_param(const struct httpd_request *rq, const char *name);
+
+/* The handler fills it; 200 and text/plain stand before it is called. A body that went over its
+ * bound is answered with 500. */
+struct httpd_answer {
+    int status;
+    const char *content_type; /* constant */
+    struct out body;
+};
+
+struct httpd_route {
+    const char *path; /* exact */
+    void (*handle)(void *arg, const struct httpd_request *rq, struct httpd_answer *answer);
+    void *arg;
+};
+
+/* address: "127.0.0.1:7501", "[::]:7501", ":7501" (every address); port 0 = any free one. The
+ * routes are copied. NULL with *why. */
+struct httpd *httpd_new(struct event_base *base, const char *address,
+                        const struct httpd_route *routes, size_t n_routes, unsigned flags,
+                        struct why *why);
+void httpd_free(struct httpd *h);           /* NULL is fine; open connections are closed */
+uint16_t httpd_port(const struct httpd *h); /* the one that it listens on */
+unsigned httpd_connections(const struct httpd *h);
+
+#endif

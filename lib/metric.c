@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/metric.h"
+
+#include <stdio.h>
+
+#define MS 1000000ull
+#define US 1000ull
+
+const struct histogram_scale histogram_requests = {
+    {500 * US, 2500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS,
+     1000 * MS, 2500 * MS, 5000 * MS, 10000 * MS, 30000 * MS, 60000 * MS}};
+
+const struct histogram_scale histogram_gateway = {
+    {50 * US, 100 * US, 250 * US, 500 * US, 1 * MS, 2500 * US, 5 * MS, 10 * MS, 25 * MS, 50 * MS,
+     100 * MS, 250 * MS, 500 * MS, 1000 * MS, 5000 * MS}};
+
+void histogram_sum(struct histogram *to, const struct histogram *from) {
+    for (size_t i = 0; i < ARRAY_LEN(to->n); i++)
+        to->n[i] += metric_get(&from->n[i]);
+    to->sum_ns += metric_get(&from->sum_ns);
+}
+
+uint64_t histogram_count(const struct histogram *h) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(h->n); i++)
+        n += h->n[i];
+    return n;
+}
+
+void metric_label(struct out *labels, const char *name, struct str value) {
+    if (labels->n > 0)
+        out_char(labels, ',');
+    out_str(labels, str_of(name));
+    out_lit(labels, "=\"");
+    for (size_t i = 0; i < value.n; i++) {
+        char c = value.p[i];
+        if (c == '\n')
+            out_lit(labels, "\\n");
+        else if (c == '"' || c == '\\')
+            out_bytes(labels, (char[]){'\\', c}, 2);
+        else
+            out_char(labels, c);
+    }
+    out_char(labels, '"');
+}
+
+void metric_begin(struct metric_text *t, struct out *o, bool openmetrics) {
+    *t = (struct metric_text){.o = o, .openmetrics = openmetrics};
+}
+
+static const char *suffix(const struct metric_text *t) {
+    return t->type == METRIC_COUNTER ? "_total" : t->type == METRIC_INFO ? "_info" : "";
+}
+
+/* In OpenMetrics a family's name has no suffix; in the older text the sample's name is the
+ * family's, and there is no type info. */
+void metric_family(struct metric_text *t, enum metric_type type, const char *name,
+                   const char *help) {
+    static const char *const words[] = {[METRIC_COUNTER] = "counter",
+                                        [METRIC_GAUGE] = "gauge",
+                                        [METRIC_HISTOGRAM] = "histogram",
+                                        [METRIC_INFO] = "info"};
+    t->type = type;
+    t->name = name;
+    const char *word = type == METRIC_INFO && !t->openmetrics ? "gauge" : words[type];
+    const char *tail = t->openmetrics ? "" : suffix(t);
+    out_fmt(t->o, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, tail, help, name, tail, word);
+}
+
+static void sample(struct metric_text *t, const char *tail, struct str labels) {
+    out_str(t->o, str_of(t->name));
+    out_str(t->o, str_of(tail));
+    if (labels.n > 0) {
+        out_char(t->o, '{');
+        out_str(t->o, labels);
+        out_char(t->o, '}');
+    }
+    out_char(t->o, ' ');
+}
+
+void metric_count(struct metric_text *t, struct str labels, uint64_t v) {
+    sample(t, suffix(t), labels);
+    out_u64(t->o, v);
+    out_char(t->o, '\n');
+}
+
+void metric_value(struct metric_text *t, struct str labels, double v) {
+    char room[32];
+    int n = snprintf(room, sizeof(room), "%.9g\n", v);
+    sample(t, suffix(t), labels);
+    out_bytes(t->o, room, (size_t)n);
+}
+
+/* Nanoseconds as decimal seconds without trailing zeros: exact, and cheaper than a double. */
+static void out_seconds(struct out *o, uint64_t ns) {
+    char digits[10] = ".";
+    uint64_t rest = ns % 1000000000;
+    size_t n = 0;
+    out_u64(o, ns / 1000000000);
+    for (size_t i = 9; i > 0; i--, rest /= 10) {
+        digits[i] = (char)('0' + rest % 10);
+        if (n == 0 && digits[i] != '0')
+            n = i;
+    }
+    if (n > 0)
+        out_bytes(o, digits, n + 1);
+}
+
+void metric_seconds(struct metric_text *t, struct str labels, uint64_t ns) {
+    sample(t, suffix(t), labels);
+    out_seconds(t->o, ns);
+    out_char(t->o, '\n');
+}
+
+static void bucket_name(struct metric_text *t, struct str labels) {
+    out_str(t->o, str_of(t->name));
+    out_lit(t->o, "_bucket{");
+    out_str(t->o, labels);
+    if (labels.n > 0)
+        out_char(t->o, ',');
+    out_lit(t->o, "le=\"");
+}
+
+void metric_histogram(struct metric_text *t, struct str labels, const struct histogram_scale *s,
+                      const struct histogram *h) {
+    uint64_t n = 0;
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
+        n += h->n[i];
+        bucket_name(t, labels);
+        if (i < HISTOGRAM_BOUNDS)
+            out_seconds(t->o, s->bound_ns[i]);
+        else
+            out_lit(t->o, "+Inf");
+        out_lit(t->o, "\"} ");
+        out_u64(t->o, n);
+        out_char(t->o, '\n');
+    }
+    sample(t, "_sum", labels);
+    out_seconds(t->o, h->sum_ns);
+    out_char(t->o, '\n');
+    sample(t, "_count", labels);
+    out_u64(t->o, n);
+    out_char(t->o, '\n');
+}
+
+void metric_end(struct metric_text *t) {
+    if (t->openmetrics)
+        out_lit(t->o, "# EOF\n");
+}
+
+const char *metric_content_type(bool openmetrics) {
+    return openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                       : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+bool metric_wants_openmetrics(struct str accept) {
+    static const struct str wanted = {"application/openmetrics-text", 28};
+    for (size_t i = 0; i + wanted.n <= accept.n; i++)
+        if (str_eq_nocase(str_mk(accept.p + i, wanted.n), wanted))
+            return true;
+    return false;
+}

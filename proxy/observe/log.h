@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * log: the access log, one JSON line a request.
+ *
+ *   worker 0 ── line ──► ring, 1 MiB ──┐
+ *   worker 1 ── line ──► ring, 1 MiB ──┴─► writer thread ── few large writes ──► stdout or a file
+ *
+ * A worker never waits: a line that does not fit in its ring is dropped and counted
+ * (sluice_log_dropped_total). One worker writes a ring and one thread reads it, so two numbers with
+ * acquire and release are all that they share. The writer looks every ACCESS_LOG_WAIT_MS, and at
+ * once when a ring is half full.
+ *
+ *   {"ts":"2026-01-02T03:04:05.678Z","id":...,"route":"shop/shop/catalog","consumer":"","method":"GET",
+ *    "host":...,"path":...,"status":200,"reason":"","origin":"","duration":0.001234,"gateway":0.000031,
+ *    "upstream":0.001180,"connect":0,"bytes":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:8080",
+ *    "attempts":1,"tls":"","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}
+ *
+ * Times are seconds. Query strings are never written: they carry secrets. Everything that came from
+ * outside is escaped and bounded.
+ */
+#ifndef SLUICE_PROXY_OBSERVE_LOG_H
+#define SLUICE_PROXY_OBSERVE_LOG_H
+
+#include "lib/metric.h"
+#include "lib/why.h"
+#include "proxy/observe/record.h"
+
+struct access_log;
+struct access_log_worker;
+
+enum {
+    ACCESS_LOG_RING = 1 << 20,  /* bytes a worker */
+    ACCESS_LOG_LINE = 32 << 10, /* longest line */
+    ACCESS_LOG_WAIT_MS = 50,
+    ACCESS_LOG_FLUSH_MS = 2000, /* at most so long for the last lines at the end */
+};
+
+/* where: "stdout", "off", or a file, appended to and made 0640. Starts the writer. NULL with *why.
+ */
+struct access_log *access_log_new(const char *where, unsigned workers, struct why *why);
+/* Main, when the workers have ended: writes what is there. NULL is fine. */
+void access_log_free(struct access_log *l);
+/* Main, on SIGHUP: opens the file anew. It happens soon, on the writer's thread. */
+void access_log_reopen(struct access_log *l);
+
+struct access_log_worker *access_log_worker(struct access_log *l, unsigned i);
+/* On the worker's thread. settings: the gateway's; NULL: every request. */
+void access_log_request(struct access_log_worker *w, const struct record *r,
+                        const struct model_access_log *settings);
+
+/* For observe_source(): sluice_log_lines_total, sluice_log_dropped_total. */
+void access_log_metrics(void *access_log, struct metric_text *t);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * httpd: routes, methods, bounds, and who may ask.
+ */
+#include "lib/httpd.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static struct event_base *base;
+static struct httpd *server;
+
+static void echo(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    out_fmt(&a->body, "%s:", (const char *)arg);
+    out_str(&a->body, httpd_param(rq, "kind"));
+    out_char(&a->body, ':');
+    out_str(&a->body, rq->accept);
+}
+
+static void created(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    (void)arg;
+    (void)rq;
+    a->status = 503;
+    a->content_type = "application/json";
+    out_lit(&a->body, "{}");
+}
+
+static int start(void **state) {
+    (void)state;
+    static char name[] = "echo";
+    const struct httpd_route routes[] = {{"/echo", echo, name}, {"/not-ready", created, NULL}};
+    struct why why = {0};
+    base = event_base_new();
+    server = httpd_new(base, "127.0.0.1:0", routes, 2, HTTPD_LOOPBACK_ONLY, &why);
+    return server ? 0 : -1;
+}
+
+static int stop(void **state) {
+    (void)state;
+    httpd_free(server);
+    event_base_free(base);
+    return 0;
+}
+
+static int dial(void) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(httpd_port(server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_true(fd >= 0);
+    (void)!connect(fd, (struct sockaddr *)&to, sizeof(to));
+    return fd;
+}
+
+/* Runs the server until the peer closes or `enough` is in what came. */
+static struct str ask(int fd, const char *text, const char *enough, char *room, size_t cap) {
+    size_t n = 0;
+    struct pollfd p = {fd, POLLOUT, 0};
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    for (;;) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        ssize_t got = read(fd, room + n, cap - 1 - n);
+        if (got == 0)
+            break;
+        n += got > 0 ? (size_t)got : 0;
+        room[n] = 0;
+        if (enough && strstr(room, enough))
+            break;
+    }
+    return str_mk(room, n);
+}
+
+static void expect(const char *request, const char *first, const char *within) {
+    char room[4096] = "";
+    int fd = dial();
+    ask(fd, request, NULL, room, sizeof(room));
+    close(fd);
+    if (strncmp(room, first, strlen(first)) != 0 || !strstr(room, within))
+        fail_msg("asked\n%s\ngot\n%s\nwanted %s ... %s", request, room, first, within);
+}
+
+static void answers(void **state) {
+    (void)state;
+    expect("GET /echo?kind=a%20b HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAccept: x/y\r\nConnection: "
+           "close\r\n\r\n",
+           "HTTP/1.1 200 ", "\r\n\r\necho:a b:x/y");
+    expect("GET /not-ready HTTP/1.0\r\n\r\n", "HTTP/1.1 503 ", "Content-Type: application/json");
+    expect("GET /nothing HTTP/1.0\r\n\r\n", "HTTP/1.1 404 ", "nothing here");
+    expect("GET /echo/ HTTP/1.0\r\n\r\n", "HTTP/1.1 404 ", "nothing here");
+}
+
+static void head_has_no_body(void **state) {
+    (void)state;
+    char room[4096] = "";
+    int fd = dial();
+    ask(fd, "HEAD /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", NULL, room,
+        sizeof(room));
+    close(fd);
+    assert_true(str_ends(str_of(room), STR("\r\n\r\n")));
+    assert_non_null(strstr(room, "Content-Length: 6"));
+}
+
+static void other_methods_are_refused(void **state) {
+    (void)state;
+    expect("POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: "
+           "0\r\n\r\n",
+           "HTTP/1.1 405 ", "");
+    expect("DELETE /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 405 ",
+           "");
+}
+
+static void garbage_is_refused(void **state) {
+    (void)state;
+    expect("GET /echo\r\n\r\n", "HTTP/1.1 400 ", "");
+    expect("GET /echo HTTP/2.0\r\n\r\n", "HTTP/1.1 400 ", "");
+    expect("GET /echo HTTP/1.1\nHost: x\r\n\r\n", "HTTP/1.1 400 ", "");
+    expect("\r\n\r\n", "HTTP/1.1 400 ", "");
+    expect("\x16\x03\x01 \r\n\r\n", "HTTP/1.1 400 ", "");
+    expect("GET /echo?a HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", "query");
+}
+
+static void names_that_are_not_loopback_are_refused(void **state) {
+    (void)state;
+    expect("GET /echo HTTP/1.1\r\nHost: evil.example:7502\r\nConnection: close\r\n\r\n",
+           "HTTP/1.1 403 ", "localhost only");
+    expect("GET /echo HTTP/1.1\r\nHost: [::1]:7502\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 ",
+           "echo:");
+}
+
+static void bounds(void **state) {
+    (void)state;
+    static char big[HTTPD_HEAD_MAX + 512];
+    struct out o = out_fixed(big, sizeof(big) - 1);
+    out_lit(&o, "GET /echo HTTP/1.1\r\nHost: localhost\r\nX: ");
+    while (o.n < HTTPD_HEAD_MAX + 200)
+        out_char(&o, 'x');
+    out_lit(&o, "\r\n\r\n");
+    big[o.n] = 0;
+    char room[4096] = "";
+    int fd = dial();
+    ask(fd, big, NULL, room, sizeof(room)); /* ends because the server closes */
+    close(fd);
+    assert_non_null(strstr(room, "HTTP/1.1 431 "));
+    expect("GET /echo?a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1 HTTP/1.0\r\n\r\n", "HTTP/1.1 400 ",
+           "too many");
+}
+
+static void connections_are_bounded(void **state) {
+    (void)state;
+    enum { MANY = HTTPD_CONNECTIONS + 8 };
+    int fds[MANY];
+    for (int i = 0; i < MANY; i++)
+        fds[i] = dial();
+    while (httpd_connections(server) < HTTPD_CONNECTIONS)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    for (int i = 0; i < 50; i++)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(httpd_connections(server), HTTPD_CONNECTIONS);
+    for (int i = 0; i < HTTPD_CONNECTIONS; i++)
+        close(fds[i]);
+    /* those that waited are served now */
+    char room[4096] = "";
+    ask(fds[MANY - 1], "GET /echo HTTP/1.0\r\n\r\n", "echo:", room, sizeof(room));
+    for (int i = HTTPD_CONNECTIONS; i < MANY; i++)
+        close(fds[i]);
+    while (httpd_connections(server) > 0)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+static void addresses(void **state) {
+    (void)state;
+    static const struct {
+        const char *address, *says;
+    } bad[] = {
+        {"0.0.0.0:0", "not a loopback address"},
+        {":0", "not a loopback address"},
+        {"[::]:0", "not a loopback address"},
+        {"127.0.0.1", "not an address"},
+        {"::1:0", "not an address"},
+        {"127.0.0.1:65536", "not an address"},
+        {"localhost:1", "not an address"},
+        {"", "not an address"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct why why = {0};
+        assert_null(httpd_new(base, bad[i].address, NULL, 0, HTTPD_LOOPBACK_ONLY, &why));
+        assert_non_null(strstr(why.text, bad[i].says));
+    }
+    char taken[32];
+    snprintf(taken, sizeof(taken), "127.0.0.1:%u", httpd_port(server));
+    struct why why = {0};
+    assert_null(httpd_new(base, taken, NULL, 0, 0, &why));
+    assert_non_null(strstr(why.text, "Address already in use"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers),
+        cmocka_unit_test(head_has_no_body),
+        cmocka_unit_test(other_methods_are_refused),
+        cmocka_unit_test(garbage_is_refused),
+        cmocka_unit_test(names_that_are_not_loopback_are_refused),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(connections_are_bounded),
+        cmocka_unit_test(addresses),
+    };
+    return cmocka_run_group_tests_name("httpd", tests, start, stop);
+}
