@@ -4,18 +4,21 @@
  * the same resources give the same bytes on every controller. Only dirty units are compiled.
  *
  *     unit                        reads                                   makes
- *     Class/NAME                  IngressClass, GatewayConfig             gateway, listeners
+ *     DefaultClass                IngressClasses                          which class is the
+ * default Class/NAME                  IngressClass, GatewayConfig             gateway, listeners
+ *     GatewayConfig/NAME          itself                                  only a status
  *     Route/NS/NAME               class, hosts' owners, grants, Services, route (one per rule)
  *                                 policies that target it
  *     Ingress/NS/NAME             the same                                route (one per path)
  *     Host/CLASS/HOSTNAME         the objects that claim it               host; who owns it
  *     Backend/NS/SERVICE/PORT     Service, EndpointSlices, policy         backend, endpoints
  *     TrafficPolicy/NS/NAME       its targets                             traffic
+ *     AuthPolicy, Consumer        itself                                  only a status
  *
  * The result of a unit is what it made the last time against what it makes now: only objects that
- * differ come out. A resource that is refused makes nothing new: what it made when it was last good
- * stays (`held` tells that it does). When there was no last good version in this process its ids are
- * to be asked for from the fleet: `lost`.
+ * differ come out. A resource that is refused goes on as its last good version, compiled anew
+ * against the world of today (endpoints change, a withdrawn grant counts). When there was no last
+ * good version in this process its ids are to be asked for from the fleet: `lost`.
  */
 #ifndef SLUICE_CONTROLLER_COMPILE_H
 #define SLUICE_CONTROLLER_COMPILE_H
@@ -25,31 +28,39 @@
 
 struct compiler;
 
-/* Who is told what came out of compile_run(). Called in order, from inside it. */
+/* Who is told what came out of compile_run(), compile_quarantine() and compile_restore(). Called in
+ * order, from inside them. NULL members are not called. */
 struct compile_sink {
-    void (*put)(void *arg, struct object *o);      /* takes the count */
+    void (*put)(void *arg, struct object *o); /* takes the count */
     void (*del)(void *arg, struct str id);
-    /* Ids that begin with prefix belong to a resource that is refused and was never good here. */
+    /* A resource is refused and was never good here. Its ids are those that begin with prefix when
+     * that ends in '/', else prefix is the whole id. */
     void (*lost)(void *arg, struct str prefix);
-    void (*found)(void *arg, struct str prefix);   /* lost no more */
+    void (*found)(void *arg, struct str prefix); /* lost no more */
     /* The wanted status of a resource changed; see compile_status(). */
     void (*status)(void *arg, const struct resource *r);
     void *arg;
 };
 
 struct compiler *compile_new(struct store *s, const struct compile_sink *sink);
-void compile_free(struct compiler *c);
+void compile_free(struct compiler *c); /* before the store */
 
-/* Compiles all dirty units. The number of units compiled. */
+/* Compiles all dirty units once the store is synced. The number of units compiled. */
 size_t compile_run(struct compiler *c);
+/* All since the start. */
+uint64_t compile_units(const struct compiler *c);
 
-/* A proxy could not use these objects (nack): their owners are refused with that sentence until they
- * change; what they made when they were last good and not nacked comes back. */
+/* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
+ * something else; what it made when it was last good and not nacked comes back. */
 void compile_quarantine(struct compiler *c, struct str id, const char *text);
+/* Everything that came out so far is served by every ready proxy: it is what a nack goes back to.
+ */
+void compile_proven(struct compiler *c);
 
 /* Objects of a resource that was lost, as the fleet had them; they are put out again as they are,
  * and stay until the resource compiles. Borrowed. */
-void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects, size_t n);
+void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
+                     size_t n);
 
 /* ---- statuses ---- */
 
@@ -57,25 +68,37 @@ enum condition_type { CONDITION_ACCEPTED, CONDITION_RESOLVED_REFS, CONDITION_TYP
 
 struct condition {
     bool set, value;
-    const char *reason;  /* constant: Accepted, InvalidField, BackendNotFound, RefNotPermitted, Conflicted ... */
-    struct why why;      /* the sentence, when value is false or there is a warning */
+    const char *reason;    /* constant: Accepted, Invalid, BackendNotFound, RefNotPermitted ... */
+    const struct why *why; /* the sentence; NULL when value is true */
 };
 
 struct compile_status {
     struct condition conditions[CONDITION_TYPES];
-    struct why *warnings;     /* served, but worth saying: foreign annotations ... */
+    const struct why *warnings; /* served, but worth saying: foreign annotations ... */
     size_t n_warnings;
-    const struct object *const *objects; /* what it made that is live now, in order of ids */
+    struct object *const *objects; /* what it made that is live now, in order of ids */
     size_t n_objects;
-    uint64_t revision;        /* of these objects */
-    bool ours;                /* false: of a foreign class; it has no status */
+    uint64_t revision; /* of these objects; 0 = none */
+    uint64_t run;      /* the compile_runs() in which these objects last changed */
+    bool ours;         /* false: of a foreign class; it has no status */
+    bool held;         /* refused, and its last good version still serves */
 };
-/* NULL if the resource is not one that compiles. Lives until the next compile_run(). */
+/* NULL if the resource is not one that compiles, or was not compiled yet. For a Service: of the
+ * ports that something refers to, the first with something to say. Lives until the next call that
+ * compiles. */
 const struct compile_status *compile_status(const struct compiler *c, const struct resource *r);
+/* Counts compile_run() calls that had something to do. */
+uint64_t compile_runs(const struct compiler *c);
+
+/* Everything that is live, in order of ids: the first max of them to v (may be NULL). How many
+ * there are. Borrowed until the next call that compiles. */
+size_t compile_objects(const struct compiler *c, const struct object **v, size_t max);
+const struct object *compile_object(const struct compiler *c, struct str id); /* or NULL */
 
 /* After a host lost its owner it stays reserved for releaseAfter. compile keeps no clock: main asks
- * which are waiting and since when they have been told, and releases them. */
-size_t compile_reserved(const struct compiler *c, struct str *hosts, uint64_t *release_after_ms, size_t max);
+ * which are waiting, and releases them when their time is over. Names borrow from the compiler. */
+size_t compile_reserved(const struct compiler *c, struct str *hosts, uint64_t *release_after_ms,
+                        size_t max);
 void compile_release(struct compiler *c, struct str host);
 
 #endif

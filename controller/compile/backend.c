@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * backend: a Service port and the EndpointSlices of the Service. Which endpoints count (KEP-1669):
+ *
+ *     ready                       used
+ *     not ready, but serving      used when none is ready: unready, and terminating if it is
+ *     neither                     left out
+ */
+#include "controller/compile/backend.h"
+
+#include "controller/compile/attach.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+enum { ENDPOINTS_MAX = 20000 };
+
+struct addresses {
+    struct making *m;
+    struct model_endpoint *v;
+    uint32_t n, cap;
+    bool full;
+};
+
+static void add(struct addresses *o, const struct model_endpoint *e) {
+    if (o->n == ENDPOINTS_MAX) {
+        o->full = true;
+        return;
+    }
+    if (o->n == o->cap) {
+        uint32_t cap = o->cap ? 2 * o->cap : 8;
+        struct model_endpoint *v = arena_array(&o->m->a, cap, sizeof(*v));
+        if (o->n > 0)
+            memcpy(v, o->v, o->n * sizeof(*v));
+        o->v = v;
+        o->cap = cap;
+    }
+    o->v[o->n++] = *e;
+}
+
+/* 4 or 16 bytes; n == 0: it is no such address. */
+static struct str parse_address(struct arena *a, struct str text, bool v6) {
+    char room[64], bytes[16];
+    if (text.n == 0 || text.n >= sizeof(room))
+        return STR_NONE;
+    memcpy(room, text.p, text.n);
+    room[text.n] = 0;
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, room, bytes) != 1)
+        return STR_NONE;
+    return arena_str(a, str_mk(bytes, v6 ? 16 : 4));
+}
+
+static bool conditions(const struct kube_endpoint *e, struct model_endpoint *o) {
+    const struct kube_endpoint_conditions *c = e->conditions;
+    bool ready = !c || c->ready != 0;
+    bool serving = !c || c->serving < 0 ? ready : c->serving == 1;
+    if (ready)
+        return true;
+    o->unready = true;
+    o->terminating = c && c->terminating == 1;
+    return serving;
+}
+
+static void add_slice(struct addresses *o, const struct resource *r,
+                      const struct kube_service_port *port) {
+    const struct kube_EndpointSlice *s = resource_EndpointSlice(r);
+    struct making *m = o->m;
+    struct shown shown;
+    if (!s) {
+        warn(m, NULL, "EndpointSlice %.*s is left out: %s", STR_FMT(r->meta.name), r->refused.text);
+        return;
+    }
+    bool v6 = str_eq(s->address_type, STR("IPv6"));
+    if (!v6 && !str_eq(s->address_type, STR("IPv4"))) {
+        warn(m, NULL, "EndpointSlice %.*s is left out: addressType %s is not IPv4 or IPv6",
+             STR_FMT(r->meta.name), why_show(s->address_type, &shown));
+        return;
+    }
+    for (uint32_t k = 0; k < s->n_ports; k++) {
+        const struct kube_endpoint_port *p = &s->ports[k];
+        if (!str_eq(p->name, port->name) || p->port < 1 ||
+            (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))))
+            continue;
+        for (uint32_t i = 0; i < s->n_endpoints; i++) {
+            struct model_endpoint e = {.port = (uint64_t)p->port, .zone = s->endpoints[i].zone};
+            if (!conditions(&s->endpoints[i], &e))
+                continue;
+            for (uint32_t t = 0; t < s->endpoints[i].n_addresses; t++) {
+                struct str text = s->endpoints[i].addresses[t];
+                e.address = parse_address(&m->a, text, v6);
+                if (e.address.n > 0)
+                    add(o, &e);
+                else
+                    warn(m, NULL, "EndpointSlice %.*s: %s is no %.*s address, it is left out",
+                         STR_FMT(r->meta.name), why_show(text, &shown), STR_FMT(s->address_type));
+            }
+        }
+    }
+}
+
+static int by_address(const void *a, const void *b) {
+    const struct model_endpoint *x = a, *y = b;
+    if (x->address.n != y->address.n)
+        return x->address.n < y->address.n ? -1 : 1;
+    int order = memcmp(x->address.p, y->address.p, x->address.n);
+    if (order == 0 && x->port != y->port)
+        order = x->port < y->port ? -1 : 1;
+    if (order == 0)
+        order = (int)x->unready - (int)y->unready; /* the better one of two is kept */
+    return order ? order : (int)x->terminating - (int)y->terminating;
+}
+
+static bool same_place(const struct model_endpoint *x, const struct model_endpoint *y) {
+    return str_eq(x->address, y->address) && x->port == y->port;
+}
+
+static void sort_once(struct addresses *o) {
+    uint32_t n = 0;
+    if (o->n > 1)
+        qsort(o->v, o->n, sizeof(*o->v), by_address);
+    for (uint32_t i = 0; i < o->n; i++)
+        if (n == 0 || !same_place(&o->v[n - 1], &o->v[i]))
+            o->v[n++] = o->v[i];
+    o->n = n;
+}
+
+static int make_endpoints(struct making *m, const struct resource *service, struct str id,
+                          const struct kube_service_port *port) {
+    struct str key =
+        arena_fmt(&m->a, "EndpointSlice/of/%.*s/%.*s", STR_FMT(m->u->ns), STR_FMT(m->u->name));
+    size_t n;
+    const struct resource *const *slices = store_read_all(m->c->store, m->u->su, key, &n);
+    struct addresses all = {.m = m};
+    for (size_t i = 0; i < n; i++)
+        add_slice(&all, slices[i], port);
+    sort_once(&all);
+    if (all.full)
+        warn(m, NULL, "Service %.*s/%.*s has more than %d endpoints; the others are left out",
+             STR_FMT(m->u->ns), STR_FMT(m->u->name), ENDPOINTS_MAX);
+    struct model_endpoints o = {
+        .origin = origin_of(m, service, NULL), .endpoints = all.v, .n_endpoints = all.n};
+    return make(m, MODEL_KIND_endpoints, id, &o);
+}
+
+void backend_compile(struct making *m) {
+    struct unit *u = m->u;
+    const struct resource *r = store_read(m->c->store, u->su, KUBE_Service, u->ns, u->name);
+    const struct kube_Service *s = r ? resource_Service(r) : NULL;
+    uint64_t number;
+    must(str_to_u64(u->part, 65535, &number));
+    if (!s)
+        return; /* whoever refers to it notices as well */
+    const struct kube_service_port *port = NULL;
+    for (uint32_t i = 0; i < s->n_ports && !port; i++)
+        if ((uint64_t)s->ports[i].port == number)
+            port = &s->ports[i];
+    bool external = str_eq(s->type, STR("ExternalName"));
+    if (!port && !external)
+        return;
+    const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), u->ns, u->name, STR_NONE);
+    struct model_backend o = {
+        .origin = origin_of(m, r, NULL), .namespace = u->ns, .service = u->name, .port = number};
+    if (policy)
+        o.traffic = model_id(&m->a, MODEL_KIND_traffic, policy->ns, policy->name, STR_NONE);
+    if (external)
+        o.external_name = lower(&m->a, s->external_name);
+    else
+        o.endpoints = model_id(&m->a, MODEL_KIND_endpoints, u->ns, u->name, u->part);
+    make(m, MODEL_KIND_backend, model_id(&m->a, MODEL_KIND_backend, u->ns, u->name, u->part), &o);
+    if (!external)
+        make_endpoints(m, r, o.endpoints, port);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * class: IngressClasses and their GatewayConfig, as the fact that Routes and Ingresses read. A
+ * class whose parameters are wrong keeps the settings that it had when they were right.
+ */
+#ifndef SLUICE_CONTROLLER_COMPILE_CLASS_H
+#define SLUICE_CONTROLLER_COMPILE_CLASS_H
+
+#include "controller/compile/unit.h"
+
+#define CLASS_CONTROLLER "sluice.dev/ingress-controller"
+
+enum ownership { OWNER_OLDEST, OWNER_SHARED, OWNER_ASSIGNED };
+
+struct class_ {
+    struct resource *resource;               /* the IngressClass; a count */
+    struct resource *config_resource;        /* its GatewayConfig, or NULL; a count */
+    const struct kube_GatewayConfig *config; /* NULL: the defaults */
+    struct str name, gateway;                /* gateway: id; both owned */
+    enum ownership ownership;
+    uint64_t release_after_ms;
+    bool foreign_warn;           /* foreign annotations never refuse */
+    uint64_t ingress_body_limit; /* as model_route.body_limit */
+    const struct str *identity;  /* patterns of identity headers */
+    size_t n_identity;
+    uint64_t hash;
+};
+
+enum class_answer {
+    CLASS_OURS,
+    CLASS_WAIT,       /* its unit is still to be compiled: step back */
+    CLASS_FOREIGN,    /* another controller's */
+    CLASS_ABSENT,     /* no class of that name */
+    CLASS_NO_DEFAULT, /* none was named and none is the default */
+    CLASS_REFUSED,    /* ours, and was never good */
+};
+
+void default_class_compile(struct making *m);
+void class_compile(struct making *m);
+void config_compile(struct making *m);               /* UNIT_CONFIG: its status */
+void class_tell(struct compiler *c, struct unit *u); /* readers, if they see something new now */
+void class_end(struct compiler *c, struct unit *u);
+
+/* The class that m->r names ("" = none), recorded as read; *class is set for CLASS_OURS. */
+enum class_answer class_read(struct making *m, struct str named, const struct class_ **class);
+
+/* config.c: checks a GatewayConfig (m->r is told about it) and, for a class, makes gateway and
+ * listeners. class == NULL: only the check. */
+int config_make(struct making *m, const struct resource *config, struct class_ *class);
+bool external_name_allowed(const struct class_ *class, struct str name);
+bool identity_header(const struct class_ *class, struct str name); /* lower case */
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * config: a GatewayConfig, checked and made into gateway and listeners.
+ */
+#include "controller/compile/class.h"
+
+/* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
+static uint64_t or_never(int64_t v) { return v < 0 ? 0 : v == 0 ? MODEL_NEVER : (uint64_t)v; }
+static uint64_t or_zero(int64_t v) { return v < 0 ? 0 : (uint64_t)v; }
+
+/* "x-user*" or a whole name. */
+static int check_identity(struct making *m, const struct kube_GatewayConfig *g) {
+    for (uint32_t i = 0; i < g->n_identity_headers; i++) {
+        struct str p = g->identity_headers[i];
+        const struct at *at = AT_I(AT(NULL, "spec"), "identityHeaders", i);
+        struct shown shown;
+        size_t n = p.n > 0 && p.p[p.n - 1] == '*' ? p.n - 1 : p.n;
+        bool good = n >= 2 && n <= 256;
+        for (size_t k = 0; good && k < n; k++) {
+            char c = char_lower(p.p[k]);
+            good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        }
+        if (!good)
+            return refuse(m, at,
+                          "%s is no header name; write a name, or its beginning and *, as x-user*",
+                          why_show(p, &shown));
+    }
+    return 0;
+}
+
+static int check_external(struct making *m, const struct kube_external_names *e) {
+    for (uint32_t i = 0; e && i < e->n_allowed; i++) {
+        struct str p = e->allowed[i], rest = str_starts(p, STR("*.")) ? str_skip(p, 2) : p;
+        bool good = rest.n > 0 && p.n <= 253;
+        for (size_t k = 0; good && k < rest.n; k++) {
+            char c = rest.p[k];
+            good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                   c == '_';
+        }
+        struct shown shown;
+        if (!good)
+            return refuse(m, AT_I(AT(AT(NULL, "spec"), "externalNames"), "allowed", i),
+                          "%s is no DNS name; write db.example.com or *.example.com",
+                          why_show(p, &shown));
+    }
+    return 0;
+}
+
+static int check_ownership(struct making *m, const struct kube_host_ownership *o) {
+    const struct at *at = AT(AT(NULL, "spec"), "hostOwnership");
+    if (!o)
+        return 0;
+    bool assigned = str_eq(o->mode, STR("Assigned"));
+    if (o->n_assignments > 0 && !assigned)
+        return refuse(m, AT(at, "assignments"),
+                      "assignments count only with mode Assigned; set it or remove them");
+    for (uint32_t i = 0; i < o->n_assignments; i++) {
+        const struct at *one = AT_I(at, "assignments", i);
+        if (o->assignments[i].n_hostnames == 0)
+            return refuse(m, AT(one, "hostnames"), "no hostname is assigned; name at least one");
+        if (!o->assignments[i].namespace_selector)
+            return refuse(m, AT(one, "namespaceSelector"),
+                          "nobody is assigned; select namespaces by matchLabels ({} takes all)");
+    }
+    return 0;
+}
+
+static int check_listeners(struct making *m, const struct kube_GatewayConfig *g) {
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        const struct kube_listener *l = &g->listeners[i];
+        const struct at *at = AT_I(AT(NULL, "spec"), "listeners", i);
+        if (l->protocol != MODEL_HTTP)
+            return refuse(m, AT(at, "protocol"), "%s is not supported yet; only HTTP listeners are",
+                          model_word(&model_words_protocol, l->protocol));
+        for (uint32_t k = 0; k < i; k++) {
+            if (str_eq(g->listeners[k].name, l->name))
+                return refuse(m, AT(at, "name"), "listeners[%u] has the same name", k);
+            if (g->listeners[k].port == l->port)
+                return refuse(m, AT(at, "port"), "listeners[%u] has the same port", k);
+        }
+    }
+    return 0;
+}
+
+static int config_check(struct making *m, const struct kube_GatewayConfig *g) {
+    const struct at *spec = AT(NULL, "spec");
+    if (g->n_listeners > 64)
+        return refuse(m, AT(spec, "listeners"), "%u listeners are more than the limit of 64",
+                      g->n_listeners);
+    if (check_listeners(m, g) != 0 || check_identity(m, g) != 0 ||
+        check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0)
+        return -1;
+    if (g->trusted_proxies && g->trusted_proxies->proxy_protocol != MODEL_PROXY_OFF)
+        return refuse(m, AT(AT(spec, "trustedProxies"), "proxyProtocol"),
+                      "the PROXY protocol is not supported yet; set it to Off");
+    const struct kube_gateway_limits *l = g->limits;
+    if (l && l->header_bytes >= 0 && (l->header_bytes < 1024 || l->header_bytes > 1 << 20))
+        return refuse(m, AT(AT(spec, "limits"), "headerBytes"), "%lld is not between 1Ki and 1Mi",
+                      (long long)l->header_bytes);
+    return 0;
+}
+
+/* ---- objects ---- */
+
+static struct model_limits *limits_of(struct making *m, const struct kube_gateway_limits *l) {
+    if (!l)
+        return NULL;
+    struct model_limits *o = arena_zalloc(&m->a, sizeof(*o));
+    o->header_bytes = or_zero(l->header_bytes);
+    o->header_count = or_zero(l->header_count);
+    o->connections = or_zero(l->connections);
+    o->memory_bytes = or_zero(l->memory);
+    o->header_timeout_ms = or_never(l->header_timeout);
+    o->idle_timeout_ms = or_never(l->idle_timeout);
+    o->body_bytes = or_zero(l->body);
+    return o;
+}
+
+static struct model_access_log *log_of(struct making *m, const struct kube_gateway_log *l) {
+    if (!l)
+        return NULL;
+    struct model_access_log *o = arena_zalloc(&m->a, sizeof(*o));
+    o->off = l->off;
+    o->sample_per_mille = or_zero(l->sample_per_mille);
+    o->n_headers = l->n_headers;
+    o->headers = arena_array(&m->a, l->n_headers, sizeof(struct str));
+    for (uint32_t i = 0; i < l->n_headers; i++)
+        o->headers[i] = lower(&m->a, l->headers[i]);
+    return o;
+}
+
+static int make_gateway(struct making *m, const struct class_ *k, const struct resource *from) {
+    const struct kube_GatewayConfig *g = k->config;
+    struct model_gateway gw = {.origin = origin_of(m, from, g ? AT(NULL, "spec") : NULL)};
+    gw.n_identity_headers = (uint32_t)k->n_identity;
+    gw.identity_headers = arena_array(&m->a, k->n_identity, sizeof(struct str));
+    for (size_t i = 0; i < k->n_identity; i++)
+        gw.identity_headers[i] = lower(&m->a, k->identity[i]);
+    if (g) {
+        if (g->trusted_proxies) {
+            gw.trusted_cidrs = g->trusted_proxies->cidrs;
+            gw.n_trusted_cidrs = g->trusted_proxies->n_cidrs;
+        }
+        gw.auth_required = g->auth && g->auth->required;
+        gw.limits = limits_of(m, g->limits);
+        gw.access_log = log_of(m, g->access_log);
+        gw.metrics_routes = g->metrics ? or_zero(g->metrics->routes) : 0;
+        gw.reason_header = g->reason_header;
+        if (g->external_names) {
+            gw.external_names = g->external_names->allowed;
+            gw.n_external_names = g->external_names->n_allowed;
+        }
+    }
+    return make(m, MODEL_KIND_gateway, k->gateway, &gw);
+}
+
+static int make_listener(struct making *m, const struct class_ *k, const struct resource *from,
+                         const struct at *at, struct str name, uint64_t port,
+                         const struct kube_listener *l) {
+    struct model_listener o = {.origin = origin_of(m, from, at),
+                               .gateway = k->gateway,
+                               .port = port,
+                               .protocol = MODEL_HTTP};
+    if (l) {
+        o.hostnames = l->hostnames;
+        o.n_hostnames = l->n_hostnames;
+    }
+    return make(m, MODEL_KIND_listener,
+                model_id(&m->a, MODEL_KIND_listener, k->name, name, STR_NONE), &o);
+}
+
+int config_make(struct making *m, const struct resource *config, struct class_ *k) {
+    const struct kube_GatewayConfig *g = config ? resource_GatewayConfig(config) : NULL;
+    if (g && config_check(m, g) != 0)
+        return -1;
+    if (!k)
+        return 0;
+    const struct resource *from = config ? config : m->r;
+    if (make_gateway(m, k, from) != 0)
+        return -1;
+    if (!g || g->n_listeners == 0)
+        return make_listener(m, k, from, NULL, STR("http"), 80, NULL);
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        const struct kube_listener *l = &g->listeners[i];
+        if (make_listener(m, k, from, AT_I(AT(NULL, "spec"), "listeners", i), l->name,
+                          (uint64_t)l->port, l) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- questions ---- */
+
+static bool pattern_covers(struct str pattern, struct str name) {
+    if (!str_starts(pattern, STR("*.")))
+        return str_eq_nocase(pattern, name);
+    struct str suffix = str_skip(pattern, 1); /* ".example.com" */
+    return name.n > suffix.n && str_eq_nocase(str_skip(name, name.n - suffix.n), suffix);
+}
+
+bool external_name_allowed(const struct class_ *k, struct str name) {
+    const struct kube_external_names *e = k->config ? k->config->external_names : NULL;
+    for (uint32_t i = 0; e && i < e->n_allowed; i++)
+        if (pattern_covers(e->allowed[i], name))
+            return true;
+    return false;
+}
+
+bool identity_header(const struct class_ *k, struct str name) {
+    for (size_t i = 0; i < k->n_identity; i++) {
+        struct str p = k->identity[i];
+        bool begins = p.n > 0 && p.p[p.n - 1] == '*';
+        struct str head = begins ? str_mk(p.p, p.n - 1) : p;
+        if (begins ? name.n >= head.n && str_eq_nocase(str_mk(name.p, head.n), head)
+                   : str_eq_nocase(name, head))
+            return true;
+    }
+    return false;
+}

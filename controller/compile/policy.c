@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/compile/policy.h"
+
+#include "controller/compile/route.h"
+
+enum { TARGETS_MAX = 16 };
+
+/* ---- targets ---- */
+
+static int check_target(struct making *m, const struct at *at, const struct kube_target_ref *t) {
+    bool service = str_eq(t->kind, STR("Service")), route = str_eq(t->kind, STR("Route"));
+    bool ingress = str_eq(t->kind, STR("Ingress"));
+    struct shown shown;
+    if (!service && !route && !ingress)
+        return refuse(m, AT(at, "kind"), "%s cannot be targeted; a Service, Route or Ingress can",
+                      why_show(t->kind, &shown));
+    const char *group = service ? "" : route ? "sluice.dev" : "networking.k8s.io";
+    if (!str_eq(t->group, str_of(group)))
+        return refuse(m, AT(at, "group"), "%s is not the group of %.*s, which is \"%s\"",
+                      why_show(t->group, &shown), STR_FMT(t->kind), group);
+    if (t->namespace.n > 0 && !str_eq(t->namespace, m->r->meta.namespace))
+        return refuse(m, AT(at, "namespace"),
+                      "a policy targets only its own namespace; create it where its target is");
+    if (t->section_name.n > 0 && !route)
+        return refuse(m, AT(at, "sectionName"), "only a Route has rules that can be named");
+    return 0;
+}
+
+static bool has_rule(const struct kube_Route *k, struct str name) {
+    for (uint32_t i = 0; k && i < k->n_rules; i++)
+        if (str_eq(k->rules[i].name, name))
+            return true;
+    return false;
+}
+
+static void look_at_target(struct making *m, const struct at *at, const struct kube_target_ref *t) {
+    enum kube_kind kind = kube_kind_of(t->group, t->kind);
+    const struct resource *r =
+        store_read(m->c->store, m->u->su, kind, m->r->meta.namespace, t->name);
+    if (!r)
+        unresolved(m, "TargetNotFound", AT(at, "name"), "there is no %.*s %.*s", STR_FMT(t->kind),
+                   STR_FMT(t->name));
+    else if (t->section_name.n > 0 && !has_rule(resource_Route(r), t->section_name))
+        unresolved(m, "TargetNotFound", AT(at, "sectionName"),
+                   "Route %.*s has no rule that is named %.*s (a default name as rule-0 does not "
+                   "count)",
+                   STR_FMT(t->name), STR_FMT(t->section_name));
+}
+
+static int targets(struct making *m, const struct kube_target_ref *refs, uint32_t n) {
+    const struct at *spec = AT(NULL, "spec");
+    if (n == 0 || n > TARGETS_MAX)
+        return refuse(m, AT(spec, "targetRefs"), "%u targets; there must be 1 to %d", n,
+                      TARGETS_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct at *at = AT_I(spec, "targetRefs", i);
+        if (check_target(m, at, &refs[i]) != 0)
+            return -1;
+        for (uint32_t t = 0; t < i; t++)
+            if (str_eq(refs[t].kind, refs[i].kind) && str_eq(refs[t].name, refs[i].name) &&
+                str_eq(refs[t].section_name, refs[i].section_name))
+                return refuse(m, at, "the same as targetRefs[%u]; remove one", t);
+        look_at_target(m, at, &refs[i]);
+    }
+    return 0;
+}
+
+/* The older of two policies for the same wins; the other one says so. */
+static void say_conflicts(struct making *m, const struct kube_target_ref *refs, uint32_t n) {
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < n; i++)
+        lost += attach_loses(m, &refs[i]) ? 1 : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct at *at = AT_I(AT(NULL, "spec"), "targetRefs", i);
+        if (!attach_loses(m, &refs[i]))
+            continue;
+        if (lost == n)
+            refuse_as(m, "Conflicted", at, "an older policy targets %.*s %.*s as well, and counts",
+                      STR_FMT(refs[i].kind), STR_FMT(refs[i].name));
+        else
+            warn(m, at, "an older policy targets %.*s %.*s as well, and counts there",
+                 STR_FMT(refs[i].kind), STR_FMT(refs[i].name));
+    }
+}
+
+/* ---- TrafficPolicy ---- */
+
+static uint64_t or_zero(int64_t v) { return v < 0 ? 0 : (uint64_t)v; }
+
+static int passive_make(struct making *m, const struct at *at, const struct kube_passive *k,
+                        struct model_passive_health **o) {
+    if (!k)
+        return 0;
+    struct model_passive_health *p = *o = arena_zalloc(&m->a, sizeof(*p));
+    p->consecutive_errors = k->consecutive_errors < 0 ? 5 : (uint64_t)k->consecutive_errors;
+    p->max_ejected_percent = or_zero(k->max_ejected_percent);
+    if (span_make(m, at, "ejection", k->ejection, false, &p->ejection_ms) != 0 ||
+        span_make(m, at, "maxEjection", k->max_ejection, false, &p->max_ejection_ms) != 0)
+        return -1;
+    if (p->max_ejection_ms > 0 && p->max_ejection_ms < p->ejection_ms)
+        return refuse(m, AT(at, "maxEjection"), "less than ejection, the first one");
+    return 0;
+}
+
+static int connection_make(struct making *m, const struct at *at, const struct kube_connection *k,
+                           struct model_connection **o) {
+    if (!k)
+        return 0;
+    struct model_connection *c = *o = arena_zalloc(&m->a, sizeof(*c));
+    c->max_connections = or_zero(k->max_connections);
+    c->max_pending = or_zero(k->max_pending);
+    c->max_requests = or_zero(k->max_requests);
+    return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
+}
+
+static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
+                        struct model_traffic *o) {
+    const struct at *spec = AT(NULL, "spec");
+    if (k->load_balancer) {
+        o->balance = k->load_balancer->type;
+        if (o->balance != MODEL_ROUND_ROBIN && o->balance != MODEL_LEAST_REQUEST)
+            return refuse_as(m, "NotSupported", AT(AT(spec, "loadBalancer"), "type"),
+                             "%s is not supported yet; RoundRobin and LeastRequest are",
+                             model_word(&model_words_balance, o->balance));
+    }
+    if (timeouts_make(m, AT(spec, "timeouts"), k->timeouts, &o->timeouts) != 0 ||
+        retry_make(m, AT(spec, "retry"), k->retry, &o->retry) != 0)
+        return -1;
+    if (k->health_check && passive_make(m, AT(AT(spec, "healthCheck"), "passive"),
+                                        k->health_check->passive, &o->passive_health) != 0)
+        return -1;
+    if (connection_make(m, AT(spec, "connection"), k->connection, &o->connection) != 0)
+        return -1;
+    for (uint32_t i = 0; k->body_limit >= 0 && i < k->n_target_refs; i++)
+        if (str_eq(k->target_refs[i].kind, STR("Service")))
+            return refuse(m, AT(spec, "bodyLimit"),
+                          "a body is limited before a backend is chosen; target the Route or the "
+                          "Ingress instead of a Service");
+    if (k->body_limit >= 0)
+        o->body_limit = k->body_limit == 0 ? MODEL_NEVER : (uint64_t)k->body_limit;
+    return 0;
+}
+
+void traffic_compile(struct making *m) {
+    const struct kube_TrafficPolicy *k = resource_TrafficPolicy(m->r);
+    if (!k) {
+        m->why = m->r->refused;
+        return;
+    }
+    struct model_traffic o = {.origin = origin_of(m, m->r, NULL)};
+    if (targets(m, k->target_refs, k->n_target_refs) != 0 || traffic_fill(m, k, &o) != 0)
+        return;
+    make(m, MODEL_KIND_traffic,
+         model_id(&m->a, MODEL_KIND_traffic, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
+}
+
+/* ---- AuthPolicy, Consumer ---- */
+
+void auth_compile(struct making *m) {
+    if (!resource_AuthPolicy(m->r)) {
+        m->why = m->r->refused;
+        return;
+    }
+    close_all(m, NULL,
+              "authentication is not supported yet; everything that this policy targets is "
+              "answered with 503 policy_unavailable");
+}
+
+void consumer_compile(struct making *m) {
+    refuse_as(m, "NotSupported", NULL, "Consumers are not supported yet");
+}
+
+void policy_attach(struct making *m) {
+    const struct resource *good = m->u->good;
+    if (good->kind == KUBE_TrafficPolicy) {
+        const struct kube_TrafficPolicy *k = resource_TrafficPolicy(good);
+        attach_take(m, k->target_refs, k->n_target_refs, k->body_limit);
+        if (!why_set(&m->why))
+            say_conflicts(m, k->target_refs, k->n_target_refs);
+    } else {
+        const struct kube_AuthPolicy *k = resource_AuthPolicy(good);
+        attach_take(m, k->target_refs, k->n_target_refs, -1);
+    }
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * policy: TrafficPolicy, AuthPolicy and Consumer. Authentication is not built yet: what an
+ * AuthPolicy targets is closed, never open.
+ */
+#ifndef SLUICE_CONTROLLER_COMPILE_POLICY_H
+#define SLUICE_CONTROLLER_COMPILE_POLICY_H
+
+#include "controller/compile/attach.h"
+
+void traffic_compile(struct making *m);
+void auth_compile(struct making *m);
+void consumer_compile(struct making *m);
+/* After the compile of m->u->good: what it targets from now on. */
+void policy_attach(struct making *m);
+
+#endif

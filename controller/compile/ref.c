@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/compile/ref.h"
+
+#include <arpa/inet.h>
+
+/* "Service shop/catalog" or "Service catalog", as the user wrote it. */
+static const char *show(struct making *m, const struct ref *ref) {
+    if (ref->namespace.n > 0)
+        return arena_fmt(&m->a, "Service %.*s/%.*s", STR_FMT(ref->namespace), STR_FMT(ref->name)).p;
+    return arena_fmt(&m->a, "Service %.*s", STR_FMT(ref->name)).p;
+}
+
+static const struct kube_service_port *find_port(const struct kube_Service *s,
+                                                 const struct kube_port *port) {
+    for (uint32_t i = 0; i < s->n_ports; i++) {
+        const struct kube_service_port *p = &s->ports[i];
+        if (port->name.n > 0 ? str_eq(p->name, port->name) : p->port == port->number)
+            return p;
+    }
+    return NULL;
+}
+
+/* What is spoken there must be what a proxy speaks. */
+static bool speaks(struct making *m, const struct at *at, const char *shown,
+                   const struct kube_service_port *p) {
+    static const char *const not_yet[] = {
+        "https", "kubernetes.io/wss", "kubernetes.io/h2c", "grpc", "h2c", "http2"};
+    if (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))) {
+        unresolved(m, "UnsupportedProtocol", at, "the port of %s is %.*s, not TCP", shown,
+                   STR_FMT(p->protocol));
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(not_yet); i++)
+        if (str_eq(p->app_protocol, str_of(not_yet[i]))) {
+            unresolved(m, "UnsupportedProtocol", at,
+                       "the port of %s has appProtocol %s, which is not supported yet", shown,
+                       not_yet[i]);
+            return false;
+        }
+    return true;
+}
+
+/* A name that can be looked up, and that is not this machine or its neighbours on the link. */
+static bool external_name_sane(struct str name) {
+    char text[260];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (name.n == 0 || name.n > 253)
+        return false;
+    memcpy(text, name.p, name.n);
+    text[name.n] = 0;
+    if (text[name.n - 1] == '.')
+        text[name.n - 1] = 0;
+    if (inet_pton(AF_INET, text, &v4) == 1 || inet_pton(AF_INET6, text, &v6) == 1)
+        return false;
+    struct str n = str_of(text);
+    return !str_eq_nocase(n, STR("localhost")) &&
+           !(n.n > 10 && str_eq_nocase(str_skip(n, n.n - 10), STR(".localhost"))) &&
+           !(n.n > 6 && str_eq_nocase(str_skip(n, n.n - 6), STR(".local")));
+}
+
+static bool external_allowed(struct making *m, const struct at *at, const char *shown,
+                             const struct kube_Service *s) {
+    if (!external_name_sane(s->external_name)) {
+        unresolved(m, "InvalidExternalName", at,
+                   "the externalName of %s is an address or a name of the machine itself; such "
+                   "names are never called",
+                   shown);
+        return false;
+    }
+    if (external_name_allowed(m->class, s->external_name))
+        return true;
+    unresolved(m, "RefNotPermitted", at,
+               "%s is an ExternalName and the class does not allow its name; add it to "
+               "GatewayConfig spec.externalNames.allowed",
+               shown);
+    return false;
+}
+
+struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
+    struct shown room;
+    if (ref->group.n > 0 || (ref->kind.n > 0 && !str_eq(ref->kind, STR("Service")))) {
+        unresolved(m, "InvalidKind", at, "%s is no kind of backend; only Services are",
+                   why_show(ref->kind.n > 0 ? ref->kind : ref->group, &room));
+        return STR_NONE;
+    }
+    struct str ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace;
+    const char *shown = show(m, ref);
+    if (!str_eq(ns, m->r->meta.namespace) && !granted(m, STR(""), STR("Service"), ns, ref->name)) {
+        unresolved(m, "RefNotPermitted", at,
+                   "%s is in another namespace and no ReferenceGrant there allows this reference",
+                   shown);
+        return STR_NONE;
+    }
+    const struct resource *r = store_read(m->c->store, m->u->su, KUBE_Service, ns, ref->name);
+    if (!r) {
+        unresolved(m, "BackendNotFound", at, "there is no %s", shown);
+        return STR_NONE;
+    }
+    const struct kube_Service *s = resource_Service(r);
+    if (!s) {
+        unresolved(m, "BackendNotFound", at, "%s cannot be read: %s", shown, r->refused.text);
+        return STR_NONE;
+    }
+    const struct kube_service_port *p = find_port(s, &ref->port);
+    bool external = str_eq(s->type, STR("ExternalName"));
+    if (external && !p && ref->port.name.n == 0) {
+        /* An ExternalName need not list its ports. */
+    } else if (!p) {
+        if (ref->port.name.n > 0)
+            unresolved(m, "BackendNotFound", at, "%s has no port named %s", shown,
+                       why_show(ref->port.name, &room));
+        else
+            unresolved(m, "BackendNotFound", at, "%s has no port %u", shown, ref->port.number);
+        return STR_NONE;
+    } else if (!speaks(m, at, shown, p)) {
+        return STR_NONE;
+    }
+    if (external && !external_allowed(m, at, shown, s))
+        return STR_NONE;
+    struct str port = arena_fmt(&m->a, "%u", p ? (unsigned)p->port : ref->port.number);
+    want(m, unit_get(m->c, UNIT_BACKEND, ns, ref->name, port));
+    return model_id(&m->a, MODEL_KIND_backend, ns, ref->name, port);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ref: from a reference in a Route or Ingress to the id of a backend. What cannot be resolved is no
+ * reason to refuse the resource: its share of the traffic answers with a status.
+ */
+#ifndef SLUICE_CONTROLLER_COMPILE_REF_H
+#define SLUICE_CONTROLLER_COMPILE_REF_H
+
+#include "controller/compile/class.h"
+
+struct ref {
+    struct str group, kind; /* n == 0: a Service */
+    struct str namespace;   /* n == 0: that of the resource */
+    struct str name;
+    struct kube_port port;
+};
+
+/* The id of the backend, which is wanted from now on; n == 0: it cannot be resolved, and
+ * unresolved() has been told why. */
+struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref);
+
+/* grant.c: whether a ReferenceGrant lets m->r refer to that object of another namespace. */
+bool granted(struct making *m, struct str group, struct str kind, struct str ns, struct str name);
+
+#endif

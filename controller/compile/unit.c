@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * unit: the life of units, and how what was made becomes live.
+ */
+#include "controller/compile/unit.h"
+
+#include "controller/compile/attach.h"
+#include "controller/compile/class.h"
+#include "controller/compile/host.h"
+#include "lib/hash.h"
+#include "lib/mem.h"
+
+#include <stdlib.h>
+
+static const struct {
+    const char *name;
+    enum kube_kind kind;
+} kinds[UNIT_KINDS] = {
+    [UNIT_DEFAULT_CLASS] = {"DefaultClass", KUBE_NONE},
+    [UNIT_CLASS] = {"Class", KUBE_IngressClass},
+    [UNIT_CONFIG] = {"GatewayConfig", KUBE_GatewayConfig},
+    [UNIT_ROUTE] = {"Route", KUBE_Route},
+    [UNIT_INGRESS] = {"Ingress", KUBE_Ingress},
+    [UNIT_HOST] = {"Host", KUBE_NONE},
+    [UNIT_BACKEND] = {"Backend", KUBE_NONE},
+    [UNIT_TRAFFIC] = {"TrafficPolicy", KUBE_TrafficPolicy},
+    [UNIT_AUTH] = {"AuthPolicy", KUBE_AuthPolicy},
+    [UNIT_CONSUMER] = {"Consumer", KUBE_Consumer},
+};
+
+enum kube_kind unit_resource_kind(enum unit_kind kind) { return kinds[kind].kind; }
+
+/* ---- life ---- */
+
+enum { UNIT_ID_MAX = 1024 };
+
+static struct str unit_id(char room[UNIT_ID_MAX], enum unit_kind kind, struct str ns,
+                          struct str name, struct str part) {
+    struct out o = out_fixed(room, UNIT_ID_MAX);
+    out_str(&o, str_of(kinds[kind].name));
+    for (int i = 0; i < 3; i++) {
+        struct str s = i == 0 ? ns : i == 1 ? name : part;
+        out_char(&o, '/');
+        out_str(&o, s);
+    }
+    must(!o.over);
+    return out_done(&o);
+}
+
+struct unit *unit_find(const struct compiler *c, enum unit_kind kind, struct str ns,
+                       struct str name, struct str part) {
+    char room[UNIT_ID_MAX];
+    struct store_unit *su = store_unit_find(c->store, unit_id(room, kind, ns, name, part));
+    return su ? su->data : NULL;
+}
+
+struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, struct str name,
+                      struct str part) {
+    char room[UNIT_ID_MAX];
+    struct store_unit *su = store_unit(c->store, unit_id(room, kind, ns, name, part));
+    if (su->data)
+        return su->data;
+    struct unit *u = mem_zalloc(sizeof(*u));
+    u->su = su;
+    u->kind = kind;
+    u->ns = str_of(str_dup(ns));
+    u->name = str_of(str_dup(name));
+    u->part = str_of(str_dup(part));
+    list_init(&u->unproven_link);
+    list_init(&u->claims);
+    su->data = u;
+    if (kind == UNIT_HOST)
+        host_begin(u);
+    return u;
+}
+
+void objects_fini(struct objects *o) {
+    for (size_t i = 0; i < o->n; i++)
+        object_drop(o->v[i]);
+    mem_free(o->v);
+    *o = (struct objects){0};
+}
+
+void unit_lost(struct compiler *c, struct unit *u, bool lost) {
+    if (u->lost == lost)
+        return;
+    u->lost = lost;
+    struct arena a;
+    arena_init(&a);
+    struct str prefix;
+    for (unsigned i = 0; (prefix = unit_prefix(&a, u, i)).n > 0; i++) {
+        if (lost) {
+            map_put(&c->lost, str_of(str_dup(prefix)), u);
+            if (c->sink.lost)
+                c->sink.lost(c->sink.arg, prefix);
+            continue;
+        }
+        for (struct map_slot *s = NULL; (s = map_next(&c->lost, s));)
+            if (str_eq(s->key, prefix)) {
+                char *key = (char *)(uintptr_t)s->key.p;
+                map_del(&c->lost, prefix);
+                mem_free(key);
+                break;
+            }
+        if (c->sink.found)
+            c->sink.found(c->sink.arg, prefix);
+    }
+    arena_fini(&a);
+}
+
+void unit_end(struct compiler *c, struct unit *u) {
+    unit_lost(c, u, false);
+    unit_replace(c, u, &(struct objects){0});
+    struct making none = {.c = c, .u = u};
+    unit_take_wants(&none);
+    claims_take(c, u, NULL, NULL, 0);
+    attach_none(c, u);
+    if (u->host)
+        host_end(c, u);
+    class_end(c, u);
+    list_del(&u->unproven_link);
+    objects_fini(&u->proven);
+    resource_drop(u->good);
+    mem_free(u->nack);
+    mem_free(u->whys);
+    mem_free((void *)(uintptr_t)u->ns.p);
+    mem_free((void *)(uintptr_t)u->name.p);
+    mem_free((void *)(uintptr_t)u->part.p);
+    u->su->data = NULL;
+    store_unit_end(c->store, u->su);
+    mem_free(u);
+}
+
+void unit_release(struct compiler *c, struct unit *u) {
+    bool reserved = u->host && host_is_reserved(u);
+    if (u->wanted == 0 && !reserved)
+        unit_end(c, u);
+}
+
+struct str unit_prefix(struct arena *a, const struct unit *u, unsigned i) {
+    if (u->kind == UNIT_ROUTE && i == 0)
+        return arena_fmt(a, "route/%.*s/%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_INGRESS && i == 0)
+        return arena_fmt(a, "route/%.*s/ingress:%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_TRAFFIC && i == 0)
+        return arena_fmt(a, "traffic/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_CLASS && i == 0)
+        return arena_fmt(a, "gateway/-/%.*s", STR_FMT(u->name));
+    if (u->kind == UNIT_CLASS && i == 1)
+        return arena_fmt(a, "listener/%.*s/", STR_FMT(u->name));
+    return STR_NONE;
+}
+
+/* ---- objects ---- */
+
+uint64_t objects_revision(const struct objects *o) {
+    uint64_t revision = 0;
+    for (size_t i = 0; i < o->n; i++)
+        revision = hash_mix(revision, o->v[i]->hash);
+    return revision;
+}
+
+static int by_id(const void *a, const void *b) {
+    return str_cmp((*(struct object *const *)a)->id, (*(struct object *const *)b)->id);
+}
+
+uint64_t objects_sorted_revision(struct objects *o) {
+    if (o->n > 1)
+        qsort(o->v, o->n, sizeof(*o->v), by_id);
+    return objects_revision(o);
+}
+
+static struct objects objects_share(const struct objects *from) {
+    struct objects o = {from->n > 0 ? mem_array(from->n, sizeof(struct object *)) : NULL, from->n};
+    for (size_t i = 0; i < o.n; i++)
+        o.v[i] = object_hold(from->v[i]);
+    return o;
+}
+
+static void unproven(struct compiler *c, struct unit *u) {
+    if (u->unproven)
+        return;
+    u->unproven = true;
+    u->proven = objects_share(&u->objects);
+    list_append(&c->unproven, &u->unproven_link);
+}
+
+static void put(struct compiler *c, struct unit *u, struct object *o) {
+    map_put(&c->owners, o->id, u);
+    if (c->sink.put)
+        c->sink.put(c->sink.arg, object_hold(o));
+}
+
+/* The differences between two lists that are sorted by id go out; *now is taken and becomes live.
+ */
+void unit_replace(struct compiler *c, struct unit *u, struct objects *now) {
+    if (objects_revision(now) == objects_revision(&u->objects)) {
+        objects_fini(now);
+        return;
+    }
+    unproven(c, u);
+    u->changed_run = c->runs;
+    struct objects was = u->objects;
+    u->objects = *now;
+    *now = (struct objects){0};
+    for (size_t i = 0, k = 0; i < was.n || k < u->objects.n;) {
+        int order = i == was.n          ? 1
+                    : k == u->objects.n ? -1
+                                        : str_cmp(was.v[i]->id, u->objects.v[k]->id);
+        if (order < 0) {
+            map_del(&c->owners, was.v[i]->id);
+            if (c->sink.del)
+                c->sink.del(c->sink.arg, was.v[i]->id);
+            i++;
+        } else if (order > 0) {
+            put(c, u, u->objects.v[k++]);
+        } else {
+            map_del(&c->owners, was.v[i]->id); /* the key's memory is the object's */
+            if (was.v[i]->hash == u->objects.v[k]->hash)
+                map_put(&c->owners, u->objects.v[k]->id, u);
+            else
+                put(c, u, u->objects.v[k]);
+            i++, k++;
+        }
+    }
+    objects_fini(&was);
+}
+
+static int by_address(const void *a, const void *b) {
+    const struct unit *x = *(struct unit *const *)a, *y = *(struct unit *const *)b;
+    return x < y ? -1 : x > y;
+}
+
+void unit_take_wants(struct making *m) {
+    struct unit *u = m->u, **was = u->wants;
+    size_t n_was = u->n_wants, n = 0;
+    if (m->n_wants > 0)
+        qsort(m->wants, m->n_wants, sizeof(*m->wants), by_address);
+    for (size_t i = 0; i < m->n_wants; i++)
+        if (n == 0 || m->wants[n - 1] != m->wants[i])
+            m->wants[n++] = m->wants[i];
+    for (size_t i = 0; i < n; i++)
+        m->wants[i]->wanted++;
+    u->wants = m->wants;
+    u->n_wants = n;
+    m->wants = NULL;
+    m->n_wants = m->cap_wants = 0;
+    for (size_t i = 0; i < n_was; i++)
+        if (--was[i]->wanted == 0)
+            unit_release(m->c, was[i]);
+    mem_free(was);
+}
+
+void unit_take(struct making *m) {
+    objects_sorted_revision(&m->objects);
+    unit_replace(m->c, m->u, &m->objects);
+    m->objects = (struct objects){0};
+    m->cap = 0;
+    unit_take_wants(m);
+}
+
+/* ---- nacks and what was lost ---- */
+
+void compile_quarantine(struct compiler *c, struct str id, const char *text) {
+    struct unit *u = map_get(&c->owners, id);
+    if (!u)
+        return;
+    u->nacked = objects_revision(&u->objects);
+    if (!u->nack)
+        u->nack = mem_zalloc(sizeof(*u->nack));
+    *u->nack = (struct why){0};
+    why_text(u->nack, "%s", text);
+    struct objects back = objects_share(u->unproven ? &u->proven : &(struct objects){0});
+    unit_replace(c, u, &back);
+    store_unit_dirty(c->store, u->su); /* for its status */
+}
+
+void compile_proven(struct compiler *c) {
+    struct list *l;
+    while ((l = list_pop(&c->unproven))) {
+        struct unit *u = list_entry(l, struct unit, unproven_link);
+        u->unproven = false;
+        objects_fini(&u->proven);
+    }
+}
+
+void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
+                     size_t n) {
+    struct unit *u = map_get(&c->lost, prefix);
+    if (!u || n == 0)
+        return;
+    struct objects now = {mem_array(n + u->objects.n, sizeof(struct object *)), 0};
+    for (size_t i = 0; i < n; i++)
+        if (!map_get(&c->owners, objects[i]->id))
+            now.v[now.n++] = object_hold(objects[i]);
+    for (size_t i = 0; i < u->objects.n; i++)
+        now.v[now.n++] = object_hold(u->objects.v[i]); /* of its other prefix */
+    qsort(now.v, now.n, sizeof(*now.v), by_id);
+    u->restored = true;
+    unit_replace(c, u, &now);
+    claims_restore(c, u);
+    store_unit_dirty(c->store, u->su);
+}
