@@ -96,6 +96,10 @@ struct backend_part {
     struct endpoint endpoints[]; /* then the text of backend.name */
 };
 
+/* Calls each() with every mirror of a route; their number. */
+uint32_t route_mirrors(const struct model_route *r,
+                       void (*each)(void *arg, const struct model_mirror *m), void *arg);
+
 /* An endpoint's identity and its number. */
 struct place {
     char key[20]; /* address, port, family, protocol */

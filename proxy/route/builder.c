@@ -142,15 +142,27 @@ static void link_edges(struct builder *b, struct node *n, const struct str *ids,
             link_edge(&n->edges[n->n_edges++], n, node_named(b, ids[i]));
 }
 
+struct id_list {
+    struct str *ids;
+    uint32_t n;
+};
+
+static void add_mirror(void *arg, const struct model_mirror *m) {
+    struct id_list *l = arg;
+    l->ids[l->n++] = m->backend;
+}
+
 static void link_route(struct builder *b, struct node *n) {
     const struct model_route *r = n->parsed->model;
-    uint32_t count = r->n_hosts + r->n_backends + 1, at = 0;
+    uint32_t count = r->n_hosts + r->n_backends + route_mirrors(r, NULL, NULL) + 1, at = 0;
     struct str *ids = mem_array(count, sizeof(*ids));
     for (uint32_t i = 0; i < r->n_hosts; i++)
         ids[at++] = r->hosts[i];
     for (uint32_t i = 0; i < r->n_backends; i++)
         ids[at++] = r->backends[i].backend;
-    ids[at] = r->traffic;
+    struct id_list mirrors = {ids, at};
+    route_mirrors(r, add_mirror, &mirrors);
+    ids[mirrors.n] = r->traffic;
     link_edges(b, n, ids, count);
     mem_free(ids);
 }

@@ -229,6 +229,40 @@ static void fill_shares(struct builder *b, struct rule *r, struct share *shares)
     r->shares = shares;
 }
 
+/* ---- mirrors ---- */
+
+static uint32_t mirrors_of(const struct model_filter *list, uint32_t n,
+                           void (*each)(void *arg, const struct model_mirror *m), void *arg) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (list[i].mirror == NULL)
+            continue;
+        found++;
+        if (each != NULL)
+            each(arg, list[i].mirror);
+    }
+    return found;
+}
+
+uint32_t route_mirrors(const struct model_route *r,
+                       void (*each)(void *arg, const struct model_mirror *m), void *arg) {
+    uint32_t n = mirrors_of(r->filters, r->n_filters, each, arg);
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        n += mirrors_of(r->backends[i].filters, r->backends[i].n_filters, each, arg);
+    return n;
+}
+
+struct mirror_filler {
+    struct builder *b;
+    struct rule *r;
+};
+
+static void fill_mirror(void *arg, const struct model_mirror *m) {
+    struct mirror_filler *f = arg;
+    struct node *n = backend_named(f->b, m->backend);
+    f->r->mirrors[f->r->n_mirrors++] = (struct rule_mirror){m, n ? n->slot : UINT32_MAX};
+}
+
 static void fill_edits(struct rule *r, const struct model_filter *list, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         enum model_filter_type t = list[i].type;
@@ -249,7 +283,9 @@ static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
 void rule_make(struct builder *b, struct node *n) {
     const struct model_route *m = n->parsed->model;
     struct rule_part *p =
-        part_new(b->keeper, PART_BLOCK, sizeof(*p) + m->n_backends * sizeof(struct share));
+        part_new(b->keeper, PART_BLOCK,
+                 sizeof(*p) + m->n_backends * sizeof(struct share) +
+                     route_mirrors(m, NULL, NULL) * sizeof(struct rule_mirror));
     struct rule *r = &p->rule;
     r->model = m;
     r->matches = m->n_matches ? m->matches : &every_path;
@@ -259,6 +295,8 @@ void rule_make(struct builder *b, struct node *n) {
     r->refusal = refusal_of(b, n->parsed);
     fill_policies(b, r);
     fill_shares(b, r, p->shares);
+    r->mirrors = (struct rule_mirror *)(void *)(p->shares + m->n_backends);
+    route_mirrors(m, fill_mirror, &(struct mirror_filler){b, r});
     fill_edits(r, m->filters, m->n_filters);
     for (uint32_t i = 0; i < m->n_backends; i++)
         fill_edits(r, m->backends[i].filters, m->backends[i].n_filters);

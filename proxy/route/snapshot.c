@@ -90,3 +90,10 @@ void snapshot_drop(struct snapshot *s) {
     keeper_remove(s->parts->keeper, s);
     mem_free(s);
 }
+
+uint32_t rule_mirror(const struct rule *r, const struct model_mirror *m) {
+    for (uint32_t i = 0; i < r->n_mirrors; i++)
+        if (r->mirrors[i].model == m)
+            return r->mirrors[i].backend;
+    return UINT32_MAX;
+}

@@ -73,6 +73,12 @@ struct share {
     const struct model_backend_ref *model;
 };
 
+/* A backend that gets copies. */
+struct rule_mirror {
+    const struct model_mirror *model;
+    uint32_t backend; /* slot, or UINT32_MAX: cannot be resolved, no copy */
+};
+
 struct rule_retry {
     uint32_t attempts; /* more tries after the first that may be made because of codes */
     uint32_t backoff_ms, budget_percent;
@@ -97,6 +103,8 @@ struct rule {
     uint32_t total_weight;
     uint32_t n_shares;
     struct share *shares;
+    uint32_t n_mirrors; /* of the rule and of its shares */
+    struct rule_mirror *mirrors;
     enum reason refusal; /* REASON_NONE, or the answer to every request */
     bool has_request_edit,
         has_response_edit; /* any filter, of a share too, that changes that head */
@@ -163,6 +171,8 @@ bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
 const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot);
 const struct rule *snapshot_rule(const struct snapshot *s,
                                  uint32_t slot); /* for metrics' names; NULL */
+/* The slot of the backend that a mirror of the rule names, or UINT32_MAX. */
+uint32_t rule_mirror(const struct rule *r, const struct model_mirror *m);
 bool snapshot_trusts(const struct snapshot *s, const uint8_t address[16]); /* v4 as v4-mapped */
 
 struct snapshot *snapshot_hold(struct snapshot *s); /* main thread */
