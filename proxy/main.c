@@ -4,7 +4,8 @@
  * give back. It never serves a request.
  *
  *     config ── publish(snapshot) ──► every worker ── adopted ──► config: ack
- *     SIGTERM ─► not ready, answers say close ── delay ─► listeners closed ── idle or timeout ─► end
+ *     SIGTERM ─► not ready, answers say close ── delay ─► listeners closed ── idle or timeout ─►
+ * end
  */
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -115,23 +116,40 @@ static void on_ring(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- what others ask ---- */
 
-static bool ready(void *arg) {
+static bool ready(void *arg, struct out *why) {
     struct proxy *p = arg;
-    struct worker_gauges g;
-    if (p->draining || !config_ready(p->config) || p->current == NULL ||
-        adopted_by_all(p) < 1)
+    if (p->draining) {
+        out_lit(why, "draining");
         return false;
+    }
+    if (!config_ready(p->config) || p->current == NULL || adopted_by_all(p) < 1) {
+        out_lit(why, "no configuration is applied yet");
+        return false;
+    }
     for (unsigned i = 0; i < p->o.workers; i++) {
-        worker_gauges(p->members[i].worker, &g);
-        if (!g.listening)
-            return false;
+        if (worker_listening(p->members[i].worker))
+            continue;
+        out_lit(why, "a port cannot be listened on");
+        return false;
     }
     return true;
 }
 
-static struct object **objects(void *arg, size_t *n) {
+static uint64_t revision(void *arg) {
     struct proxy *p = arg;
-    return config_objects(p->config, n);
+    return config_revision(p->config);
+}
+
+static void objects(void *arg, void (*each)(void *each_arg, const struct object *o),
+                    void *each_arg) {
+    struct proxy *p = arg;
+    size_t n;
+    struct object **list = config_objects(p->config, &n);
+    for (size_t i = 0; i < n; i++) {
+        each(each_arg, list[i]);
+        object_drop(list[i]);
+    }
+    mem_free(list);
 }
 
 static uint64_t resident_bytes(void) {
@@ -299,19 +317,18 @@ static void start_config(struct proxy *p) {
     p->config = config_new(p->base, &c, &why);
     if (p->config == NULL)
         fail(&why);
+    config_start(p->config);
 }
 
 static void start_admin(struct proxy *p) {
     struct why why = {0};
-    struct admin_options a = {
-        .telemetry = p->o.telemetry,
-        .admin = p->o.admin,
-        .observe = p->observe,
+    struct admin_host host = {
         .ready = ready,
+        .revision = revision,
         .objects = objects,
         .arg = p,
     };
-    p->admin = admin_new(p->base, &a, &why);
+    p->admin = admin_new(p->base, p->o.telemetry, p->o.admin, &host, p->observe, &why);
     if (p->admin == NULL)
         fail(&why);
 }
@@ -367,7 +384,8 @@ int main(int argc, char **argv) {
     start_events(&p);
     start_config(&p);
     start_admin(&p);
-    log_info("main", "started version=%s name=%s workers=%u", sluice_version, p.o.name, p.o.workers);
+    log_info("main", "started version=%s name=%s workers=%u", sluice_version, p.o.name,
+             p.o.workers);
     event_base_dispatch(p.base);
     log_info("main", "ending");
     end(&p);

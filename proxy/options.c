@@ -16,7 +16,8 @@ static const char help[] =
     "  --controller URL         ws://HOST:PORT of a controller; may be repeated\n"
     "  --state FILE             last good configuration, kept over restarts (default: none)\n"
     "  --bind ADDRESS           where clients are served (default: 0.0.0.0)\n"
-    "  --ports CLIENT=BIND,...  port as clients see it = port to listen on (default: 80=8080,443=8443)\n"
+    "  --ports CLIENT=BIND,...  port as clients see it = port to listen on (default: "
+    "80=8080,443=8443)\n"
     "  --workers N              threads that serve (default: CPU limit of the cgroup, else 2)\n"
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7501)\n"
     "  --admin HOST:PORT        /config /reasons, loopback only (default: 127.0.0.1:7502)\n"
@@ -89,8 +90,22 @@ static const char *host_name(void) {
     return name;
 }
 
-enum option { NAME, CONTROLLER, STATE, BIND, PORTS, WORKERS, TELEMETRY, ADMIN, ACCESS_LOG, DRAIN_DELAY,
-              DRAIN_TIMEOUT, LOG_LEVEL, VERSION, HELP };
+enum option {
+    NAME,
+    CONTROLLER,
+    STATE,
+    BIND,
+    PORTS,
+    WORKERS,
+    TELEMETRY,
+    ADMIN,
+    ACCESS_LOG,
+    DRAIN_DELAY,
+    DRAIN_TIMEOUT,
+    LOG_LEVEL,
+    VERSION,
+    HELP
+};
 
 static const struct option long_options[] = {
     {"name", required_argument, NULL, NAME},

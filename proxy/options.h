@@ -13,7 +13,7 @@ struct options {
     const char *name;
     const char *controllers[OPTIONS_CONTROLLERS_MAX];
     size_t n_controllers;
-    const char *state;      /* NULL: none is kept */
+    const char *state; /* NULL: none is kept */
     const char *telemetry, *admin;
     const char *access_log; /* "off", "stdout" or a path */
     struct worker_port ports[WORKER_PORTS_MAX];
@@ -22,7 +22,8 @@ struct options {
     uint64_t drain_delay_ms, drain_timeout_ms;
 };
 
-/* Exits by itself for --help, --version (0) and for what cannot be understood (2), with a sentence. */
+/* Exits by itself for --help, --version (0) and for what cannot be understood (2), with a sentence.
+ */
 void options_parse(struct options *o, int argc, char **argv);
 
 #endif

@@ -35,11 +35,11 @@ struct worker {
     pthread_t thread;
     int wake;
     struct loop_watch *watch;
-    struct mailbox in, out;  /* editions */
-    uint64_t adopted;        /* serial; a counter */
-    uint64_t refused;        /* a counter */
-    uint64_t listening;      /* a counter: 0 or 1 */
-    uint64_t phase;          /* main writes; relaxed, the wake-up orders it */
+    struct mailbox in, out; /* editions */
+    uint64_t adopted;       /* serial; a counter */
+    uint64_t refused;       /* a counter */
+    uint64_t listening;     /* a counter: 0 or 1 */
+    uint64_t phase;         /* main writes; relaxed, the wake-up orders it */
     enum phase reached;
 };
 
@@ -71,7 +71,8 @@ static bool open_port(struct worker *w, size_t i) {
     char room[64];
     struct out o = out_fixed(room, sizeof(room));
     addr_print(&w->o.ports[i].bind, &o);
-    log_error("worker", "cannot listen address=%.*s error=%s", STR_FMT(out_done(&o)), strerror(errno));
+    log_error("worker", "cannot listen address=%.*s error=%s", STR_FMT(out_done(&o)),
+              strerror(errno));
     return false;
 }
 
@@ -254,6 +255,8 @@ static uint64_t cpu_of(pthread_t t) {
     return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }
 
+bool worker_listening(const struct worker *w) { return counter_get(&w->listening) != 0; }
+
 void worker_gauges(struct worker *w, struct worker_gauges *g) {
     const struct session_env *s = &w->env.sessions;
     const struct upstreams *u = &w->env.upstreams;
@@ -269,6 +272,5 @@ void worker_gauges(struct worker *w, struct worker_gauges *g) {
         .refused = counter_get(&w->refused),
         .lag_ns = __atomic_exchange_n(&w->loop.lag_ns_max, 0, __ATOMIC_RELAXED),
         .cpu_ns = cpu_of(w->thread),
-        .listening = counter_get(&w->listening) != 0,
     };
 }

@@ -27,9 +27,9 @@ struct worker_options {
     unsigned index, workers;
     const struct worker_port *ports; /* live as long as the worker */
     size_t n_ports;
-    size_t memory;                   /* bytes of buffers for this worker */
-    uint32_t connections;            /* of this worker */
-    int ring;                        /* rung when main has something to look at */
+    size_t memory;        /* bytes of buffers for this worker */
+    uint32_t connections; /* of this worker */
+    int ring;             /* rung when main has something to look at */
     /* A request is over; on the worker's thread. */
     void (*record)(void *arg, const struct record *r);
     void *arg;
@@ -58,8 +58,8 @@ struct worker_gauges {
     uint64_t accept_failures, refused; /* for want of descriptors; over the limit */
     uint64_t lag_ns;                   /* longest turn since the last call */
     uint64_t cpu_ns;                   /* of the thread */
-    bool listening;                    /* on every port that it should */
 };
+bool worker_listening(const struct worker *w); /* on every port that it should */
 void worker_gauges(struct worker *w, struct worker_gauges *g);
 
 #endif

@@ -14,16 +14,16 @@
 enum { MIRROR_PENDING = 64 * 1024, MIRROR_MS = 60000, HEAD_ROOM = 4096 };
 
 struct mirror {
-    struct mirror *next;    /* of the same stream */
-    struct list link;       /* env->copies */
+    struct mirror *next; /* of the same stream */
+    struct list link;    /* env->copies */
     struct stream_env *env;
     struct law *law;
     struct upstream *up;
     const struct backend *backend;
-    struct stream *stream;  /* NULL: it is over, nothing more will come */
+    struct stream *stream; /* NULL: it is over, nothing more will come */
     struct waiter waiter;
-    bool chunked, whole;    /* the request was handed over to its end */
-    bool answered;          /* the final head was read */
+    bool chunked, whole; /* the request was handed over to its end */
+    bool answered;       /* the final head was read */
     uint8_t method;
 };
 
@@ -83,8 +83,7 @@ static bool push_piece(struct mirror *m, struct str piece, bool last) {
 }
 
 static bool drawn(struct stream *st, const struct model_mirror *f) {
-    return f->denominator == 0 ||
-           prng_next(&st->env->loop->prng) % f->denominator < f->numerator;
+    return f->denominator == 0 || prng_next(&st->env->loop->prng) % f->denominator < f->numerator;
 }
 
 /* The copy that the filter asks for, on its way; NULL: there is none. */
@@ -92,8 +91,7 @@ static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
     static const struct tries none = {.n = 0};
     struct stream_env *env = st->env;
     uint32_t slot = rule_mirror(st->x.rule, f);
-    const struct backend *b =
-        slot != UINT32_MAX ? snapshot_backend(st->law->snapshot, slot) : NULL;
+    const struct backend *b = slot != UINT32_MAX ? snapshot_backend(st->law->snapshot, slot) : NULL;
     const struct endpoint *e = b != NULL ? upstream_pick(&env->mirrors, b, &none) : NULL;
     struct mirror *m = e != NULL ? mem_try_zero(sizeof(*m)) : NULL;
     if (m == NULL) {
@@ -162,7 +160,8 @@ void mirror_forget(struct stream *st) {
 }
 
 void mirrors_close_all(struct stream_env *env) {
-    list_each_safe(it, &env->copies) give_up(list_entry(it, struct mirror, link));
+    list_each_safe(it, &env->copies)
+        give_up(list_entry(it, struct mirror, link));
 }
 
 /* ---- the answer, thrown away ---- */

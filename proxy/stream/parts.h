@@ -16,9 +16,9 @@ struct stream {
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
     const struct endpoint *endpoint;
-    struct mirror *mirror;          /* copies that are on their way */
-    struct waiter waiter; /* in the queue of an endpoint */
-    struct timer timer;   /* backoff, or waiting in the queue */
+    struct mirror *mirror; /* copies that are on their way */
+    struct waiter waiter;  /* in the queue of an endpoint */
+    struct timer timer;    /* backoff, or waiting in the queue */
     struct exchange x;
     struct tries tried;
     char *raw; /* the request's head, as it came */

@@ -37,17 +37,17 @@ struct law {
 struct stream_env {
     struct session_env sessions;
     struct upstreams upstreams;
-    struct upstreams mirrors;     /* connections for copies */
+    struct upstreams mirrors; /* connections for copies */
     struct loop *loop;
     struct law *law; /* the current one */
     struct route_scratch *scratch;
     struct http_date date;
-    uint64_t n_streams, requests; /* counters */
-    struct list copies;           /* that are on their way */
+    uint64_t n_streams, requests;  /* counters */
+    struct list copies;            /* that are on their way */
     uint64_t mirrored, unmirrored; /* copies sent; copies not sent for want of room */
     void (*record)(void *arg, const struct record *r); /* a request is over */
     void *arg;
-    void (*law_done)(void *arg, struct law *law);      /* no stream is on it any more */
+    void (*law_done)(void *arg, struct law *law); /* no stream is on it any more */
     void *law_arg;
 };
 
