@@ -67,7 +67,9 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #define INT(c, json, min, max)          int64_t c;
 #define SPAN(c, json)                   int64_t c;
 #define SIZE(c, json)                   int64_t c;
+#define MAYBE(c, json)                  int64_t c;
 #define WORD(c, json, words, def)       enum model_##words c;
+#define CHOICE(c, json, words)          enum model_##words c;
 #define TEXTS(c, json, rule)                                                                       \
     struct str *c;                                                                                 \
     uint32_t n_##c;
@@ -101,7 +103,9 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef INT
 #undef SPAN
 #undef SIZE
+#undef MAYBE
 #undef WORD
+#undef CHOICE
 #undef TEXTS
 #undef INTS
 #undef ONE
