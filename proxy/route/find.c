@@ -27,7 +27,7 @@ struct mark { /* a boundary of the request's path that some prefix ends at */
 
 /* The request's path, hashed as far as the vhost needs it. */
 struct trail {
-    const struct path_slot *whole; /* of the whole path, or NULL */
+    const struct path_blob *whole; /* of the whole path, or NULL */
     uint32_t n;
     struct mark marks[PREFIX_MAX + 1]; /* shortest first */
 };
@@ -56,20 +56,20 @@ static const struct candidate *first_fit(const struct lookup *l, const struct ca
     return NULL;
 }
 
-static const struct candidate *blob(const struct vhost *v, const struct path_slot *s) {
-    return (const struct candidate *)(const void *)((const char *)v + s->at);
-}
-
-static const struct path_slot *probe(const struct vhost *v, uint64_t hash, const char *p,
+static const struct path_blob *probe(const struct vhost *v, const struct lookup *l, uint64_t hash,
                                      uint32_t n) {
     const struct path_slot *paths = vhost_paths(v);
     for (uint32_t k = 0, mask = v->n_paths - 1; k < v->n_paths; k++) {
         const struct path_slot *s = &paths[((uint32_t)hash + k) & mask];
         if (s->at == 0)
             return NULL;
-        if (s->hash == (uint32_t)(hash >> 32) && s->n_text == n &&
-            memcmp(blob(v, s) + s->n_exact + s->n_prefix, p, n) == 0)
-            return s;
+        if (s->hash != (uint32_t)(hash >> 32))
+            continue;
+        __builtin_prefetch(pages_get(l->rules, s->first));
+        const struct path_blob *b = vhost_blob(v, s);
+        if (b->n_text == n &&
+            memcmp(&b->candidates[b->n_exact + b->n_prefix], l->rq->path.p, n) == 0)
+            return b;
     }
     return NULL; /* a table of one is full */
 }
@@ -78,7 +78,8 @@ static bool is_length(const struct vhost *v, size_t n) {
     return (vhost_lengths(v)[n / 64] >> (n % 64) & 1) != 0;
 }
 
-static void follow(const struct vhost *v, struct str path, struct trail *t) {
+static void follow(const struct vhost *v, const struct lookup *l, struct trail *t) {
+    struct str path = l->rq->path;
     uint64_t h = path_seed[0];
     size_t at = 0, far = path.n <= v->longest_exact ? path.n : v->longest_prefix;
     t->whole = NULL;
@@ -95,12 +96,12 @@ static void follow(const struct vhost *v, struct str path, struct trail *t) {
             t->marks[t->n++] = (struct mark){h, (uint32_t)at};
     }
     if (path.n <= v->longest_exact)
-        t->whole = probe(v, h, path.p, (uint32_t)path.n);
+        t->whole = probe(v, l, h, (uint32_t)path.n);
 }
 
-static const struct candidate *best_exact(const struct vhost *v, const struct lookup *l,
-                                          const struct trail *t, unsigned deny) {
-    return t->whole ? first_fit(l, blob(v, t->whole), t->whole->n_exact, deny) : NULL;
+static const struct candidate *best_exact(const struct lookup *l, const struct trail *t,
+                                          unsigned deny) {
+    return t->whole ? first_fit(l, t->whole->candidates, t->whole->n_exact, deny) : NULL;
 }
 
 static const struct candidate *best_regex(const struct vhost *v, const struct lookup *l,
@@ -116,9 +117,9 @@ static const struct candidate *best_regex(const struct vhost *v, const struct lo
 static const struct candidate *best_prefix(const struct vhost *v, const struct lookup *l,
                                            const struct trail *t, unsigned deny) {
     for (uint32_t i = t->n; i-- > 0;) {
-        const struct path_slot *s = probe(v, t->marks[i].hash, l->rq->path.p, t->marks[i].n);
+        const struct path_blob *b = probe(v, l, t->marks[i].hash, t->marks[i].n);
         const struct candidate *c =
-            s ? first_fit(l, blob(v, s) + s->n_exact, s->n_prefix, deny) : NULL;
+            b ? first_fit(l, b->candidates + b->n_exact, b->n_prefix, deny) : NULL;
         if (c)
             return c;
     }
@@ -127,7 +128,7 @@ static const struct candidate *best_prefix(const struct vhost *v, const struct l
 
 static const struct candidate *by_route_order(const struct vhost *v, const struct lookup *l,
                                               const struct trail *t, unsigned deny) {
-    const struct candidate *c = best_exact(v, l, t, deny);
+    const struct candidate *c = best_exact(l, t, deny);
     if (!c && v->n_regexes > 0)
         c = best_regex(v, l, deny);
     return c ? c : best_prefix(v, l, t, deny);
@@ -139,7 +140,7 @@ static size_t length_of(const struct lookup *l, const struct candidate *c) {
 
 static const struct candidate *by_ingress_order(const struct vhost *v, const struct lookup *l,
                                                 const struct trail *t, unsigned deny) {
-    const struct candidate *best = best_exact(v, l, t, deny), *c = best_regex(v, l, deny);
+    const struct candidate *best = best_exact(l, t, deny), *c = best_regex(v, l, deny);
     if (!best || length_of(l, c) > length_of(l, best))
         best = c ? c : best;
     c = best_prefix(v, l, t, deny);
@@ -165,7 +166,7 @@ bool vhost_find(const struct vhost *v, const struct lookup *l, bool deep,
                 struct match_result *result) {
     struct trail t;
     unsigned deny = deep ? CANDIDATE_ONE_LABEL : 0;
-    follow(v, l->rq->path, &t);
+    follow(v, l, &t);
     const struct candidate *(*best)(const struct vhost *, const struct lookup *,
                                     const struct trail *, unsigned) =
         v->ingress_regex ? by_both_orders : by_route_order;

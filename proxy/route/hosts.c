@@ -19,56 +19,71 @@ static uint32_t page_of(const struct host_root *r, uint64_t hash) {
 static uint32_t home_of(uint64_t hash) { return (uint32_t)hash & (HOST_PAGE - 1); }
 static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32) | 1; }
 
+static void prefetch(const struct host_place *at, const struct pages *rules) {
+    const char *v = (const char *)at->vhost;
+    __builtin_prefetch(v);
+    __builtin_prefetch(v + 64);
+    __builtin_prefetch(v + 128);
+    __builtin_prefetch(pages_get(rules, at->first));
+}
+
 /* The place of a key in its page, or the free one where its run ends. */
-static uint32_t find(const struct host_page *p, uint64_t hash, struct str key, bool wildcard) {
+static uint32_t find(const struct host_page *p, uint64_t hash, struct str key, bool wildcard,
+                     const struct pages *rules) {
     uint32_t tag = tag_of(hash);
     for (uint32_t i = home_of(hash);; i = (i + 1) & (HOST_PAGE - 1)) {
-        if (p->tag[i] == 0)
+        const struct host_place *at = &p->at[i];
+        if (at->tag == 0)
             return i;
-        if (p->tag[i] == tag && p->at[i]->wildcard == wildcard && str_eq(vhost_key(p->at[i]), key))
+        if (at->tag != tag)
+            continue;
+        prefetch(at, rules);
+        if (at->vhost->wildcard == wildcard && str_eq(vhost_key(at->vhost), key))
             return i;
     }
 }
 
-const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildcard) {
+const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildcard,
+                              const struct pages *rules) {
     if (!h->root)
         return NULL;
     uint64_t hash = hash_of(key, wildcard);
     const struct host_page *p = h->root->page[page_of(h->root, hash)];
-    return p->at[find(p, hash, key, wildcard)]; /* NULL where it is free */
+    return p->at[find(p, hash, key, wildcard, rules)].vhost; /* NULL where it is free */
 }
 
 const struct vhost *hosts_named(const struct hosts *h, struct str hostname) {
     if (hostname.n == 0)
         return h->any;
     bool wildcard = hostname.p[0] == '*';
-    return hosts_get(h, str_skip(hostname, wildcard), wildcard);
+    return hosts_get(h, str_skip(hostname, wildcard), wildcard, NULL);
 }
 
 static uint64_t hash_of_vhost(const struct vhost *v) { return hash_of(vhost_key(v), v->wildcard); }
 
+static struct host_place place_of(uint64_t hash, const struct vhost *v) {
+    return (struct host_place){v, tag_of(hash), vhost_first_rule(v)};
+}
+
 static void insert(struct host_page *p, uint64_t hash, const struct vhost *v) {
     uint32_t i = home_of(hash);
-    while (p->tag[i] != 0)
+    while (p->at[i].tag != 0)
         i = (i + 1) & (HOST_PAGE - 1);
-    p->tag[i] = tag_of(hash);
-    p->at[i] = v;
+    p->at[i] = place_of(hash, v);
     p->n++;
 }
 
 /* Takes out place i and closes the gap: later ones of the run move back, but never before home. */
 static void take_out(struct host_page *p, uint32_t gap) {
     const uint32_t mask = HOST_PAGE - 1;
-    for (uint32_t i = (gap + 1) & mask; p->tag[i] != 0; i = (i + 1) & mask) {
-        uint32_t home = home_of(hash_of_vhost(p->at[i]));
+    for (uint32_t i = (gap + 1) & mask; p->at[i].tag != 0; i = (i + 1) & mask) {
+        uint32_t home = home_of(hash_of_vhost(p->at[i].vhost));
         if (((i - home) & mask) >= ((i - gap) & mask)) {
-            p->tag[gap] = p->tag[i];
             p->at[gap] = p->at[i];
             gap = i;
         }
     }
-    p->tag[gap] = 0;
-    p->at[gap] = NULL;
+    p->at[gap] = (struct host_place){0};
     p->n--;
 }
 
@@ -86,9 +101,9 @@ static void grow(struct keeper *k, struct hosts *h) {
     for (uint32_t i = 0; old && i < old->n_pages; i++) {
         struct host_page *p = old->page[i];
         for (uint32_t j = 0; j < HOST_PAGE; j++)
-            if (p->tag[j] != 0) {
-                uint64_t hash = hash_of_vhost(p->at[j]);
-                insert(new->page[page_of(new, hash)], hash, p->at[j]);
+            if (p->at[j].tag != 0) {
+                uint64_t hash = hash_of_vhost(p->at[j].vhost);
+                insert(new->page[page_of(new, hash)], hash, p->at[j].vhost);
             }
         part_retire(k, &p->part);
     }
@@ -128,10 +143,10 @@ void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const str
            h->root->page[page_of(h->root, hash)]->n >= PAGE_FULL)
         grow(k, h);
     struct host_page *p = writable(k, h, page_of(h->root, hash));
-    uint32_t i = find(p, hash, key, wildcard);
-    bool was = p->tag[i] != 0;
+    uint32_t i = find(p, hash, key, wildcard, NULL);
+    bool was = p->at[i].tag != 0;
     if (was && v)
-        p->at[i] = v;
+        p->at[i] = place_of(hash, v);
     else if (was)
         take_out(p, i);
     else if (v)

@@ -4,8 +4,12 @@
  * place in it; probing stays inside the page, so a new version costs one page for each host that
  * changed.
  *
- *     root ─► page   tag tag tag ...     32 bits of the hash, 0: free
- *          ─► page   vhost vhost ...
+ *     root ─► page   │vhost, tag, first│vhost, tag, first│ ...     tag: 32 bits of the hash
+ *          ─► page   first: the rule that will most likely be the answer
+ *
+ * A random lookup among many hosts waits for memory and for nothing else, so what it will need is
+ * asked for as soon as it is known: the vhost and its first rule at once (`first`), not one after
+ * the other.
  *
  *     shop.example.com    key "shop.example.com"
  *     *.example.com       key ".example.com", wildcard
@@ -18,7 +22,7 @@
 #define SLUICE_PROXY_ROUTE_HOSTS_H
 
 #include "lib/str.h"
-#include "proxy/route/keeper.h"
+#include "proxy/route/pages.h"
 
 enum {
     HOST_MAX = 255, /* bytes of a host name */
@@ -27,11 +31,16 @@ enum {
 
 struct vhost;
 
+struct host_place {
+    const struct vhost *vhost;
+    uint32_t tag;   /* 0: free */
+    uint32_t first; /* slot of vhost's first rule */
+};
+
 struct host_page {
     struct part part;
     uint32_t n;
-    uint32_t tag[HOST_PAGE];
-    const struct vhost *at[HOST_PAGE];
+    struct host_place at[HOST_PAGE];
 };
 
 struct host_root {
@@ -51,8 +60,9 @@ struct hosts {
 void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v);
 void hosts_retire(struct keeper *k, struct hosts *h);
 
-/* Workers. */
-const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildcard);
+/* Workers. rules: where the rule is prefetched from; may be NULL. */
+const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildcard,
+                              const struct pages *rules);
 static inline bool hosts_has_wild(const struct hosts *h, size_t n) {
     return n <= HOST_MAX && (h->wild_lengths[n / 64] >> (n % 64) & 1) != 0;
 }

@@ -10,14 +10,14 @@ bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
     const struct snapshot_parts *p = s->parts;
     struct lookup l = {p->rules, rq, scratch};
     struct str host = rq->host;
-    const struct vhost *v = hosts_get(&p->hosts, host, false);
+    const struct vhost *v = hosts_get(&p->hosts, host, false, p->rules);
     if (v && v->n_candidates > 0)
         return vhost_find(v, &l, false, result);
     bool deep = false;
     for (size_t dot = str_find(host, '.', 0); dot < host.n; dot = str_find(host, '.', dot + 1)) {
         struct str suffix = str_skip(host, dot);
         if (dot > 0 && hosts_has_wild(&p->hosts, suffix.n)) {
-            v = hosts_get(&p->hosts, suffix, true);
+            v = hosts_get(&p->hosts, suffix, true, p->rules);
             if (v && (deep ? v->deep : v->n_candidates > 0))
                 return vhost_find(v, &l, deep, result);
         }

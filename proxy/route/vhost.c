@@ -21,7 +21,7 @@ struct making {
     uint32_t *head; /* of each place of the table: first entry of its chain */
     uint64_t *hash; /* of each entry */
     uint32_t *next; /* in its chain */
-    size_t text;    /* bytes of all distinct paths, each rounded up */
+    size_t blobs;   /* bytes of all, without their candidates */
 };
 
 static bool is_regex(const struct vhost_entry *e) {
@@ -33,7 +33,7 @@ static uint32_t table_size(uint32_t n) {
     if (n <= 1)
         return n;
     uint32_t cap = 2;
-    while (cap < UINT32_MAX / 2 && (uint64_t)n * 4 > (uint64_t)cap * 3)
+    while (cap < UINT32_MAX / 2 && (uint64_t)n * 5 > (uint64_t)cap * 4)
         cap *= 2;
     return cap;
 }
@@ -70,7 +70,7 @@ static void survey(struct making *m) {
         m->hash[i] = path_hash(match->path);
         uint32_t at = place_of(m, i);
         if (m->head[at] == NONE)
-            m->text += round4(n);
+            m->blobs += sizeof(struct path_blob) + round4(n);
         m->next[i] = m->head[at];
         m->head[at] = i;
     }
@@ -104,26 +104,27 @@ static void fill_candidates(struct candidate *to, const struct vhost_entry **ref
 static size_t fill_path(const struct making *m, struct vhost *v, uint32_t place, size_t at,
                         const struct vhost_entry **refs) {
     struct path_slot *slot = (struct path_slot *)(uintptr_t)&vhost_paths(v)[place];
+    must(at <= UINT32_MAX);
+    slot->at = (uint32_t)at;
+    struct path_blob *blob = (struct path_blob *)(uintptr_t)vhost_blob(v, slot);
     uint32_t first = m->head[place], n = 0;
     for (uint32_t i = first; i != NONE; i = m->next[i]) {
         refs[n++] = &m->entries[i];
         if (m->entries[i].match->path_type == MODEL_PATH_EXACT)
-            slot->n_exact++;
+            blob->n_exact++;
         else
-            slot->n_prefix++;
+            blob->n_prefix++;
     }
     struct str path = m->entries[first].match->path;
-    must(at <= UINT32_MAX);
-    slot->hash = (uint32_t)(m->hash[first] >> 32);
-    slot->at = (uint32_t)at;
-    slot->n_text = (uint32_t)path.n;
-    if (slot->n_prefix > 0)
+    blob->n_text = (uint32_t)path.n;
+    if (blob->n_prefix > 0)
         ((uint64_t *)(uintptr_t)vhost_lengths(v))[path.n / 64] |= 1ULL << (path.n % 64);
-    fill_candidates((struct candidate *)(void *)((char *)v + at), refs, n);
-    at += n * sizeof(struct candidate);
+    fill_candidates(blob->candidates, refs, n);
     if (path.n > 0)
-        memcpy((char *)v + at, path.p, path.n);
-    return at + round4(path.n);
+        memcpy(&blob->candidates[n], path.p, path.n);
+    slot->hash = (uint32_t)(m->hash[first] >> 32);
+    slot->first = blob->candidates[0].rule;
+    return at + sizeof(*blob) + n * sizeof(struct candidate) + round4(path.n);
 }
 
 static void fill_traits(struct vhost *v, const struct making *m, struct str hostname) {
@@ -149,7 +150,7 @@ static struct vhost *fill(const struct making *m, struct str hostname) {
     size_t paths_at = lengths_at + (m->longest_prefix / 64 + 1) * sizeof(uint64_t);
     size_t regexes_at = paths_at + m->n_paths * sizeof(struct path_slot);
     size_t at = regexes_at + m->n_regexes * sizeof(struct candidate);
-    size_t end = at + (m->n - m->n_regexes) * sizeof(struct candidate) + m->text;
+    size_t end = at + (m->n - m->n_regexes) * sizeof(struct candidate) + m->blobs;
     struct vhost *v = part_new(m->keeper, PART_BLOCK, end);
     must(regexes_at <= UINT32_MAX);
     v->lengths_at = (uint32_t)lengths_at;
@@ -181,4 +182,11 @@ struct vhost *vhost_new(struct keeper *k, struct str hostname, const struct vhos
     mem_free(m.hash);
     mem_free(m.next);
     return v;
+}
+
+uint32_t vhost_first_rule(const struct vhost *v) {
+    for (uint32_t i = 0; i < v->n_paths; i++)
+        if (vhost_paths(v)[i].at != 0)
+            return vhost_paths(v)[i].first;
+    return v->n_regexes > 0 ? vhost_regexes(v)[0].rule : 0;
 }

@@ -3,7 +3,7 @@
  * vhost: the rules of one host name, compiled for lookup. One block of memory, never changed.
  *
  *     struct vhost │ name │ lengths │ paths: table of struct path_slot │ regexes │ blobs
- *                                            └ at ──► exact candidates, prefix candidates, path
+ *                                            └ at ──► struct path_blob
  *
  * A path is found by a hash that is carried along its segments ("/a", "/a/b", "/a/b/c"), so one
  * pass over the request's path gives the keys of the whole path and of all its prefixes; `lengths`
@@ -40,9 +40,14 @@ struct candidate {
 
 struct path_slot {
     uint32_t hash;
-    uint32_t at;     /* of the blob, bytes from the vhost; 0: empty slot */
-    uint32_t n_text; /* bytes of the path, behind the candidates */
+    uint32_t at;    /* of the blob, bytes from the vhost; 0: empty slot */
+    uint32_t first; /* rule of its first candidate, to be prefetched */
+};
+
+struct path_blob {
     uint32_t n_exact, n_prefix;
+    uint32_t n_text;
+    struct candidate candidates[]; /* exact ones, then prefix ones; then the path's text */
 };
 
 /* What a lookup reads comes first; the host's name follows at once. */
@@ -77,9 +82,15 @@ static inline const uint64_t *vhost_lengths(const struct vhost *v) {
 static inline const struct path_slot *vhost_paths(const struct vhost *v) {
     return (const struct path_slot *)(const void *)(vhost_lengths(v) + v->longest_prefix / 64 + 1);
 }
+static inline const struct path_blob *vhost_blob(const struct vhost *v, const struct path_slot *s) {
+    return (const struct path_blob *)(const void *)((const char *)v + s->at);
+}
 static inline const struct candidate *vhost_regexes(const struct vhost *v) {
     return (const struct candidate *)(const void *)((const char *)v + v->regexes_at);
 }
+
+/* The slot of a rule that it leads to; 0 if it has none. */
+uint32_t vhost_first_rule(const struct vhost *v);
 
 /* What a vhost is built of: one match of one rule. */
 struct vhost_entry {
