@@ -13,20 +13,20 @@
 #include "proxy/route/snapshot.h"
 
 struct record {
-    const struct rule *rule;        /* NULL: none matched */
-    const struct backend *backend;  /* NULL: not forwarded */
-    struct str method, host, path;  /* canonical where there is one */
+    const struct rule *rule;       /* NULL: none matched */
+    const struct backend *backend; /* NULL: not forwarded */
+    struct str method, host, path; /* canonical where there is one */
     struct str request_id, traceparent;
-    uint8_t client[16];             /* address, v4 as v4-mapped */
+    uint8_t client[16];              /* address, v4 as v4-mapped */
     const struct endpoint *endpoint; /* last one asked, or NULL */
-    uint16_t status;                /* sent to the client; 0: nothing was */
-    uint16_t upstream_status;       /* of the last answer; 0: none */
+    uint16_t status;                 /* sent to the client; 0: nothing was */
+    uint16_t upstream_status;        /* of the last answer; 0: none */
     enum reason reason;
     uint16_t attempts;
-    bool reused;                    /* the upstream connection was pooled */
+    bool reused; /* the upstream connection was pooled */
     bool http10;
     uint64_t request_bytes, response_bytes; /* heads and bodies as on the wire */
-    uint64_t start_ns;              /* CLOCK_MONOTONIC, first byte */
+    uint64_t start_ns;                      /* CLOCK_MONOTONIC, first byte */
     uint64_t total_ns, gateway_ns, upstream_ns, connect_ns, auth_ns, read_ns, pick_ns, body_ns;
 };
 

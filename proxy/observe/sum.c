@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Adds up what the workers have counted for one rule or backend.
+ */
+#include "proxy/observe/sum.h"
+
+static void codes_add(struct code_counts *to, uint16_t code, uint64_t n) {
+    for (unsigned i = 0; i < CODES_EXACT; i++)
+        if (to->code[i] == code || to->code[i] == 0) {
+            to->code[i] = code;
+            to->n[i] += n;
+            return;
+        }
+    unsigned class = code / 100;
+    to->by_class[class < CODE_CLASSES ? class : 0] += n;
+}
+
+static void codes_sum(struct code_counts *to, const struct code_counts *from) {
+    for (unsigned i = 0; i < CODES_EXACT && from->code[i]; i++)
+        codes_add(to, from->code[i], from->n[i]);
+    for (unsigned i = 0; i < CODE_CLASSES; i++)
+        to->by_class[i] += from->by_class[i];
+}
+
+uint64_t codes_total(const struct code_counts *c) {
+    uint64_t n = 0;
+    for (unsigned i = 0; i < CODES_EXACT; i++)
+        n += c->n[i];
+    for (unsigned i = 0; i < CODE_CLASSES; i++)
+        n += c->by_class[i];
+    return n;
+}
+
+/* A worker writes while main reads, each word whole. */
+static void copy_words(void *to, const void *from, size_t size) {
+    uint64_t *t = to;
+    const uint64_t *f = from;
+    for (size_t i = 0; i < size / sizeof(*t); i++)
+        t[i] = metric_get(&f[i]);
+}
+
+/* False when the block is another one's, or became that while it was read. */
+static bool block_copy(void *to, const struct block *b, size_t size, uint64_t identity) {
+    if (!b || __atomic_load_n(&b->identity, __ATOMIC_ACQUIRE) != identity)
+        return false;
+    copy_words(to, b, size);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return metric_get(&b->identity) == identity;
+}
+
+static void route_add(struct route_counts *to, const struct route_counts *from) {
+    codes_sum(&to->codes, &from->codes);
+    histogram_sum(&to->duration, &from->duration);
+    histogram_sum(&to->gateway, &from->gateway);
+    histogram_sum(&to->upstream, &from->upstream);
+    to->request_bytes += from->request_bytes;
+    to->response_bytes += from->response_bytes;
+    to->main.cpu_ns += from->main.cpu_ns;
+    for (unsigned i = 0; i < REASONS; i++)
+        to->reasons[i] += from->reasons[i];
+}
+
+static void backend_add(struct backend_counts *to, const struct backend_counts *from) {
+    codes_sum(&to->codes, &from->codes);
+    histogram_sum(&to->duration, &from->duration);
+    to->connects += from->connects;
+    to->requests[0] += from->requests[0];
+    to->requests[1] += from->requests[1];
+    to->opened += from->opened;
+    to->closed += from->closed;
+}
+
+bool sum_route(const struct observe *o, uint32_t slot, uint64_t identity,
+               struct route_counts *sum) {
+    bool any = false;
+    struct route_counts one;
+    *sum = (struct route_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        const struct block *b = slots_get(&o->workers[i]->routes, slot);
+        if (!block_copy(&one, b, sizeof(one), identity))
+            continue;
+        if (one.main.identity != identity) /* counted, but not yet looked at by observe_tick() */
+            one.main.cpu_ns = 0;
+        route_add(sum, &one);
+        any = true;
+    }
+    return any;
+}
+
+bool sum_backend(const struct observe *o, uint32_t slot, uint64_t identity,
+                 struct backend_counts *sum) {
+    bool any = false;
+    struct backend_counts one;
+    *sum = (struct backend_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        const struct block *b = slots_get(&o->workers[i]->backends, slot);
+        if (!block_copy(&one, b, sizeof(one), identity))
+            continue;
+        backend_add(sum, &one);
+        any = true;
+    }
+    return any;
+}
+
+void sum_special(const struct observe *o, size_t offset, struct route_counts *sum) {
+    struct route_counts one;
+    *sum = (struct route_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        copy_words(&one, (const char *)o->workers[i] + offset, sizeof(one));
+        route_add(sum, &one);
+    }
+}
+
+void sum_other_backends(const struct observe *o, struct backend_counts *sum) {
+    struct backend_counts one;
+    *sum = (struct backend_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        copy_words(&one, &o->workers[i]->other_backends, sizeof(one));
+        backend_add(sum, &one);
+    }
+}
