@@ -64,5 +64,9 @@ bench: all $(TOOLS) $(PRELOAD)
 	@tests/bench/compare
 
 lint:
-	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 --dry-run -Werror
 	@tests/tools/lint
+
+# The long forms of what `make test` runs for 30 seconds.
+soak: fuzzers all $(TOOLS)
+	@SLUICE_FUZZ_SECONDS=1800 $(RUN) fuzz
+	@for i in $$(seq 50); do $(RUN) e2e || exit 1; done
