@@ -4,7 +4,7 @@
  * cut in two: a head that arrives in two pieces must be judged like one that comes whole. What is
  * accepted must hold the promises of h1.h.
  */
-#include "proxy/http/chars.h"
+#include "lib/chars.h"
 #include "proxy/http/h1.h"
 #include "tests/fuzz/fuzz.h"
 
