@@ -110,8 +110,6 @@ static int path_edit(struct filtering *f, const struct at *at, const struct kube
     if (!k)
         return 0;
     bool full = k->type == MODEL_PATH_REPLACE_FULL;
-    if (k->type == MODEL_PATH_KEEP)
-        return refuse(m, AT(at, "type"), "Keep changes nothing; leave path out");
     if (full ? k->replace_prefix_match.n > 0 : k->replace_full_path.n > 0)
         return refuse(m, AT(at, full ? "replacePrefixMatch" : "replaceFullPath"),
                       "does not belong to type %s; remove it",
@@ -326,8 +324,6 @@ static int filter_make(struct filtering *f, const struct at *at, const struct ku
     struct making *m = f->m;
     const char *word = model_word(&model_words_filter_type, k->type);
     o->type = k->type;
-    if (k->type == MODEL_FILTER_NONE)
-        return refuse(m, AT(at, "type"), "None is no filter; remove it");
     for (unsigned t = 1; t < ARRAY_LEN(parts); t++)
         if (t != k->type && part_of(k, t))
             return refuse(m, AT(at, parts[t]), "does not belong to type %s; remove it", word);
@@ -350,7 +346,7 @@ static int filter_make(struct filtering *f, const struct at *at, const struct ku
     case MODEL_FILTER_DIRECT:
         return direct_make(f, part, k->direct_response, &o->direct);
     case MODEL_FILTER_NONE:
-        break;
+        break; /* the decoder does not let it through */
     }
     return -1;
 }

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * admin: the controller's two small HTTP ports.
+ *
+ *   telemetry (the pod's address)   /live  /ready  /metrics
+ *   admin     (loopback only)       /config  /status
+ *
+ *   /status                  {"revision":"16 hex","proxies":[...],"resources":[...],"source":[...]}
+ *   /status?kind=Route&namespace=shop&name=shop
+ *   /config                  {"revision":"16 hex","objects":[...],"proxies":[...],"resources":[...]}
+ *   /config?kind=route       objects of one kind;  ?id=route/shop/shop/catalog  one object
+ *
+ * Secrets (HIDE in lib/model.def) are in neither.
+ */
+#ifndef SLUICE_CONTROLLER_ADMIN_ADMIN_H
+#define SLUICE_CONTROLLER_ADMIN_ADMIN_H
+
+#include "controller/compile/compile.h"
+#include "lib/metric.h"
+
+struct event_base;
+struct admin;
+
+/* What main knows. Each writes one JSON value. */
+struct admin_host {
+    const struct compiler *compiler;
+    uint64_t (*revision)(void *arg);
+    bool (*ready)(void *arg, struct out *why);
+    void (*proxies)(void *arg, struct out *o);
+    void (*resources)(void *arg, struct str kind, struct str ns, struct str name, struct out *o);
+    void (*source)(void *arg, struct out *o); /* files that could not be read */
+    void (*metrics)(void *arg, struct metric_text *t);
+    void *arg;
+};
+
+/* NULL with *why. Addresses as in httpd_new(); loopback must be one. */
+struct admin *admin_new(struct event_base *base, const char *telemetry, const char *loopback,
+                        const struct admin_host *host, struct why *why);
+void admin_free(struct admin *a); /* NULL is fine */
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/status/status.h"
+
+/* Not accepted, by its own fault or because it could not be read: the reason, else NULL. */
+static const char *refused_as(const struct compiler *c, const struct resource *r) {
+    const struct compile_status *s = compile_status(c, r);
+    if (s && s->conditions[CONDITION_ACCEPTED].set)
+        return s->ours && !s->conditions[CONDITION_ACCEPTED].value
+                   ? s->conditions[CONDITION_ACCEPTED].reason
+                   : NULL;
+    return why_set(&r->refused) ? "Invalid" : NULL;
+}
+
+/* Service and EndpointSlice have a line only when there is something to say. */
+static bool has_line(const struct compiler *c, const struct resource *r) {
+    const struct compile_status *s = compile_status(c, r);
+    if (r->kind == KUBE_Service)
+        return why_set(&r->refused) || (s && s->n_warnings > 0);
+    return s ? s->ours : why_set(&r->refused);
+}
+
+static void json_key(struct out *o, const char *key, struct str value) {
+    out_char(o, ',');
+    out_json(o, str_of(key));
+    out_char(o, ':');
+    out_json(o, value);
+}
+
+/* "field: text": the object stands beside it. */
+static void json_why(struct out *o, const struct why *why) {
+    char room[sizeof(struct why)];
+    struct out text = out_fixed(room, sizeof(room));
+    if (why->field[0])
+        out_fmt(&text, "%s: ", why->field);
+    out_str(&text, str_of(why->text));
+    out_json(o, out_done(&text));
+}
+
+static void json_condition(struct out *o, bool *first, const char *type, bool value,
+                           const char *reason, const struct why *why) {
+    out_fmt(o, "%s{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\"", *first ? "" : ",", type,
+            value ? "True" : "False", reason);
+    *first = false;
+    if (why) {
+        out_lit(o, ",\"message\":");
+        json_why(o, why);
+    }
+    out_char(o, '}');
+}
+
+struct served {
+    bool asked, programmed;
+    size_t current, ready;
+};
+
+static struct served ask_fleet(const struct compile_status *s, const struct status_fleet *fleet) {
+    struct served v = {.asked = fleet && s && s->n_objects > 0};
+    for (size_t i = 0; v.asked && i < s->n_objects; i++) {
+        size_t current, ready;
+        fleet->serving(fleet->arg, s->objects[i]->id, s->objects[i]->hash, &current, &ready);
+        v.current = i == 0 ? current : size_min(v.current, current);
+        v.ready = ready;
+    }
+    v.programmed = v.asked && v.ready > 0 && v.current == v.ready;
+    return v;
+}
+
+static void json_conditions(struct out *o, const struct compile_status *s, const struct resource *r,
+                            const struct served *served) {
+    static const char *const types[] = {"Accepted", "ResolvedRefs"};
+    bool first = true;
+    out_lit(o, ",\"conditions\":[");
+    for (size_t i = 0; s && i < CONDITION_TYPES; i++)
+        if (s->conditions[i].set)
+            json_condition(o, &first, types[i], s->conditions[i].value, s->conditions[i].reason,
+                           s->conditions[i].why);
+    if (!s && why_set(&r->refused))
+        json_condition(o, &first, "Accepted", false, "Invalid", &r->refused);
+    if (served->asked)
+        json_condition(o, &first, "Programmed", served->programmed,
+                       served->programmed ? "Programmed" : "Pending", NULL);
+    out_char(o, ']');
+}
+
+void status_json_one(const struct compiler *c, const struct resource *r,
+                     const struct status_fleet *fleet, struct out *o) {
+    const struct compile_status *s = compile_status(c, r);
+    struct served served = ask_fleet(s, fleet);
+    out_lit(o, "{\"kind\":");
+    out_json(o, str_of(kube_kinds[r->kind].kind));
+    if (r->meta.namespace.n > 0)
+        json_key(o, "namespace", r->meta.namespace);
+    json_key(o, "name", r->meta.name);
+    if (r->from.file.n > 0) {
+        json_key(o, "file", r->from.file);
+        out_fmt(o, ",\"line\":%u", r->from.line);
+    }
+    json_conditions(o, s, r, &served);
+    for (size_t i = 0; s && i < s->n_warnings; i++) {
+        out_str(o, i == 0 ? STR(",\"warnings\":[") : STR(","));
+        json_why(o, &s->warnings[i]);
+    }
+    if (s && s->n_warnings > 0)
+        out_char(o, ']');
+    if (s && s->held)
+        out_lit(o, ",\"held\":true");
+    if (s && s->revision != 0) {
+        out_lit(o, ",\"revision\":\"");
+        out_hex(o, s->revision, 16);
+        out_char(o, '"');
+    }
+    if (served.asked)
+        out_fmt(o, ",\"proxies\":{\"summary\":\"%zu/%zu\",\"ready\":%zu,\"current\":%zu}",
+                served.current, served.ready, served.ready, served.current);
+    out_char(o, '}');
+}
+
+void status_json(const struct store *s, const struct compiler *c, const struct status_fleet *fleet,
+                 struct str kind, struct str ns, struct str name, struct out *o) {
+    bool first = true;
+    out_char(o, '[');
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++) {
+        if (kind.n > 0 && !str_eq_nocase(kind, str_of(kube_kinds[k].kind)))
+            continue;
+        for (const struct resource *r = NULL; (r = store_next(s, k, r));) {
+            if ((ns.n > 0 && !str_eq(ns, r->meta.namespace)) ||
+                (name.n > 0 && !str_eq(name, r->meta.name)) || !has_line(c, r))
+                continue;
+            if (!first)
+                out_lit(o, ",\n");
+            first = false;
+            status_json_one(c, r, fleet, o);
+        }
+    }
+    out_char(o, ']');
+}
+
+void status_refused(const struct store *s, const struct compiler *c,
+                    void (*each)(void *arg, const struct resource *r, const char *reason),
+                    void *arg) {
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
+        for (const struct resource *r = NULL; (r = store_next(s, k, r));) {
+            const char *reason = refused_as(c, r);
+            if (reason)
+                each(arg, r, reason);
+        }
+}
