@@ -28,13 +28,14 @@ char *out_take_slow(struct out *o, size_t n) {
 }
 
 void out_u64(struct out *o, uint64_t v) {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    out_bytes(o, digits + at, sizeof(digits) - at);
+    size_t n = 1;
+    for (uint64_t rest = v; rest >= 10; rest /= 10)
+        n++;
+    char *at = out_take(o, n);
+    if (!at)
+        return;
+    for (size_t i = n; i-- > 0; v /= 10)
+        at[i] = (char)('0' + v % 10);
 }
 
 void out_i64(struct out *o, int64_t v) {

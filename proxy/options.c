@@ -56,10 +56,10 @@ static unsigned parse_count(const char *option, const char *value, uint64_t max)
 
 static uint64_t parse_time(const char *option, const char *value) {
     struct why why = {0};
-    uint64_t ms;
-    if (units_duration(str_of(value), &ms, &why) != 0)
+    int64_t ms;
+    if (unit_duration(str_of(value), &ms, &why) != 0)
         usage(option, value, why.text);
-    return ms;
+    return (uint64_t)ms;
 }
 
 static void parse_ports(struct options *o, const char *bind, const char *list) {
@@ -90,7 +90,7 @@ static const char *host_name(void) {
     return name;
 }
 
-enum option {
+enum setting {
     NAME,
     CONTROLLER,
     STATE,
@@ -132,7 +132,7 @@ static void set_log_level(const char *value) {
     log_level(level);
 }
 
-static void take(struct options *o, enum option what, const char *value, const char **bind,
+static void take(struct options *o, enum setting what, const char *value, const char **bind,
                  const char **ports) {
     switch (what) {
     case NAME:
@@ -195,7 +195,7 @@ void options_parse(struct options *o, int argc, char **argv) {
     for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
         if (c == '?')
             exit(2); /* getopt has said which */
-        take(o, (enum option)c, optarg, &bind, &ports);
+        take(o, (enum setting)c, optarg, &bind, &ports);
     }
     if (optind < argc)
         usage("help", argv[optind], "there are no arguments besides options");

@@ -20,13 +20,13 @@
 #include "proxy/net/slab.h"
 #include "proxy/net/wheel.h"
 
-struct event;
 struct event_base;
 
 struct loop {
     struct event_base *base;
-    struct event *tick;  /* wakes the loop for the wheel */
+    int tick_fd;         /* a timer descriptor that wakes the loop for the wheel */
     uint64_t tick_at_ms; /* when it will; UINT64_MAX: not set */
+    struct loop_watch *tick;
     struct wheel *wheel;
     struct slabs slabs;
     struct prng prng;

@@ -56,9 +56,22 @@ void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16
 
 /* ---- request id and trace ---- */
 
-static void hex_bytes(char *to, uint64_t v, unsigned digits) {
-    for (unsigned i = 0; i < digits; i++)
-        to[i] = "0123456789abcdef"[v >> (4 * (digits - 1 - i)) & 15];
+/* Sixteen digits at once: each nibble gets a byte of its own, then 6 is added to carry those from
+ * ten on over to where the letters are. */
+static inline uint64_t spread(uint32_t v) {
+    uint64_t x = v;
+    x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x | x << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = (x + UINT64_C(0x0606060606060606)) >> 4 & UINT64_C(0x0101010101010101);
+    return x + UINT64_C(0x3030303030303030) + letters * ('a' - '0' - 10);
+}
+
+/* Random digits: in which order they stand says nothing. */
+static void hex_16(char *to, uint64_t v) {
+    uint64_t high = spread((uint32_t)(v >> 32)), low = spread((uint32_t)v);
+    memcpy(to, &high, 8);
+    memcpy(to + 8, &low, 8);
 }
 
 /* What may be continued: it will stand in logs and other people's systems. */
@@ -111,16 +124,16 @@ void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *tr
             trace = trace.p == NULL ? head_value(h, f) : str_mk(head_value(h, f).p, 0);
     }
     if (id.p == NULL || !id_ok(id)) {
-        hex_bytes(id_room, prng_next(prng), 16);
-        hex_bytes(id_room + 16, prng_next(prng), 16);
+        hex_16(id_room, prng_next(prng));
+        hex_16(id_room + 16, prng_next(prng));
         id = str_mk(id_room, 32);
     }
     if (trace.p == NULL || !traceparent_ok(trace)) {
         memcpy(trace_room, "00-", 3);
-        hex_bytes(trace_room + 3, prng_next(prng) | 1, 16);
-        hex_bytes(trace_room + 19, prng_next(prng), 16);
+        hex_16(trace_room + 3, prng_next(prng) | 1);
+        hex_16(trace_room + 19, prng_next(prng));
         trace_room[35] = '-';
-        hex_bytes(trace_room + 36, prng_next(prng) | 1, 16);
+        hex_16(trace_room + 36, prng_next(prng) | 1);
         memcpy(trace_room + 52, "-00", 3);
         trace = str_mk(trace_room, TRACEPARENT_BYTES);
     }
