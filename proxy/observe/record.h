@@ -17,6 +17,7 @@ struct record {
     const struct backend *backend; /* NULL: not forwarded */
     struct str method, host, path; /* canonical where there is one */
     struct str request_id, traceparent;
+    struct str consumer, tls;        /* who called; the TLS version; n == 0: none */
     uint8_t client[16];              /* address, v4 as v4-mapped */
     const struct endpoint *endpoint; /* last one asked, or NULL */
     uint16_t status;                 /* sent to the client; 0: nothing was */

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wire: an object as {"kind":5,"id":...,"bytes":"base64"}, its secrets taken out.
+ */
+#ifndef SLUICE_PROXY_ADMIN_WIRE_H
+#define SLUICE_PROXY_ADMIN_WIRE_H
+
+#include "lib/model.h"
+
+void wire_json(const struct object *o, struct out *to);
+
+#endif
