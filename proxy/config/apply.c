@@ -359,7 +359,9 @@ void apply_hello(const struct apply *a, struct wire_hello *m, char room[WIRE_DIG
     m->model_version = MODEL_VERSION;
     m->digest = str_mk(room, WIRE_DIGEST_BYTES);
     m->revision = apply_revision(a);
-    m->ready = a->ready;
+    /* Before every worker has it, nothing is served: the controller's answer is a transaction
+     * without a change, and that is acked when they have. */
+    m->ready = a->ready && a->serial <= a->adopted;
 }
 
 struct object **apply_objects(const struct apply *a, const struct wire_ids *ids, size_t *n) {
