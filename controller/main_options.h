@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * options: the command line of sluice-controller.
+ */
+#ifndef SLUICE_CONTROLLER_MAIN_OPTIONS_H
+#define SLUICE_CONTROLLER_MAIN_OPTIONS_H
+
+struct options {
+    const char *directory; /* of --source dir:PATH */
+    const char *link, *telemetry, *admin;
+};
+
+/* Exits by itself for --help, --version (0) and for what cannot be understood (2), with a sentence.
+ */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/main_turn.h"
+
+#include "lib/log.h"
+#include "lib/map.h"
+#include "lib/mem.h"
+
+#include <event2/event.h>
+#include <time.h>
+
+enum {
+    QUIET_MS = 10,         /* so long without a change: the next one is compiled at once */
+    DEBOUNCE_MS = 10,      /* else: so long after the last one */
+    DEBOUNCE_MAX_MS = 200, /* but not later than that after the first */
+    FIRST_WAIT_MS = 1000,  /* for proxies that may remember what is lost */
+    RESERVED_MAX = 1024,
+    ASKS_MAX = 64,
+};
+
+struct reservation {
+    char *host;
+    uint64_t until_ms;
+};
+
+struct ask { /* a question to the fleet */
+    uint64_t number;
+    struct object **v;
+    size_t n, cap;
+};
+
+struct turn {
+    struct store *store;
+    struct compiler *compiler;
+    struct push *push;
+    struct event *compile, *first, *release;
+    struct turn_numbers numbers;
+
+    bool pending, debounced;
+    uint64_t first_change_ms, last_change_ms;
+    bool committed, first_waited;
+    bool changed; /* something came out that is not committed yet */
+
+    uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
+    struct map lost;    /* prefix (owned) → itself */
+    struct ask ask;     /* number == 0: none is under way */
+    struct map asked;   /* "prefix@proxy" (owned) → itself */
+    struct reservation reserved[RESERVED_MAX];
+    size_t n_reserved;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+static uint64_t now_ms(void) { return now_ns() / 1000000; }
+
+static void arm(struct event *ev, uint64_t ms) {
+    struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    evtimer_add(ev, &tv);
+}
+
+/* ---- sets of owned strings ---- */
+
+static bool set_add(struct map *m, struct str s) {
+    if (map_get(m, s))
+        return false;
+    char *copy = str_dup(s);
+    map_put(m, str_mk(copy, s.n), copy);
+    return true;
+}
+static void set_del(struct map *m, struct str s) { mem_free(map_del(m, s)); }
+static void set_clear(struct map *m) {
+    for (struct map_slot *s = NULL; (s = map_next(m, s));)
+        mem_free(s->value);
+    map_fini(m);
+    map_init(m);
+}
+
+/* ---- when ---- */
+
+void turn_wake(struct turn *t) {
+    uint64_t now = now_ms();
+    if (!t->pending) {
+        t->pending = true;
+        t->debounced = now - t->last_change_ms <= QUIET_MS;
+        t->first_change_ms = now;
+        arm(t->compile, t->debounced ? DEBOUNCE_MS : 0);
+    } else if (t->debounced && now + DEBOUNCE_MS < t->first_change_ms + DEBOUNCE_MAX_MS) {
+        arm(t->compile, DEBOUNCE_MS);
+    }
+    t->last_change_ms = now;
+}
+
+static void on_store_change(void *arg) { turn_wake(arg); }
+
+/* ---- what comes out of the compiler ---- */
+
+static void put(void *arg, struct object *o) {
+    struct turn *t = arg;
+    t->numbers.puts++;
+    t->changed = true;
+    push_put(t->push, o);
+}
+
+static void del(void *arg, struct str id) {
+    struct turn *t = arg;
+    t->numbers.dels++;
+    t->changed = true;
+    push_del(t->push, id);
+}
+
+static void lost(void *arg, struct str prefix) {
+    struct turn *t = arg;
+    set_add(&t->lost, prefix);
+    t->changed = true;
+    push_hold(t->push, prefix);
+}
+
+static void found(void *arg, struct str prefix) {
+    struct turn *t = arg;
+    set_del(&t->lost, prefix);
+    t->changed = true;
+    push_unhold(t->push, prefix);
+}
+
+static void say(const struct resource *r, const char *what, const char *reason,
+                const struct why *why) {
+    char room[1024];
+    struct out o = out_fixed(room, sizeof(room) - 1);
+    if (why)
+        why_print(why, &o);
+    if (r->from.file.n > 0)
+        log_warn("compile", "%s reason=%s file=%.*s line=%u: %.*s", what, reason,
+                 STR_FMT(r->from.file), r->from.line, STR_FMT(out_done(&o)));
+    else
+        log_warn("compile", "%s reason=%s: %.*s", what, reason, STR_FMT(out_done(&o)));
+}
+
+static void status(void *arg, const struct resource *r) {
+    struct turn *t = arg;
+    const struct compile_status *s = compile_status(t->compiler, r);
+    for (size_t i = 0; i < CONDITION_TYPES; i++)
+        if (s->conditions[i].set && !s->conditions[i].value)
+            say(r,
+                i != CONDITION_ACCEPTED ? "unresolved"
+                : s->held               ? "refused, its last good version serves"
+                                        : "refused",
+                s->conditions[i].reason, s->conditions[i].why);
+    for (size_t i = 0; i < s->n_warnings; i++)
+        say(r, "warning", "Warning", &s->warnings[i]);
+}
+
+/* ---- reserved hosts ---- */
+
+static void look_at_reserved(struct turn *t) {
+    static struct str hosts[RESERVED_MAX];
+    static uint64_t after[RESERVED_MAX];
+    size_t n = compile_reserved(t->compiler, hosts, after, RESERVED_MAX), kept = 0;
+    uint64_t now = now_ms(), next = UINT64_MAX;
+    for (size_t i = 0; i < t->n_reserved; i++) { /* those that are reserved no more */
+        bool still = false;
+        for (size_t k = 0; k < n && !still; k++)
+            still = str_eq(hosts[k], str_of(t->reserved[i].host));
+        if (still)
+            t->reserved[kept++] = t->reserved[i];
+        else
+            mem_free(t->reserved[i].host);
+    }
+    t->n_reserved = kept;
+    for (size_t k = 0; k < n; k++) {
+        bool known = false;
+        for (size_t i = 0; i < kept && !known; i++)
+            known = str_eq(hosts[k], str_of(t->reserved[i].host));
+        if (!known && t->n_reserved < RESERVED_MAX)
+            t->reserved[t->n_reserved++] = (struct reservation){str_dup(hosts[k]), now + after[k]};
+    }
+    for (size_t i = 0; i < t->n_reserved; i++)
+        next = t->reserved[i].until_ms < next ? t->reserved[i].until_ms : next;
+    if (next != UINT64_MAX)
+        arm(t->release, next > now ? next - now : 0);
+}
+
+static void on_release(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    uint64_t now = now_ms();
+    (void)fd, (void)what;
+    for (size_t i = 0; i < t->n_reserved; i++)
+        if (t->reserved[i].until_ms <= now)
+            compile_release(t->compiler, str_of(t->reserved[i].host));
+    turn_wake(t);
+}
+
+/* ---- asking the fleet for what is lost ---- */
+
+struct fleet {
+    size_t linked, ready;
+};
+static void count_proxy(void *arg, const struct push_proxy *p) {
+    struct fleet *f = arg;
+    f->linked++;
+    f->ready += p->ready ? 1 : 0;
+}
+static struct fleet fleet(const struct turn *t) {
+    struct fleet f = {0};
+    push_each(t->push, count_proxy, &f);
+    return f;
+}
+
+struct asking {
+    struct turn *t;
+    bool done;
+};
+
+/* Asks a proxy for those of the lost prefixes that it was not asked for yet. */
+static void ask_proxy(void *arg, const struct push_proxy *p) {
+    struct asking *a = arg;
+    struct turn *t = a->t;
+    struct str ids[ASKS_MAX];
+    size_t n = 0;
+    if (a->done || !p->ready)
+        return;
+    for (struct map_slot *s = NULL; n < ASKS_MAX && (s = map_next(&t->lost, s));) {
+        char key[MODEL_ID_MAX + 32];
+        struct out o = out_fixed(key, sizeof(key));
+        out_fmt(&o, "%.*s@%llu", STR_FMT(s->key), (unsigned long long)p->id);
+        if (!o.over && set_add(&t->asked, out_done(&o)))
+            ids[n++] = s->key;
+    }
+    if (n == 0)
+        return;
+    t->ask.number = push_get(t->push, p->id, ids, n);
+    a->done = t->ask.number != 0;
+}
+
+static void ask(struct turn *t) {
+    struct asking a = {t, false};
+    if (t->lost.n == 0)
+        set_clear(&t->asked);
+    else if (t->ask.number == 0)
+        push_each(t->push, ask_proxy, &a);
+}
+
+static void on_have(void *arg, uint64_t proxy, uint64_t number, struct object *o) {
+    struct turn *t = arg;
+    struct ask *k = &t->ask;
+    (void)proxy;
+    if (number != k->number) {
+        object_drop(o);
+        return;
+    }
+    if (k->n == k->cap) {
+        k->cap = k->cap ? 2 * k->cap : 16;
+        k->v = mem_realloc(k->v, k->cap * sizeof(struct object *));
+    }
+    k->v[k->n++] = o;
+}
+
+static bool belongs(const struct object *o, struct str prefix) {
+    bool whole = prefix.p[prefix.n - 1] != '/';
+    return whole ? str_eq(o->id, prefix) : str_starts(o->id, prefix);
+}
+
+static void restore(struct turn *t, struct str prefix) {
+    struct object **mine = mem_array(t->ask.n + 1, sizeof(*mine));
+    size_t n = 0;
+    for (size_t i = 0; i < t->ask.n; i++)
+        if (belongs(t->ask.v[i], prefix))
+            mine[n++] = t->ask.v[i];
+    if (n > 0) {
+        log_info("compile", "restored prefix=%.*s objects=%zu: as the fleet had it",
+                 STR_FMT(prefix), n);
+        t->numbers.restored += n;
+        compile_restore(t->compiler, prefix, mine, n);
+        push_unhold(t->push, prefix);
+        t->changed = true;
+    }
+    mem_free(mine);
+}
+
+static void forget_answer(struct turn *t) {
+    for (size_t i = 0; i < t->ask.n; i++)
+        object_drop(t->ask.v[i]);
+    mem_free(t->ask.v);
+    t->ask = (struct ask){0};
+}
+
+static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complete) {
+    struct turn *t = arg;
+    (void)proxy, (void)complete;
+    if (number != t->ask.number)
+        return;
+    for (struct map_slot *s = NULL; (s = map_next(&t->lost, s));)
+        restore(t, s->key);
+    forget_answer(t);
+    ask(t);
+    turn_wake(t);
+}
+
+/* ---- the turn ---- */
+
+/* Whether the first commit still waits for what the fleet remembers. */
+static bool first_waits(struct turn *t) {
+    if (t->committed || t->lost.n == 0)
+        return false;
+    ask(t);
+    if (t->ask.number != 0)
+        return true;
+    if (fleet(t).linked == 0)
+        return true; /* nobody to send to either */
+    if (!t->first_waited) {
+        t->first_waited = true;
+        arm(t->first, FIRST_WAIT_MS);
+        return true;
+    }
+    return fleet(t).ready == 0 && evtimer_pending(t->first, NULL);
+}
+
+static void commit(struct turn *t) {
+    if (!store_is_synced(t->store) || first_waits(t) || (t->committed && !t->changed))
+        return;
+    uint64_t before = now_ns(), revision = push_revision(t->push);
+    push_commit(t->push);
+    t->committed = true;
+    t->changed = false;
+    t->numbers.commits++;
+    histogram_add(&t->numbers.push, &histogram_gateway, now_ns() - before);
+    if (t->change_ns == 0 && revision != push_revision(t->push))
+        t->change_ns = t->first_change_ms * 1000000;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    (void)fd, (void)what;
+    t->pending = false;
+    if (!store_is_synced(t->store))
+        return;
+    uint64_t before = now_ns();
+    size_t units = compile_run(t->compiler);
+    if (units > 0) {
+        uint64_t took = now_ns() - before;
+        t->numbers.runs++;
+        t->numbers.units += units;
+        histogram_add(&t->numbers.compile, &histogram_gateway, took);
+        log_debug("compile", "compiled units=%zu us=%llu", units,
+                  (unsigned long long)(took / 1000));
+    }
+    ask(t);
+    commit(t);
+    look_at_reserved(t);
+}
+
+static void on_first(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    commit(arg);
+}
+
+/* ---- what the fleet says ---- */
+
+static void all_current(void *arg, const struct push_proxy *p) {
+    bool *all = arg;
+    if (p->ready && !p->current && !p->behind)
+        *all = false;
+}
+
+static void on_change(void *arg) {
+    struct turn *t = arg;
+    ask(t);
+    if (!t->committed && t->lost.n > 0)
+        commit(t);
+}
+
+static void on_ack(void *arg, const struct push_proxy *p) {
+    struct turn *t = arg;
+    bool all = !t->changed;
+    (void)p;
+    push_each(t->push, all_current, &all);
+    if (!all)
+        return;
+    compile_proven(t->compiler);
+    if (t->change_ns != 0)
+        histogram_add(&t->numbers.propagation, &histogram_gateway, now_ns() - t->change_ns);
+    t->change_ns = 0;
+}
+
+static void on_nack(void *arg, const struct push_proxy *p, const struct push_fault *faults,
+                    size_t n) {
+    struct turn *t = arg;
+    t->numbers.nacks++;
+    for (size_t i = 0; i < n; i++) {
+        log_warn("compile", "a proxy could not use an object proxy=%s id=%.*s: %.*s", p->name,
+                 STR_FMT(faults[i].id), STR_FMT(faults[i].reason));
+        if (faults[i].id.n == 0)
+            continue;
+        char *text = str_dup(faults[i].reason);
+        compile_quarantine(t->compiler, faults[i].id, text);
+        mem_free(text);
+    }
+    turn_wake(t);
+}
+
+/* ---- life ---- */
+
+struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
+                      struct why *why) {
+    static const struct push_events events = {.on_change = on_change,
+                                              .on_ack = on_ack,
+                                              .on_nack = on_nack,
+                                              .on_have = on_have,
+                                              .on_have_end = on_have_end};
+    struct turn *t = mem_zalloc(sizeof(*t));
+    const struct compile_sink sink = {put, del, lost, found, status, t};
+    t->store = store;
+    map_init(&t->lost);
+    map_init(&t->asked);
+    t->compile = evtimer_new(base, on_turn, t);
+    t->first = evtimer_new(base, on_first, t);
+    t->release = evtimer_new(base, on_release, t);
+    t->push = push_new(base, link, &events, t, why);
+    if (!t->push) {
+        turn_free(t);
+        return NULL;
+    }
+    t->compiler = compile_new(store, &sink);
+    store_on_change(store, on_store_change, t);
+    return t;
+}
+
+void turn_free(struct turn *t) {
+    store_on_change(t->store, NULL, NULL);
+    if (t->compiler)
+        compile_free(t->compiler);
+    if (t->push)
+        push_free(t->push);
+    event_free(t->compile);
+    event_free(t->first);
+    event_free(t->release);
+    forget_answer(t);
+    set_clear(&t->lost);
+    set_clear(&t->asked);
+    for (size_t i = 0; i < t->n_reserved; i++)
+        mem_free(t->reserved[i].host);
+    mem_free(t);
+}
+
+struct compiler *turn_compiler(struct turn *t) {
+    return t->compiler;
+}
+struct push *turn_push(struct turn *t) {
+    return t->push;
+}
+const struct turn_numbers *turn_numbers(const struct turn *t) { return &t->numbers; }
+bool turn_is_ready(const struct turn *t) { return t->committed; }

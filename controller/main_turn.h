@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * turn: from a change in the store to a commit of the push, and back from the fleet's answers.
+ *
+ *   store changed ─► wait: nothing if it was quiet, else 10 ms, at most 200 ms
+ *        └─► compile_run ── put, del ──► push_commit ─► ack of all: proven
+ *                  ▲   └── lost ─► push_hold, push_get ─► have ─► compile_restore
+ *                  └────────────── nack ─► compile_quarantine
+ *
+ * The first commit waits while something is lost and a proxy that serves can be asked for it: what
+ * the fleet remembers is asked for before anything is taken away.
+ */
+#ifndef SLUICE_CONTROLLER_MAIN_TURN_H
+#define SLUICE_CONTROLLER_MAIN_TURN_H
+
+#include "controller/compile/compile.h"
+#include "controller/push/push.h"
+#include "lib/metric.h"
+
+struct event_base;
+struct turn;
+
+struct turn_numbers {
+    uint64_t runs, units, commits, puts, dels, nacks, restored;
+    struct histogram compile, push, propagation;
+};
+
+/* Makes compiler and link. NULL with *why. */
+struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
+                      struct why *why);
+void turn_free(struct turn *t);
+
+struct compiler *turn_compiler(struct turn *t);
+struct push *turn_push(struct turn *t);
+const struct turn_numbers *turn_numbers(const struct turn *t);
+
+/* The store was synced, or changed: a turn will come. (The store tells the turn by itself.) */
+void turn_wake(struct turn *t);
+/* All resources were read and compiled, and the result is published. */
+bool turn_is_ready(const struct turn *t);
+
+#endif
