@@ -37,15 +37,17 @@ static bool take_unit(struct str *s, int64_t *ms) {
 int unit_duration(struct str s, int64_t *ms, struct why *why) {
     struct shown room;
     struct str rest = s;
-    int64_t sum = 0, unit;
+    int64_t sum = 0, unit = 0;
     uint64_t number;
     unsigned numbers = 0;
-    for (; rest.n > 0 && numbers < NUMBERS_MAX; numbers++) {
-        if (take_digits(&rest, DIGITS_MAX, &number) == 0 || !take_unit(&rest, &unit))
-            break;
-        sum += (int64_t)number * unit;
+    bool good = rest.n > 0;
+    for (; good && rest.n > 0; numbers++) {
+        good = numbers < NUMBERS_MAX && take_digits(&rest, DIGITS_MAX, &number) > 0 &&
+               take_unit(&rest, &unit);
+        if (good)
+            sum += (int64_t)number * unit;
     }
-    if (numbers == 0 || rest.n > 0)
+    if (!good)
         return why_text(why, "%s is not a duration; write it as 5s, 250ms or 1h30m",
                         why_show(s, &room));
     *ms = sum;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rule: what a string must look like, checked and refused with a sentence that says how to write
+ * it.
+ */
+#ifndef SLUICE_CONTROLLER_KUBE_RULE_H
+#define SLUICE_CONTROLLER_KUBE_RULE_H
+
+#include "controller/kube/kinds.h"
+
+enum { KUBE_TEXT_MAX = 64 << 10 }; /* bytes of any string */
+
+/* 0, or -1 with why->text. Length and UTF-8 are checked for every rule. */
+int kube_rule_check(enum kube_rule rule, struct str s, struct why *why);
+
+/* A name that Kubernetes gives to objects: RFC 1123 subdomain, at most 253 bytes. */
+bool kube_is_name(struct str s);
+
+#endif
