@@ -31,14 +31,14 @@ struct peer *peer_new(struct push *p, uint64_t conn, const char *address) {
     r->conn = conn;
     r->name = mem_dup("", 0);
     r->address = str_dup(str_of(address));
-    r->opened_at = now_ms();
-    r->linked_ms = unix_ms();
+    r->opened_at = push_now_ms();
+    r->linked_ms = push_unix_ms();
     list_init(&r->asks);
     return r;
 }
 
 static void tx_end(struct peer *r) {
-    batch_fini(&r->tx.batch);
+    wanted_batch_fini(&r->tx.batch);
     r->tx = (struct tx){0};
 }
 
@@ -136,7 +136,7 @@ static void tx_feed(struct peer *r) {
         return;
     send(r, WIRE_commit, &(struct wire_commit){.tx = tx->number, .digest = tx->total});
     tx->committed = true;
-    batch_fini(&tx->batch);
+    wanted_batch_fini(&tx->batch);
     tx->at = 0;
 }
 
@@ -182,7 +182,7 @@ static void start_from_hello(struct peer *r) {
 
 static void start(struct peer *r) {
     struct wanted *w = &r->push->wanted;
-    if (w->version == r->refused || now_ms() < r->not_before)
+    if (w->version == r->refused || push_now_ms() < r->not_before)
         return;
     if (r->state == PEER_TOLD) {
         start_from_hello(r);
@@ -206,7 +206,7 @@ void peer_pump(struct peer *r) {
         start(r);
     }
     if (!peer_current(r) && r->waiting_since == 0)
-        r->waiting_since = now_ms();
+        r->waiting_since = push_now_ms();
 }
 
 void peer_sent(struct peer *r, size_t cost) {
@@ -215,7 +215,7 @@ void peer_sent(struct peer *r, size_t cost) {
 }
 
 bool peer_tick(struct peer *r) {
-    uint64_t now = now_ms();
+    uint64_t now = push_now_ms();
     if (r->state == PEER_NEW && now - r->opened_at > HELLO_WITHIN_MS && !r->closing) {
         log_warn("push", "closed: no hello within %d s address=%s", HELLO_WITHIN_MS / 1000,
                  r->address);
@@ -277,10 +277,10 @@ static int on_ack(struct peer *r, const struct wire_ack *m, struct why *why) {
     r->refused = 0;
     r->mismatches = 0;
     r->nack[0] = 0;
-    r->acked_ms = unix_ms();
+    r->acked_ms = push_unix_ms();
     peer_pump(r);
     r->behind = false;
-    r->waiting_since = peer_current(r) ? 0 : now_ms();
+    r->waiting_since = peer_current(r) ? 0 : push_now_ms();
     r->push->changed = true;
     struct push_proxy view = peer_view(r);
     if (r->push->events.on_ack)
@@ -291,8 +291,8 @@ static int on_ack(struct peer *r, const struct wire_ack *m, struct why *why) {
 static void mismatch(struct peer *r) {
     unsigned n = ++r->mismatches;
     uint64_t wait = n < 2 ? 0 : (uint64_t)MISMATCH_WAIT_MS << (n < 8 ? n : 8);
-    r->not_before = now_ms() + (wait < MISMATCH_WAIT_MAX_MS ? wait : MISMATCH_WAIT_MAX_MS);
-    r->opened_at = now_ms();
+    r->not_before = push_now_ms() + (wait < MISMATCH_WAIT_MAX_MS ? wait : MISMATCH_WAIT_MAX_MS);
+    r->opened_at = push_now_ms();
     r->state = PEER_NEW;
     r->base = 0;
     log_warn("push", "digests differ, sending it anew proxy=%s times=%u", r->name, n);
@@ -308,7 +308,7 @@ static void on_nack(struct peer *r, const struct wire_nack *m) {
             mismatch(r);
         tx_end(r);
     }
-    r->nacked_ms = unix_ms();
+    r->nacked_ms = push_unix_ms();
     struct str id = m->n_faults > 0 ? m->faults[0].id : STR_NONE;
     struct str text = m->n_faults > 0 ? m->faults[0].reason : STR("the digests differ");
     snprintf(r->nack, sizeof(r->nack), "%.*s%s%.*s", STR_FMT(id), id.n ? ": " : "", STR_FMT(text));
@@ -326,7 +326,7 @@ static void on_nack(struct peer *r, const struct wire_nack *m) {
 
 static void on_report(struct peer *r, const struct wire_report *m) {
     r->report = *m;
-    r->reported_ms = unix_ms();
+    r->reported_ms = push_unix_ms();
     r->push->changed = true;
 }
 

@@ -19,8 +19,8 @@ static uint64_t clock_ms(clockid_t clock) {
     clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
-uint64_t now_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
-int64_t unix_ms(void) { return (int64_t)clock_ms(CLOCK_REALTIME); }
+uint64_t push_now_ms(void) { return clock_ms(CLOCK_MONOTONIC); }
+int64_t push_unix_ms(void) { return (int64_t)clock_ms(CLOCK_REALTIME); }
 
 static struct peer *peer_at(struct list *link) { return list_entry(link, struct peer, link); }
 
@@ -118,7 +118,7 @@ struct push *push_new(struct event_base *base, const char *listen, const struct 
     p->events = *events;
     p->arg = arg;
     p->behind_ms = BEHIND_MS;
-    p->last_tx = (uint64_t)unix_ms() << 16; /* never a number of an earlier life */
+    p->last_tx = (uint64_t)push_unix_ms() << 16; /* never a number of an earlier life */
     list_init(&p->peers);
     wanted_init(&p->wanted);
     p->readable = event_new(base, ws_fd(ws), EV_READ | EV_PERSIST, on_readable, p);

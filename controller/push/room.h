@@ -57,7 +57,7 @@ struct batch {
 void wanted_since(const struct wanted *w, uint64_t version, struct batch *b);
 /* All of those buckets. */
 void wanted_buckets(const struct wanted *w, struct str buckets, struct batch *b);
-void batch_fini(struct batch *b);
+void wanted_batch_fini(struct batch *b);
 
 /* ---- peer.c ---- */
 
@@ -130,7 +130,7 @@ struct push {
     bool changed; /* on_change is due at the end of this turn */
 };
 
-uint64_t now_ms(void); /* monotonic */
-int64_t unix_ms(void);
+uint64_t push_now_ms(void); /* monotonic */
+int64_t push_unix_ms(void);
 
 #endif

@@ -186,7 +186,7 @@ static void batch_add(struct batch *b, struct object *o) {
     b->objects[b->n++] = object_hold(o);
 }
 
-void batch_fini(struct batch *b) {
+void wanted_batch_fini(struct batch *b) {
     for (size_t i = 0; i < b->n; i++)
         object_drop(b->objects[i]);
     mem_free(b->objects);
