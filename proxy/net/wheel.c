@@ -126,32 +126,44 @@ static void fire(struct wheel *w, struct list *slot, uint64_t now_ms) {
     }
 }
 
+/* The next tick after `tick` at which something may be due in level 0, or its slots are refilled. */
+static uint64_t next_tick(const struct wheel *w) {
+    uint64_t tick = w->tick + 1, boundary = (w->tick | (SLOTS0 - 1)) + 1;
+    while (tick < boundary) {
+        unsigned i = tick % SLOTS0;
+        uint64_t left = w->used[i / 64] >> (i % 64);
+        if (left != 0)
+            return tick + (unsigned)__builtin_ctzll(left);
+        tick += 64 - i % 64;
+    }
+    return boundary;
+}
+
+static void refill(struct wheel *w) {
+    for (int l = LEVELS - 1; l > 0; l--)
+        if ((w->tick & ((UINT64_C(1) << shift_of(l)) - 1)) == 0)
+            pour(w, &w->level[l - 1][(w->tick >> shift_of(l)) % SLOTS]);
+}
+
 void wheel_turn(struct wheel *w, uint64_t now_ms) {
     uint64_t now = now_ms / WHEEL_TICK_MS;
     while (w->tick < now) {
-        w->tick++;
-        for (int l = LEVELS - 1; l > 0; l--)
-            if ((w->tick & ((UINT64_C(1) << shift_of(l)) - 1)) == 0)
-                pour(w, &w->level[l - 1][(w->tick >> shift_of(l)) % SLOTS]);
-        unsigned i = w->tick % SLOTS0;
+        uint64_t next = next_tick(w);
+        if (next > now) {
+            w->tick = now; /* nothing between */
+            return;
+        }
+        w->tick = next;
+        if (next % SLOTS0 == 0)
+            refill(w);
+        unsigned i = next % SLOTS0;
         w->used[i / 64] &= ~(UINT64_C(1) << (i % 64));
         fire(w, &w->level0[i], now_ms);
     }
 }
 
-/* Looks at level 0 only, up to where the next slot is poured: a wake-up every 2.5 s costs nothing.
- */
+/* Looks at level 0 only: a wake-up every 2.5 s costs nothing. */
 int wheel_wait_ms(const struct wheel *w, uint64_t now_ms) {
-    uint64_t tick = w->tick + 1, boundary = (w->tick | (SLOTS0 - 1)) + 1;
-    while (tick < boundary) {
-        unsigned i = tick % SLOTS0;
-        uint64_t left = w->used[i / 64] >> (i % 64);
-        if (left != 0) {
-            tick += (unsigned)__builtin_ctzll(left);
-            break;
-        }
-        tick += 64 - i % 64;
-    }
-    uint64_t at = tick * WHEEL_TICK_MS;
+    uint64_t at = next_tick(w) * WHEEL_TICK_MS;
     return at > now_ms ? (int)(at - now_ms) : 0;
 }

@@ -13,7 +13,7 @@
 #include "proxy/http/date.h"
 #include "proxy/route/snapshot.h"
 
-enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55, CLIENT_TEXT_MAX = 46 };
+enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55 };
 
 struct exchange {
     const struct snapshot *snapshot;

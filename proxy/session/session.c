@@ -238,6 +238,9 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
     *s = (struct session){.env = env, .peer = *peer, .port = port};
     timer_init(&s->timer, on_timer);
     list_init(&s->link);
+    struct out o = out_fixed(s->peer_text, sizeof(s->peer_text));
+    addr_print_ip(peer, &o);
+    s->peer_text_n = (uint8_t)o.n;
     if (conn_init(&s->conn, env->loop, fd, &conn_ops) != 0) {
         mem_free(s);
         return;

@@ -63,6 +63,8 @@ struct session {
     struct loan loan;    /* of its body, to the upstream */
     uint64_t started_ns; /* first byte of the request; 0: none yet */
     struct addr peer;
+    char peer_text[46];          /* its address, without port */
+    uint8_t peer_text_n;
     uint16_t port; /* of the listener, as clients see it */
     uint8_t state;
     bool idle; /* counted in n_idle */

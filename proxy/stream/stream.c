@@ -8,7 +8,7 @@
 enum {
     STALL_MS = 60000,   /* a client that does not take its answer */
     ANSWER_ROOM = 4096, /* what policies make up */
-    TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES + CLIENT_TEXT_MAX
+    TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES
 };
 
 struct str stream_date(struct stream_env *env) {
@@ -79,9 +79,6 @@ static enum reason look(struct stream *st, const struct head *h) {
     struct exchange *x = &st->x;
     char *path = st->raw + st->raw_n, *host = path + h->raw_path.n, *texts = host + h->host.n;
     uint8_t peer[16];
-    struct out o = out_fixed(texts, CLIENT_TEXT_MAX);
-    addr_print_ip(&s->peer, &o);
-    texts += CLIENT_TEXT_MAX;
     lower(host, head_str(h, h->host));
     *x = (struct exchange){
         .snapshot = st->law->snapshot,
@@ -93,7 +90,7 @@ static enum reason look(struct stream *st, const struct head *h) {
         .method = h->method,
         .port = s->port,
         .host_port = h->port,
-        .peer = out_done(&o),
+        .peer = str_mk(s->peer_text, s->peer_text_n),
     };
     if (x->host.n > 0 && x->host.p[x->host.n - 1] == '.')
         x->host.n--; /* the root of the DNS is silent */
