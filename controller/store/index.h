@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * index: under which keys, besides its own name, a resource can be found. To add an index: a line
- * in index.c.
- *
- *     EndpointSlice/of/NS/SERVICE    by label kubernetes.io/service-name
- *     IngressClass/all
- *     ReferenceGrant/in/NS
+ * index: the keys under which a resource is found beside its own name. The list is in store.h.
  */
 #ifndef SLUICE_CONTROLLER_STORE_INDEX_H
 #define SLUICE_CONTROLLER_STORE_INDEX_H
 
 #include "controller/kube/kinds.h"
 
-/* Calls each() with every index key that r has, the same ones each time. */
-void index_keys(const struct resource *r,
-                void (*each)(void *arg, struct str key, const struct resource *r), void *arg);
+/* Tells each key of r; one may come more than once. A refused resource has only those of its kind
+ * and its labels. The key lives until `key` returns. */
+void index_keys(const struct resource *r, void (*key)(void *arg, struct str key), void *arg);
+
+/* "Service/shop/catalog", "IngressClass/sluice": a resource's own key, behind what is in o. */
+void index_own_key(enum kube_kind kind, struct str ns, struct str name, struct out *o);
 
 #endif

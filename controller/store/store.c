@@ -1,58 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store: three tables.
+ * store: see store.h. Everything hangs on keys:
  *
- *     resources   by kind: "namespace/name" → entry
- *     keys        name → key: who read it, and (of an index) which resources have it
- *     units       id → unit: what it read
+ *     entry ──► key of its own name          key ◄── read ──► unit
+ *       └─ membership ──► index key            └── the set of resources under it
  *
- *     unit ──reads──► edge ──► key ──members──► resources
- *                      ▲        │
- *                      └readers─┘
- *
- * A key lives as long as somebody reads it or something has it.
+ * A key exists while it names a resource, has one under it, or was read by a unit. A unit's reads
+ * are a ring on both sides, so that forgetting them costs as much as there are.
  */
 #include "controller/store/store.h"
 
 #include "controller/store/index.h"
+#include "controller/store/set.h"
 #include "lib/map.h"
 #include "lib/mem.h"
 
-#include <stdlib.h>
+enum { KEY_MAX = 256 << 10 };
 
 struct key {
-    char *text;
-    struct str name;
-    struct list readers;             /* edge.in_key */
-    const struct resource **members; /* sorted; of an index key */
-    size_t n, cap;
-    const struct store_unit *read_by; /* the unit that recorded it in this round ... */
-    uint64_t round;                   /* ... so that a second read makes no second edge */
+    struct str name;     /* of the map; the bytes are behind the struct */
+    struct entry *entry; /* the resource of this name, or NULL */
+    struct set set;      /* the resources that have this index key */
+    struct list readers; /* struct read, in_key */
 };
 
-struct edge {
+struct read {
     struct list in_key, in_unit;
     struct key *key;
     struct store_unit *unit;
 };
 
-struct table {
-    struct map by_name;    /* "namespace/name" → struct entry */
-    struct entry **sorted; /* made when somebody walks; NULL: stale */
+struct membership {
+    struct member member;
+    struct key *key;
+    struct membership *next; /* of the same entry */
 };
 
 struct entry {
+    struct key *own;
     struct resource *r;
-    char *text; /* its name in the table */
+    struct member of_kind;
+    struct membership *keys;
 };
 
 struct store {
-    struct table kinds[KUBE_KINDS];
     struct map keys, units;
-    struct list dirty;
+    struct set kinds[KUBE_KINDS];
+    struct list dirty; /* struct store_unit, dirty_link */
     size_t n_dirty;
-    uint64_t round;
     bool synced;
+    struct out room; /* where keys are written */
     void (*changed)(void *arg);
     void *changed_arg;
     void (*resource)(void *arg, const struct resource *was, const struct resource *now);
@@ -61,116 +58,65 @@ struct store {
 
 struct store *store_new(void) {
     struct store *s = mem_zalloc(sizeof(*s));
+    map_init(&s->keys);
+    map_init(&s->units);
+    for (unsigned k = 0; k < KUBE_KINDS; k++)
+        set_init(&s->kinds[k]);
     list_init(&s->dirty);
+    s->room = out_heap(KEY_MAX);
     return s;
 }
 
 /* ---- keys ---- */
 
+static struct key *key_find(const struct store *s, struct str name) {
+    return map_get(&s->keys, name);
+}
+
 static struct key *key_make(struct store *s, struct str name) {
-    struct key *k = map_get(&s->keys, name);
-    if (k != NULL)
+    struct key *k = key_find(s, name);
+    if (k)
         return k;
-    k = mem_zalloc(sizeof(*k));
-    k->text = str_dup(name);
-    k->name = str_mk(k->text, name.n);
+    k = mem_zalloc(sizeof(*k) + name.n + 1);
+    char *bytes = (char *)(k + 1);
+    if (name.n > 0)
+        memcpy(bytes, name.p, name.n);
+    k->name = str_mk(bytes, name.n);
+    set_init(&k->set);
     list_init(&k->readers);
     map_put(&s->keys, k->name, k);
     return k;
 }
 
-static void key_end(struct store *s, struct key *k) {
-    if (!list_empty(&k->readers) || k->n > 0)
-        return;
-    map_del(&s->keys, k->name);
-    mem_free(k->members);
-    mem_free(k->text);
+static void key_free(struct key *k) {
+    set_fini(&k->set);
     mem_free(k);
 }
 
-static void touch_key(struct store *s, struct key *k) {
-    list_each(it, &k->readers)
-        store_unit_dirty(s, list_entry(it, struct edge, in_key)->unit);
+static void key_release(struct store *s, struct key *k) {
+    if (k->entry || k->set.n > 0 || !list_empty(&k->readers))
+        return;
+    map_del(&s->keys, k->name);
+    key_free(k);
 }
 
-void store_touch(struct store *s, struct str key) {
-    struct key *k = map_get(&s->keys, key);
-    if (k != NULL)
-        touch_key(s, k);
-}
-
-static int order(const struct resource *a, const struct resource *b) {
-    if (a->kind != b->kind)
-        return a->kind < b->kind ? -1 : 1;
-    int by_namespace = str_cmp(a->meta.namespace, b->meta.namespace);
-    return by_namespace != 0 ? by_namespace : str_cmp(a->meta.name, b->meta.name);
-}
-
-/* Where r stands, or would. */
-static size_t place_of(const struct key *k, const struct resource *r) {
-    size_t low = 0, high = k->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (order(k->members[middle], r) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void key_add(struct key *k, const struct resource *r) {
-    if (k->n == k->cap) {
-        k->cap = k->cap > 0 ? 2 * k->cap : 4;
-        k->members = mem_realloc(k->members, k->cap * sizeof(*k->members));
-    }
-    size_t at = place_of(k, r);
-    memmove(k->members + at + 1, k->members + at, (k->n - at) * sizeof(*k->members));
-    k->members[at] = r;
-    k->n++;
-}
-
-static void key_remove(struct key *k, const struct resource *r) {
-    size_t at = place_of(k, r);
-    must(at < k->n && k->members[at] == r);
-    memmove(k->members + at, k->members + at + 1, (k->n - at - 1) * sizeof(*k->members));
-    k->n--;
+static struct str own_key(const struct store *s, enum kube_kind kind, struct str ns,
+                          struct str name) {
+    struct out *room = (struct out *)(uintptr_t)&s->room; /* scratch: no part of what s is */
+    room->n = 0;
+    index_own_key(kind, ns, name, room);
+    must(!room->over);
+    return out_done(room);
 }
 
 /* ---- units ---- */
 
-struct store_unit *store_unit_find(struct store *s, struct str id) {
-    return map_get(&s->units, id);
-}
-
-struct store_unit *store_unit(struct store *s, struct str id) {
-    struct store_unit *u = store_unit_find(s, id);
-    if (u != NULL)
-        return u;
-    u = mem_zalloc(sizeof(*u));
-    u->id = str_mk(str_dup(id), id.n);
-    list_init(&u->dirty_link);
-    list_init(&u->reads);
-    map_put(&s->units, u->id, u);
-    store_unit_dirty(s, u);
-    return u;
-}
-
-void store_unit_dirty(struct store *s, struct store_unit *u) {
+static void make_dirty(struct store *s, struct store_unit *u) {
     if (u->dirty)
         return;
     u->dirty = true;
     list_append(&s->dirty, &u->dirty_link);
     s->n_dirty++;
-}
-
-static void forget_reads(struct store *s, struct store_unit *u) {
-    for (struct list *n; (n = list_pop(&u->reads)) != NULL;) {
-        struct edge *e = list_entry(n, struct edge, in_unit);
-        list_del(&e->in_key);
-        key_end(s, e->key);
-        mem_free(e);
-    }
 }
 
 static void make_clean(struct store *s, struct store_unit *u) {
@@ -181,12 +127,60 @@ static void make_clean(struct store *s, struct store_unit *u) {
     s->n_dirty--;
 }
 
+static void touch(struct store *s, struct key *k) {
+    list_each(it, &k->readers)
+        make_dirty(s, list_entry(it, struct read, in_key)->unit);
+}
+
+static void tell_changed(struct store *s) {
+    if (s->changed)
+        s->changed(s->changed_arg);
+}
+
+struct store_unit *store_unit_find(struct store *s, struct str id) {
+    return map_get(&s->units, id);
+}
+
+struct store_unit *store_unit(struct store *s, struct str id) {
+    struct store_unit *u = store_unit_find(s, id);
+    if (u)
+        return u;
+    u = mem_zalloc(sizeof(*u));
+    u->id = str_mk(mem_dup(id.p, id.n), id.n);
+    list_init(&u->dirty_link);
+    list_init(&u->reads);
+    map_put(&s->units, u->id, u);
+    store_unit_dirty(s, u);
+    return u;
+}
+
+static void forget_reads(struct store *s, struct store_unit *u) {
+    struct list *it;
+    while ((it = list_pop(&u->reads))) {
+        struct read *read = list_entry(it, struct read, in_unit);
+        list_del(&read->in_key);
+        key_release(s, read->key);
+        mem_free(read);
+    }
+}
+
+static void unit_free(struct store_unit *u) {
+    mem_free((char *)(uintptr_t)u->id.p);
+    mem_free(u);
+}
+
 void store_unit_end(struct store *s, struct store_unit *u) {
     make_clean(s, u);
     forget_reads(s, u);
     map_del(&s->units, u->id);
-    mem_free((char *)(uintptr_t)u->id.p);
-    mem_free(u);
+    unit_free(u);
+}
+
+void store_unit_dirty(struct store *s, struct store_unit *u) {
+    if (u->dirty)
+        return;
+    make_dirty(s, u);
+    tell_changed(s);
 }
 
 struct store_unit *store_next_dirty(struct store *s) {
@@ -195,166 +189,164 @@ struct store_unit *store_next_dirty(struct store *s) {
     struct store_unit *u = list_entry(s->dirty.next, struct store_unit, dirty_link);
     make_clean(s, u);
     forget_reads(s, u);
-    s->round++;
     return u;
 }
 
 size_t store_n_dirty(const struct store *s) { return s->n_dirty; }
 
+/* ---- recorded reads ---- */
+
+/* Units compile one after the other, so the newest reader of a key is the first of its ring: a
+ * second read of the same key in one turn finds itself there. */
 static struct key *record(struct store *s, struct store_unit *u, struct str name) {
     struct key *k = key_make(s, name);
-    if (k->read_by == u && k->round == s->round)
+    if (!list_empty(&k->readers) && list_entry(k->readers.next, struct read, in_key)->unit == u)
         return k;
-    k->read_by = u;
-    k->round = s->round;
-    struct edge *e = mem_alloc(sizeof(*e));
-    *e = (struct edge){.key = k, .unit = u};
-    list_append(&k->readers, &e->in_key);
-    list_append(&u->reads, &e->in_unit);
+    struct read *read = mem_alloc(sizeof(*read));
+    read->key = k;
+    read->unit = u;
+    list_push(&k->readers, &read->in_key);
+    list_push(&u->reads, &read->in_unit);
     return k;
-}
-
-void store_read_key(struct store *s, struct store_unit *u, struct str key) { record(s, u, key); }
-
-/* ---- resources ---- */
-
-struct name { /* "namespace/name" and "Kind/namespace/name", in one room */
-    char room[2 * 256 + 64];
-    struct str own, key;
-};
-
-static void name_of(enum kube_kind kind, struct str ns, struct str name, struct name *to) {
-    struct out o = out_fixed(to->room, sizeof(to->room));
-    out_str(&o, str_of(kube_kinds[kind].kind));
-    out_char(&o, '/');
-    size_t start = o.n;
-    out_str(&o, ns);
-    out_char(&o, '/');
-    out_str(&o, name);
-    to->key = out_done(&o); /* names are at most 253 bytes: resource_new() sees to that */
-    to->own = str_skip(to->key, start);
-}
-
-static struct resource *find(const struct store *s, enum kube_kind kind, const struct name *n) {
-    const struct entry *e = map_get(&s->kinds[kind].by_name, n->own);
-    return e != NULL ? e->r : NULL;
-}
-
-const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns,
-                                 struct str name) {
-    struct name n;
-    name_of(kind, ns, name, &n);
-    return find(s, kind, &n);
 }
 
 const struct resource *store_read(struct store *s, struct store_unit *u, enum kube_kind kind,
                                   struct str ns, struct str name) {
-    struct name n;
-    name_of(kind, ns, name, &n);
-    record(s, u, n.key);
-    return find(s, kind, &n);
+    struct key *k = record(s, u, own_key(s, kind, ns, name));
+    return k->entry ? k->entry->r : NULL;
 }
 
 const struct resource *const *store_read_all(struct store *s, struct store_unit *u, struct str key,
                                              size_t *n) {
-    const struct key *k = record(s, u, key);
-    *n = k->n;
-    return k->members;
+    return set_sorted(&record(s, u, key)->set, n);
 }
 
-static void index_add(void *arg, struct str key, const struct resource *r) {
-    struct store *s = arg;
-    struct key *k = key_make(s, key);
-    key_add(k, r);
-    touch_key(s, k);
+void store_read_key(struct store *s, struct store_unit *u, struct str key) { record(s, u, key); }
+
+void store_touch(struct store *s, struct str key) {
+    struct key *k = key_find(s, key);
+    size_t before = s->n_dirty;
+    if (k)
+        touch(s, k);
+    if (s->n_dirty != before)
+        tell_changed(s);
 }
 
-static void index_remove(void *arg, struct str key, const struct resource *r) {
-    struct store *s = arg;
-    struct key *k = map_get(&s->keys, key);
-    must(k != NULL);
-    key_remove(k, r);
-    touch_key(s, k);
-    key_end(s, k);
+/* ---- resources ---- */
+
+struct adding {
+    struct store *s;
+    struct entry *e;
+};
+
+static bool is_member(const struct entry *e, const struct key *k) {
+    for (const struct membership *m = e->keys; m; m = m->next)
+        if (m->key == k)
+            return true;
+    return false;
 }
 
-static void table_changed(struct table *t) {
-    mem_free(t->sorted);
-    t->sorted = NULL;
-}
-
-static void put(struct store *s, const struct name *n, struct resource *r) {
-    struct table *t = &s->kinds[r->kind];
-    struct entry *e = map_get(&t->by_name, n->own);
-    if (e != NULL) {
-        e->r = r;
+/* The last that came under this key is e itself when one resource names a key twice in a row of
+ * its keys; only what stays from a former version needs a look at all of them. */
+static void add_key(void *arg, struct str name) {
+    struct adding *a = arg;
+    struct key *k = key_make(a->s, name);
+    if (!list_empty(&k->set.members) &&
+        list_entry(k->set.members.prev, struct member, link)->r == a->e->r)
         return;
-    }
-    e = mem_alloc(sizeof(*e));
-    *e = (struct entry){r, str_dup(n->own)};
-    map_put(&t->by_name, str_mk(e->text, n->own.n), e);
-    table_changed(t);
+    if (!a->e->r->fields && is_member(a->e, k))
+        return;
+    struct membership *m = mem_alloc(sizeof(*m));
+    m->key = k;
+    m->next = a->e->keys;
+    a->e->keys = m;
+    set_add(&k->set, &m->member, a->e->r);
+    touch(a->s, k);
 }
 
-static void take_out(struct store *s, enum kube_kind kind, const struct name *n) {
-    struct table *t = &s->kinds[kind];
-    struct entry *e = map_del(&t->by_name, n->own);
-    mem_free(e->text);
-    mem_free(e);
-    table_changed(t);
+static void drop_keys(struct store *s, struct entry *e) {
+    struct membership *m;
+    while ((m = e->keys)) {
+        e->keys = m->next;
+        set_del(&m->key->set, &m->member);
+        touch(s, m->key);
+        key_release(s, m->key);
+        mem_free(m);
+    }
+}
+
+/* A refused version says nothing of where it belongs: it stays where its last good one was. */
+static void keep_keys(struct store *s, struct entry *e, const struct resource *now) {
+    for (struct membership *m = e->keys; m; m = m->next) {
+        set_replace(&m->key->set, &m->member, now);
+        touch(s, m->key);
+    }
+}
+
+static struct entry *entry_new(struct store *s, struct key *own, struct resource *r) {
+    struct entry *e = mem_zalloc(sizeof(*e));
+    e->own = own;
+    e->r = r;
+    own->entry = e;
+    set_add(&s->kinds[r->kind], &e->of_kind, r);
+    return e;
 }
 
 static void tell(struct store *s, const struct resource *was, const struct resource *now) {
-    if (s->resource != NULL)
+    if (s->resource)
         s->resource(s->resource_arg, was, now);
-    if (s->changed != NULL)
-        s->changed(s->changed_arg);
-}
-
-/* Equal meaning, and from the same place: nobody has to hear of it. */
-static bool same(const struct resource *a, const struct resource *b) {
-    return a->hash == b->hash && str_eq(a->from.file, b->from.file);
+    tell_changed(s);
 }
 
 bool store_upsert(struct store *s, struct resource *r) {
-    struct name n;
-    name_of(r->kind, r->meta.namespace, r->meta.name, &n);
-    struct resource *was = find(s, r->kind, &n);
-    if (was != NULL && same(was, r)) {
+    struct key *own = key_make(s, own_key(s, r->kind, r->meta.namespace, r->meta.name));
+    struct entry *e = own->entry;
+    struct resource *was = e ? e->r : NULL;
+    if (was && was->hash == r->hash) {
+        was->from.line = r->from.line;
         resource_drop(r);
         return false;
     }
-    if (was != NULL)
-        index_keys(was, index_remove, s);
-    put(s, &n, r);
-    index_keys(r, index_add, s);
-    store_touch(s, n.key);
+    if (!e) {
+        e = entry_new(s, own, r);
+    } else {
+        if (r->fields)
+            drop_keys(s, e);
+        else
+            keep_keys(s, e, r);
+        set_replace(&s->kinds[r->kind], &e->of_kind, r);
+        e->r = r;
+    }
+    struct adding a = {s, e};
+    index_keys(r, add_key, &a);
+    touch(s, own);
     tell(s, was, r);
     resource_drop(was);
     return true;
 }
 
 bool store_delete(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
-    struct name n;
-    name_of(kind, ns, name, &n);
-    struct resource *was = find(s, kind, &n);
-    if (was == NULL)
+    struct key *own = key_find(s, own_key(s, kind, ns, name));
+    struct entry *e = own ? own->entry : NULL;
+    if (!e)
         return false;
-    index_keys(was, index_remove, s);
-    take_out(s, kind, &n);
-    store_touch(s, n.key);
+    struct resource *was = e->r;
+    drop_keys(s, e);
+    set_del(&s->kinds[kind], &e->of_kind);
+    touch(s, own);
+    own->entry = NULL;
+    mem_free(e);
+    key_release(s, own);
     tell(s, was, NULL);
     resource_drop(was);
     return true;
 }
 
 void store_synced(struct store *s) {
-    if (s->synced)
-        return;
     s->synced = true;
-    if (s->changed != NULL)
-        s->changed(s->changed_arg);
+    tell_changed(s);
 }
+
 bool store_is_synced(const struct store *s) { return s->synced; }
 
 void store_on_change(struct store *s, void (*changed)(void *arg), void *arg) {
@@ -370,80 +362,50 @@ void store_on_resource(struct store *s,
     s->resource_arg = arg;
 }
 
-size_t store_count(const struct store *s, enum kube_kind kind) { return s->kinds[kind].by_name.n; }
+/* ---- looking ---- */
 
-/* ---- walking ---- */
-
-static int entry_order(const void *a, const void *b) {
-    return order((*(struct entry *const *)a)->r, (*(struct entry *const *)b)->r);
+const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns,
+                                 struct str name) {
+    const struct key *k = key_find(s, own_key(s, kind, ns, name));
+    return k && k->entry ? k->entry->r : NULL;
 }
 
-/* A cache: the walk is const to whoever walks. */
-static struct entry **sorted(struct table *t) {
-    if (t->sorted != NULL)
-        return t->sorted;
-    size_t n = 0;
-    t->sorted = mem_array(t->by_name.n + 1, sizeof(*t->sorted));
-    for (struct map_slot *slot = NULL; (slot = map_next(&t->by_name, slot));)
-        t->sorted[n++] = slot->value;
-    qsort(t->sorted, n, sizeof(*t->sorted), entry_order);
-    return t->sorted;
-}
+size_t store_count(const struct store *s, enum kube_kind kind) { return s->kinds[kind].n; }
 
 const struct resource *store_next(const struct store *s, enum kube_kind kind,
                                   const struct resource *r) {
-    struct table *t = (struct table *)(uintptr_t)&s->kinds[kind];
-    struct entry **list = sorted(t);
-    size_t low = 0, high = t->by_name.n;
-    while (r != NULL && low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (order(list[middle]->r, r) <= 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < t->by_name.n ? list[low]->r : NULL;
+    return set_after((struct set *)(uintptr_t)&s->kinds[kind], r); /* orders it if need be */
 }
 
 /* ---- the end ---- */
 
-static void free_table(struct table *t) {
-    for (struct map_slot *slot = NULL; (slot = map_next(&t->by_name, slot));) {
-        struct entry *e = slot->value;
-        resource_drop(e->r);
-        mem_free(e->text);
-        mem_free(e);
-    }
-    map_fini(&t->by_name);
-    mem_free(t->sorted);
+static void entry_free(struct store *s, struct entry *e) {
+    drop_keys(s, e);
+    e->own->entry = NULL;
+    key_release(s, e->own);
+    resource_drop(e->r);
+    mem_free(e);
 }
 
-static void free_units(struct store *s) {
-    for (struct map_slot *slot = NULL; (slot = map_next(&s->units, slot));) {
-        struct store_unit *u = slot->value;
-        for (struct list *n; (n = list_pop(&u->reads)) != NULL;) {
-            struct edge *e = list_entry(n, struct edge, in_unit);
-            list_del(&e->in_key);
-            mem_free(e);
-        }
-        mem_free((char *)(uintptr_t)u->id.p);
-        mem_free(u);
-    }
-    map_fini(&s->units);
+static void free_resources(struct store *s, struct set *kind) {
+    struct list *it;
+    while ((it = list_pop(&kind->members)))
+        entry_free(s, list_entry(it, struct entry, of_kind.link));
+    set_fini(kind);
 }
 
 void store_free(struct store *s) {
-    if (s == NULL)
+    if (!s)
         return;
-    free_units(s);
-    for (struct map_slot *slot = NULL; (slot = map_next(&s->keys, slot));) {
-        struct key *k = slot->value;
-        mem_free(k->members);
-        mem_free(k->text);
-        mem_free(k);
-    }
+    for (struct map_slot *slot = NULL; (slot = map_next(&s->units, slot));)
+        forget_reads(s, slot->value);
+    for (unsigned k = 0; k < KUBE_KINDS; k++)
+        free_resources(s, &s->kinds[k]);
+    for (struct map_slot *slot = NULL; (slot = map_next(&s->units, slot));)
+        unit_free(slot->value);
+    must(s->keys.n == 0);
+    map_fini(&s->units);
     map_fini(&s->keys);
-    for (int k = 0; k < KUBE_KINDS; k++)
-        free_table(&s->kinds[k]);
+    out_fini(&s->room);
     mem_free(s);
 }
