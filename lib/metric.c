@@ -121,6 +121,13 @@ static void bucket_name(struct metric_text *t, struct str labels) {
     out_lit(t->o, "le=\"");
 }
 
+/* OpenMetrics wants the canonical form of a number in le: 1.0, not 1. */
+static void out_bound(struct metric_text *t, uint64_t ns) {
+    out_seconds(t->o, ns);
+    if (t->openmetrics && ns % 1000000000 == 0)
+        out_lit(t->o, ".0");
+}
+
 void metric_histogram(struct metric_text *t, struct str labels, const struct histogram_scale *s,
                       const struct histogram *h) {
     uint64_t n = 0;
@@ -128,7 +135,7 @@ void metric_histogram(struct metric_text *t, struct str labels, const struct his
         n += h->n[i];
         bucket_name(t, labels);
         if (i < HISTOGRAM_BOUNDS)
-            out_seconds(t->o, s->bound_ns[i]);
+            out_bound(t, s->bound_ns[i]);
         else
             out_lit(t->o, "+Inf");
         out_lit(t->o, "\"} ");
