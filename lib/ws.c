@@ -370,7 +370,6 @@ static void *run(void *arg) {
         dial_now(&w->dials[i].retry);
     while (!atomic_load(&w->stop) && lws_service(w->context, 0) >= 0)
         ;
-    lws_context_destroy(w->context);
     return NULL;
 }
 
@@ -463,6 +462,7 @@ void ws_free(struct ws *w) {
         atomic_store(&w->stop, true);
         lws_cancel_service(w->context);
         pthread_join(w->thread, NULL);
+        lws_context_destroy(w->context); /* here, or lws_cancel_service might meet the end */
     }
     for (struct mail *mail; (mail = mailbox_take(&w->orders, &resume));)
         order_free((struct order *)(void *)mail);
