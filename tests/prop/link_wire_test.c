@@ -36,6 +36,7 @@ static struct {
     uint64_t serial;
     bool stuck;
     char path[80];
+    char name[40]; /* another one in each life: a link may be told lost later than its successor */
 } proxies[PROXIES];
 
 /* What is wanted: 0 = nothing, else the object is made of the number. */
@@ -87,14 +88,14 @@ static void start_controller(void) {
 }
 
 static void start_proxy(int i, bool with_file) {
-    char name[20];
+    static unsigned lives;
     struct why why = {0};
-    snprintf(name, sizeof(name), "p%d", i);
+    snprintf(proxies[i].name, sizeof(proxies[i].name), "p%d-%u", i, ++lives);
     proxies[i].serial = 0;
     proxies[i].stuck = false;
     if (!with_file)
         unlink(proxies[i].path);
-    struct config_options o = {.name = name,
+    struct config_options o = {.name = proxies[i].name,
                                .controllers = urls,
                                .n_controllers = 1,
                                .lastgood = proxies[i].path,
@@ -115,7 +116,8 @@ static void turn(void) {
 }
 
 static void count_current(void *arg, const struct push_proxy *p) {
-    *(size_t *)arg += p->current && p->ready;
+    for (int i = 0; i < PROXIES; i++)
+        *(size_t *)arg += p->current && p->ready && strcmp(p->name, proxies[i].name) == 0;
 }
 
 static bool quiet(void) {
