@@ -21,6 +21,15 @@ void pointers_add(struct pointers *list, void *p) {
     list->p[list->n++] = p;
 }
 
+/* Keeps the room for small transactions, gives back that of a large one. */
+static void pointers_empty(struct pointers *list) {
+    list->n = 0;
+    if (list->cap <= 1024)
+        return;
+    mem_free(list->p);
+    *list = (struct pointers){0};
+}
+
 struct builder *builder_new(void) {
     struct builder *b = mem_zalloc(sizeof(*b));
     b->keeper = keeper_new();
@@ -109,7 +118,7 @@ static void bury_doomed(struct builder *b) {
         mem_free(n->own_id);
         mem_free(n);
     }
-    b->doomed.n = 0;
+    pointers_empty(&b->doomed);
 }
 
 static void link_edge(struct edge *e, struct node *from, struct node *to) {
@@ -411,7 +420,9 @@ static void make_dirty(struct builder *b) {
     }
     for (uint32_t i = 0; i < b->sites_dirty.n; i++)
         site_make(b, b->sites_dirty.p[i]);
-    b->backends_dirty.n = b->rules_dirty.n = b->sites_dirty.n = 0;
+    pointers_empty(&b->backends_dirty);
+    pointers_empty(&b->rules_dirty);
+    pointers_empty(&b->sites_dirty);
 }
 
 struct snapshot *builder_commit(struct builder *b, uint64_t revision,
