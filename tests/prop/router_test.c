@@ -273,6 +273,41 @@ static struct model_route *random_route(struct arena *a, uint32_t number) {
     return r;
 }
 
+/* The same route but for one thing. */
+static struct model_route *edited_route(struct arena *a, const struct model_route *old) {
+    struct model_route *r = arena_alloc(a, sizeof(*r)), *other = random_route(a, below(100));
+    *r = *old;
+    switch (below(9)) {
+    case 0:
+        r->hosts = other->hosts, r->n_hosts = other->n_hosts;
+        break;
+    case 1:
+        r->source = other->source;
+        break;
+    case 2:
+        r->one_label = !r->one_label;
+        break;
+    case 3:
+        r->fallback = !r->fallback;
+        break;
+    case 4:
+        r->namespace = other->namespace;
+        break;
+    case 5:
+        r->name = other->name;
+        break;
+    case 6:
+        r->created = other->created;
+        break;
+    case 7:
+        r->order = other->order;
+        break;
+    default:
+        r->matches = other->matches, r->n_matches = other->n_matches;
+    }
+    return r;
+}
+
 static struct asked random_request(struct arena *a) {
     struct asked q = {.host = str_of(PICK(asked_hosts)),
                       .path = random_path(a, true),
@@ -340,7 +375,8 @@ static void random_transaction(struct builder *b, struct arena *a, struct table 
             t->routes[i] = NULL;
             builder_del(b, route_name(a, i));
         } else {
-            t->routes[i] = random_route(a, i);
+            t->routes[i] =
+                t->routes[i] && !once_in(3) ? edited_route(a, t->routes[i]) : random_route(a, i);
             put(b, a, t, i);
         }
     }
