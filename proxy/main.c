@@ -63,8 +63,21 @@ static void record(void *arg, const struct record *r) {
     }
     observe_request(m->observe, r);
     if (m->log != NULL)
-        access_log_request(m->log, r, NULL);
+        access_log_request(m->log, r, r->gateway->access_log);
 }
+
+static uint64_t upstream_opened(void *arg, const struct backend *b) {
+    struct member *m = arg;
+    observe_upstream_opened(m->observe, b);
+    return observe_identity(b);
+}
+
+static void upstream_closed(void *arg, uint32_t slot, uint64_t identity) {
+    struct member *m = arg;
+    observe_upstream_closed(m->observe, slot, identity);
+}
+
+static const struct upstream_watch upstream_watch = {upstream_opened, upstream_closed};
 
 /* ---- configuration ---- */
 
@@ -294,6 +307,7 @@ static void start_workers(struct proxy *p) {
             .connections = connections,
             .ring = p->ring,
             .record = record,
+            .upstreams = &upstream_watch,
             .arg = m,
         };
         m->worker = worker_new(&o);

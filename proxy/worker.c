@@ -37,6 +37,7 @@ struct worker {
     struct loop_watch *watch;
     struct mailbox in, out; /* editions */
     uint64_t adopted;       /* serial; a counter */
+    uint32_t connections;   /* at most, now */
     uint64_t refused;       /* a counter */
     uint64_t listening;     /* a counter: 0 or 1 */
     uint64_t phase;         /* main writes; relaxed, the wake-up orders it */
@@ -48,7 +49,7 @@ struct worker {
 static void accepted(void *arg, int fd, const struct addr *peer) {
     struct port *p = arg;
     struct worker *w = p->worker;
-    if (w->env.sessions.n_sessions >= w->o.connections) {
+    if (w->env.sessions.n_sessions >= w->connections) {
         counter_add(&w->refused, 1);
         close(fd); /* R10: idle ones have been given up long before, by their timeouts */
         return;
@@ -103,6 +104,15 @@ static void law_done(void *arg, struct law *law) {
     give_back(arg, container_of(law, struct edition, law));
 }
 
+/* What the gateway allows a proxy, divided by its workers. */
+static void set_limits(struct worker *w, const struct limits *l) {
+    uint32_t share = l->connections / w->o.workers + 1;
+    w->connections =
+        l->connections < UINT32_MAX && share < w->o.connections ? share : w->o.connections;
+    w->loop.slabs.limit =
+        l->memory_bytes > 0 ? l->memory_bytes / 10 * 6 / w->o.workers : w->o.memory;
+}
+
 static void adopt(struct worker *w, struct edition *e) {
     uint64_t serial = e->law.snapshot->serial;
     if (!stream_env_adopt(&w->env, &e->law)) {
@@ -110,6 +120,7 @@ static void adopt(struct worker *w, struct edition *e) {
         give_back(w, e);
         return;
     }
+    set_limits(w, &e->law.snapshot->limits);
     set_listeners(w, e->law.snapshot);
     __atomic_store_n(&w->adopted, serial, __ATOMIC_RELEASE);
     wakeup_ring(w->o.ring);
@@ -192,6 +203,8 @@ struct worker *worker_new(const struct worker_options *o) {
     w->env.law_done = law_done;
     w->env.arg = o->arg;
     w->env.law_arg = w;
+    w->env.upstreams.watch = o->upstreams;
+    w->env.upstreams.watch_arg = o->arg;
     for (size_t i = 0; i < o->n_ports; i++)
         w->ports[i] = (struct port){.worker = w, .client = o->ports[i].client};
     w->wake = wakeup_new();

@@ -14,6 +14,7 @@
 
 #include "proxy/net/conn.h"
 #include "proxy/observe/record.h"
+#include "proxy/upstream/upstream.h"
 
 struct worker;
 
@@ -27,11 +28,12 @@ struct worker_options {
     unsigned index, workers;
     const struct worker_port *ports; /* live as long as the worker */
     size_t n_ports;
-    size_t memory;        /* bytes of buffers for this worker */
-    uint32_t connections; /* of this worker */
+    size_t memory;        /* bytes of buffers for this worker where the gateway says nothing */
+    uint32_t connections; /* of this worker, at most */
     int ring;             /* rung when main has something to look at */
     /* A request is over; on the worker's thread. */
     void (*record)(void *arg, const struct record *r);
+    const struct upstream_watch *upstreams; /* likewise */
     void *arg;
 };
 

@@ -109,9 +109,7 @@ struct addr listener_addr(const struct listener *ln) {
     return a;
 }
 
-uint64_t listener_failures(const struct listener *ln) {
-    return counter_get(&ln->failures);
-}
+uint64_t listener_failures(const struct listener *ln) { return counter_get(&ln->failures); }
 
 void listener_free(struct listener *ln) {
     if (ln == NULL)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * loop: libevent's callbacks are the handlers; what comes before and after them in a turn is here.
- * A timer descriptor wakes it for the wheel; it is set anew only when the wheel needs it earlier, so
- * in the steady state a turn touches it not at all. (A timer of libevent's own would cost two
+ * A timer descriptor wakes it for the wheel; it is set anew only when the wheel needs it earlier,
+ * so in the steady state a turn touches it not at all. (A timer of libevent's own would cost two
  * readings of the clock a turn.)
  */
 #include "proxy/net/loop.h"

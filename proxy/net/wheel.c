@@ -126,7 +126,8 @@ static void fire(struct wheel *w, struct list *slot, uint64_t now_ms) {
     }
 }
 
-/* The next tick after `tick` at which something may be due in level 0, or its slots are refilled. */
+/* The next tick after `tick` at which something may be due in level 0, or its slots are refilled.
+ */
 static uint64_t next_tick(const struct wheel *w) {
     uint64_t tick = w->tick + 1, boundary = (w->tick | (SLOTS0 - 1)) + 1;
     while (tick < boundary) {

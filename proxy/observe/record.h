@@ -13,6 +13,7 @@
 #include "proxy/route/snapshot.h"
 
 struct record {
+    const struct model_gateway *gateway; /* what was in force; never NULL */
     const struct rule *rule;       /* NULL: none matched */
     const struct backend *backend; /* NULL: not forwarded */
     struct str method, host, path; /* canonical where there is one */

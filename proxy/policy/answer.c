@@ -11,17 +11,17 @@ static struct str status_text(unsigned status) {
         return STR(text);
         S(200, "OK")
         S(201, "Created")
-        S(202, "Accepted") S(204, "No Content") S(301, "Moved Permanently") S(302, "Found")
-            S(303, "See Other") S(304, "Not Modified") S(307, "Temporary Redirect")
-                S(308, "Permanent Redirect") S(400, "Bad Request") S(401, "Unauthorized")
-                    S(403, "Forbidden") S(404, "Not Found") S(405, "Method Not Allowed")
-                        S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
-                            S(421, "Misdirected Request") S(429, "Too Many Requests")
-                                S(431, "Request Header Fields Too Large")
-                                    S(500, "Internal Server Error") S(502, "Bad Gateway")
-                                        S(503, "Service Unavailable") S(504, "Gateway Timeout")
+        S(202, "Accepted")
+        S(204, "No Content") S(301, "Moved Permanently") S(302, "Found") S(303, "See Other")
+            S(304, "Not Modified") S(307, "Temporary Redirect") S(308, "Permanent Redirect")
+                S(400, "Bad Request") S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
+                    S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
+                        S(413, "Content Too Large") S(421, "Misdirected Request")
+                            S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
+                                S(500, "Internal Server Error") S(502, "Bad Gateway")
+                                    S(503, "Service Unavailable") S(504, "Gateway Timeout")
 #undef S
-                                            default : return STR_NONE; /* the phrase may be empty */
+                                        default : return STR_NONE; /* the phrase may be empty */
     }
 }
 

@@ -63,7 +63,7 @@ struct session {
     struct loan loan;    /* of its body, to the upstream */
     uint64_t started_ns; /* first byte of the request; 0: none yet */
     struct addr peer;
-    char peer_text[46];          /* its address, without port */
+    char peer_text[46]; /* its address, without port */
     uint8_t peer_text_n;
     uint16_t port; /* of the listener, as clients see it */
     uint8_t state;

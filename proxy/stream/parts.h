@@ -41,6 +41,8 @@ struct stream {
     bool reusable;    /* the upstream connection, when the answer is complete */
     bool reused;      /* the attempt is on a pooled connection */
 
+    bool retrying; /* counted in env->n_retrying */
+
     uint8_t request_framing;
     uint8_t retries; /* because of codes and failures, not of stale connections */
     uint16_t attempts;
@@ -73,6 +75,7 @@ void request_sent(struct stream *st, size_t lent, bool all);
 /* An attempt failed before an answer was begun: another one, or the refusal. */
 void request_failed(struct stream *st, enum reason reason);
 bool request_may_retry(const struct stream *st);
+void request_retry_over(struct stream *st); /* it counts in the budget no more */
 void request_retry(struct stream *st);
 void request_ready(struct upstream *u);
 void request_turn(struct waiter *w);

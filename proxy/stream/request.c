@@ -14,7 +14,7 @@
 
 #include <errno.h>
 
-enum { CONNECT_TRIES = 3, HEAD_EXTRA = 1024 };
+enum { CONNECT_TRIES = 3, HEAD_EXTRA = 1024, RETRIES_ALWAYS = 3 };
 
 /* ---- picking ---- */
 
@@ -226,14 +226,30 @@ static bool retries_code(const struct stream *st, uint16_t code) {
     return false;
 }
 
+/* Retries must not multiply the load on a backend that is failing under load: only so many per cent
+ * of the streams may be retrying at a time, but a few always. */
+static bool in_budget(const struct stream *st) {
+    uint64_t allowed = st->env->n_streams * st->x.rule->retry.budget_percent / 100;
+    return st->retrying || st->env->n_retrying < size_max(allowed, RETRIES_ALWAYS);
+}
+
 bool request_may_retry(const struct stream *st) {
     return may_send_again(st) && st->retries < st->x.rule->retry.attempts &&
-           retries_code(st, st->upstream_status);
+           retries_code(st, st->upstream_status) && in_budget(st);
+}
+
+void request_retry_over(struct stream *st) {
+    if (st->retrying)
+        st->env->n_retrying--;
+    st->retrying = false;
 }
 
 void request_retry(struct stream *st) {
     uint32_t ms = st->x.rule->retry.backoff_ms;
     st->retries++;
+    if (!st->retrying)
+        st->env->n_retrying++;
+    st->retrying = true;
     stream_drop_upstream(st, false);
     note_tried(st);
     if (!pick_endpoint(st)) {

@@ -54,6 +54,7 @@ static void stream_free(struct stream *st) {
     struct stream_env *env = st->env;
     struct law *law = st->law;
     upstream_unwait(&st->waiter);
+    request_retry_over(st);
     timer_fini(&st->timer);
     if (st->mirror != NULL)
         mirror_forget(st);
@@ -113,6 +114,7 @@ static void record(struct stream *st) {
     uint64_t now = loop_clock_ns();
     uint64_t asked = st->asked_ns > 0 ? st->asked_ns : now;
     struct record r = {
+        .gateway = st->law->snapshot->gateway,
         .rule = x->rule,
         .backend = st->backend,
         .method = str_mk(st->raw, str_find(str_mk(st->raw, st->raw_n), ' ', 0)),
@@ -306,7 +308,8 @@ static void on_refuse(struct session *s, enum reason reason, const char *detail)
     (void)detail;
     policy_refusal(&a, reason, 0, text, sizeof(text));
     uint64_t now = loop_clock_ns();
-    struct record r = {.status = a.status,
+    struct record r = {.gateway = env->law->snapshot->gateway,
+                       .status = a.status,
                        .reason = reason,
                        .start_ns = s->started_ns > 0 ? s->started_ns : now,
                        .request_bytes = conn_unread(&s->conn).n};

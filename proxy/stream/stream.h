@@ -43,6 +43,7 @@ struct stream_env {
     struct route_scratch *scratch;
     struct http_date date;
     uint64_t n_streams, requests;  /* counters */
+    uint32_t n_retrying;           /* streams that are on a second attempt or a later one */
     struct list copies;            /* that are on their way */
     uint64_t mirrored, unmirrored; /* copies sent; copies not sent for want of room */
     void (*record)(void *arg, const struct record *r); /* a request is over */

@@ -78,6 +78,8 @@ static void end(struct upstream *u) {
     list_del(&u->link);
     t->n_conns--;
     counter_sub(&u->home->n_conns, 1);
+    if (u->home->watch != NULL)
+        u->home->watch->closed(u->home->watch_arg, u->backend_slot, u->backend_identity);
     conn_close(&u->conn, false, freed);
 }
 
@@ -146,14 +148,16 @@ static struct upstream *take_free(struct upstreams *us) {
     return list_entry(n, struct upstream, link);
 }
 
-static struct upstream *dial(struct upstreams *us, struct target *t, const struct endpoint *e) {
+static struct upstream *dial(struct upstreams *us, struct target *t, const struct backend *b,
+                             const struct endpoint *e) {
     struct upstream *u = take_free(us);
     if (u == NULL) {
         errno = ENOMEM;
         return NULL;
     }
     struct addr to = addr_of(e);
-    *u = (struct upstream){.home = us, .target = t, .started_ns = us->loop->now_ns};
+    *u = (struct upstream){
+        .home = us, .target = t, .started_ns = us->loop->now_ns, .backend_slot = b->slot};
     timer_init(&u->timer, on_timer);
     list_init(&u->link);
     if (conn_connect(&u->conn, us->loop, &to, &conn_ops) != 0) {
@@ -164,6 +168,8 @@ static struct upstream *dial(struct upstreams *us, struct target *t, const struc
     t->n_conns++;
     counter_add(&us->n_conns, 1);
     counter_add(&us->connects, 1);
+    if (us->watch != NULL)
+        u->backend_identity = us->watch->opened(us->watch_arg, b);
     return u;
 }
 
@@ -211,7 +217,7 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
         }
     }
     if (!reused)
-        *u = dial(us, t, e);
+        *u = dial(us, t, b, e);
     if (*u == NULL)
         return UPSTREAM_NO_WAY;
     (*u)->owner = owner;

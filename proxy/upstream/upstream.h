@@ -31,9 +31,18 @@ struct upstream_ops {                  /* the owner's */
     void (*turn)(struct waiter *w);      /* it waited; now it may try again */
 };
 
+/* Who counts connections. opened() gives the backend an identity, which closed() gets back: the
+ * backend itself may be gone by then. */
+struct upstream_watch {
+    uint64_t (*opened)(void *arg, const struct backend *b);
+    void (*closed)(void *arg, uint32_t backend_slot, uint64_t identity);
+};
+
 struct upstreams {
     struct loop *loop;
     const struct upstream_ops *ops;
+    const struct upstream_watch *watch; /* may be NULL */
+    void *watch_arg;
     uint32_t workers;        /* of this proxy */
     struct target **targets; /* by endpoint slot */
     uint32_t n_targets;
@@ -49,8 +58,10 @@ struct upstream {
     struct timer timer;
     struct upstreams *home;
     struct target *target;
-    void *owner;      /* who is served over it: a stream; NULL: idle */
-    struct list link; /* in the target's idle list */
+    void *owner;               /* who is served over it: a stream; NULL: idle */
+    struct list link;          /* in the target's idle list */
+    uint64_t backend_identity; /* for whom it was opened */
+    uint32_t backend_slot;
     struct h1_scan scan;
     struct h1_body body; /* of the response */
     struct loan loan;    /* of it, to the client */
