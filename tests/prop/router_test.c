@@ -241,7 +241,7 @@ static struct model_match random_match(struct arena *a) {
         m.path_type = MODEL_PATH_PREFIX, m.path = random_path(a, false);
     if (once_in(4))
         m.method = str_of(PICK(methods));
-    if (once_in(2)) {
+    if (once_in(3)) {
         random_values(a, &m.headers, &m.n_headers, headers);
         random_values(a, &m.query, &m.n_query, queries);
         random_values(a, &m.cookies, &m.n_cookies, cookies);
@@ -262,9 +262,9 @@ static struct model_route *random_route(struct arena *a, uint32_t number) {
     r->one_label = r->source == MODEL_SOURCE_INGRESS ? !once_in(5) : once_in(5);
     r->fallback = once_in(8);
     r->namespace = str_of(PICK(spaces));
-    r->name = arena_fmt(a, "r%u", number % 7);
+    r->name = arena_fmt(a, "r%u", number % 3);
     r->rule = arena_fmt(a, "%03u", number);
-    r->created = below(3);
+    r->created = once_in(3) ? below(3) : 1;
     r->order = below(3);
     r->n_matches = once_in(10) ? 0 : 1 + below(3);
     r->matches = arena_array(a, r->n_matches, sizeof(*r->matches));

@@ -382,6 +382,48 @@ static void gateway_and_listeners(void **state) {
     world_fini(&w);
 }
 
+static void put_tied(struct world *w, struct model_route r, const char *id, const char *name) {
+    struct str host = host_id(w, "h");
+    struct model_match m = PREFIX("/tie");
+    r.hosts = &host, r.n_hosts = 1;
+    r.matches = &m, r.n_matches = 1;
+    r.name = str_of(name);
+    if (r.namespace.n == 0)
+        r.namespace = STR("ns");
+    world_put(w, MODEL_KIND_route, route_id(w, id), &r);
+}
+
+/* Each thing that only the order depends on reaches the vhost when it alone is edited. */
+static void an_edit_of_the_order_is_seen(void **state) {
+    (void)state;
+    struct world w;
+    shop(&w);
+    put_tied(&w, (struct model_route){.created = 5, .order = 1}, "1", "m");
+    put_tied(&w, (struct model_route){.created = 5, .order = 1}, "2", "m");
+    world_commit(&w);
+    assert_true(str_eq(rule_at(&w, "h", "/tie")->id, route_id(&w, "1")));
+    const struct {
+        struct model_route r;
+        const char *name;
+    } better[] = {
+        {{.created = 5, .order = 0}, "m"},
+        {{.created = 5, .order = 1}, "l"},
+        {{.created = 5, .order = 1, .namespace = STR("nr")}, "m"},
+        {{.created = 5, .order = 1, .namespace = STR("ns-")}, "m"}, /* '-' is before '/' */
+        {{.created = 4, .order = 1}, "m"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(better); i++) {
+        put_tied(&w, better[i].r, "2", better[i].name);
+        world_commit(&w);
+        if (!str_eq(rule_at(&w, "h", "/tie")->id, route_id(&w, "2")))
+            fail_msg("edit %zu was not seen", i);
+        put_tied(&w, (struct model_route){.created = 5, .order = 1}, "2", "m");
+        world_commit(&w);
+        assert_true(str_eq(rule_at(&w, "h", "/tie")->id, route_id(&w, "1")));
+    }
+    world_fini(&w);
+}
+
 static void later_words_win_and_abort_forgets(void **state) {
     (void)state;
     struct world w;
@@ -414,6 +456,7 @@ int main(void) {
         cmocka_unit_test(bad_objects_change_nothing),
         cmocka_unit_test(what_cannot_be_asked_is_closed),
         cmocka_unit_test(gateway_and_listeners),
+        cmocka_unit_test(an_edit_of_the_order_is_seen),
         cmocka_unit_test(later_words_win_and_abort_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
