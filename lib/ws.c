@@ -55,7 +55,7 @@ struct dial { /* one address of a dialler */
     size_t peer;
     struct ws_address to;
     uint32_t wait_ms; /* upper end of the next wait */
-    bool waiting, failing;
+    bool waiting, failing, open;
 };
 
 struct ws {
@@ -314,14 +314,23 @@ static int admit(struct lws *wsi) {
 static void client_open(struct ws *w, struct lws *wsi, struct dial *d) {
     d->wait_ms = RETRY_FIRST_MS;
     d->failing = false;
+    d->open = true;
     conn_open(w, wsi, d->peer);
 }
 
 static void client_closed(struct ws *w, struct conn *c) {
     struct dial *d = &w->dials[c->peer];
     conn_closed(w, c);
+    d->open = false;
     if (!atomic_load(&w->stop))
         dial_later(d);
+}
+
+/* The last word about a connection of ours. One that ends inside the handshake may have neither
+ * failed nor closed before. */
+static void dial_ended(struct ws *w, struct dial *d) {
+    if (!atomic_load(&w->stop) && !d->open)
+        dial_failed(d, "the connection ended before it was open");
 }
 
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -358,6 +367,10 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_CLOSED:
         if (c)
             client_closed(w, c);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        if (user && w->n_dials > 0)
+            dial_ended(w, user);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, n);
