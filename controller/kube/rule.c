@@ -12,24 +12,29 @@ enum {
     METHOD_MAX = 24
 };
 
-static bool is_utf8(struct str s) {
-    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-    while (p < end) {
-        unsigned c = *p++, more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || (size_t)(end - p) < more)
-            return false;
-        if (more == 0)
-            continue;
-        unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;  /* no overlong form */
-        unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf; /* no surrogate, <= 10FFFF */
-        if (*p < low || *p > high)
-            return false;
-        for (unsigned i = 1; i < more; i++)
-            if (p[i] < 0x80 || p[i] > 0xbf)
-                return false;
-        p += more;
-    }
-    return true;
+/* Bytes of the character at p, or 0. */
+static unsigned utf8_char(const unsigned char *p, const unsigned char *end) {
+    unsigned c = *p++, more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+    if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || (size_t)(end - p) < more)
+        return 0;
+    if (more == 0)
+        return 1;
+    unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;  /* no overlong form */
+    unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf; /* no surrogate, <= 10FFFF */
+    if (*p < low || *p > high)
+        return 0;
+    for (unsigned i = 1; i < more; i++)
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    return more + 1;
+}
+
+size_t kube_utf8(struct str s) {
+    const unsigned char *start = (const unsigned char *)s.p, *end = start + s.n, *p = start;
+    unsigned n;
+    while (p < end && (n = utf8_char(p, end)) > 0)
+        p += n;
+    return (size_t)(p - start);
 }
 
 static bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -172,7 +177,7 @@ int kube_rule_check(enum kube_rule rule, struct str s, struct why *why) {
     if (s.n > KUBE_TEXT_MAX)
         return why_text(why, "a string of %zu bytes is too long; at most %d are allowed", s.n,
                         KUBE_TEXT_MAX);
-    if (!is_utf8(s))
+    if (kube_utf8(s) < s.n)
         return why_text(why, "%s is not UTF-8; write it anew", why_show(s, &room));
     if (s.n == 0 && rule != KUBE_ANY)
         return why_text(why, "is empty; write a value, or leave the field out");

@@ -16,4 +16,7 @@ int kube_rule_check(enum kube_rule rule, struct str s, struct why *why);
 /* A name that Kubernetes gives to objects: RFC 1123 subdomain, at most 253 bytes. */
 bool kube_is_name(struct str s);
 
+/* How many bytes from the start are UTF-8 without NUL. */
+size_t kube_utf8(struct str s);
+
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Files of a directory source, from their bytes to resources. The first byte chooses the form.
+ */
+#include "controller/kube/yaml.h"
+#include "controller/kube/kinds.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct yaml y;
+    struct why why;
+    struct resource_origin from = {STR("fuzz.yaml"), 0};
+    why_clear(&why);
+    if (size == 0)
+        return 0;
+    struct str text = str_mk((const char *)data + 1, size - 1);
+    int rc = yaml_parse(text, data[0] == 'j' ? YAML_JSON : YAML_YAML, from.file, &y, &why);
+    must(why_set(&why) == (rc != 0));
+    for (size_t i = 0; i < y.n; i++) {
+        bool foreign;
+        why_clear(&why);
+        from.line = y.documents[i].line;
+        struct resource *r = resource_new(y.documents[i].json, &from, &foreign, &why);
+        must(why_set(&why) == (r == NULL));
+        must(!r || (r->fields == NULL) == why_set(&r->refused));
+        resource_drop(r);
+    }
+    yaml_fini(&y);
+    return 0;
+}
