@@ -251,7 +251,6 @@ static int add_values(struct rule_regexes *to, const struct model_value_match *l
 /* NULL without *why: there are none. */
 static struct rule_regexes *regexes_new(const struct model_route *r, struct why *why) {
     struct rule_regexes *to = mem_zalloc(sizeof(*to));
-    to->n_matches = r->n_matches;
     to->first = mem_array(r->n_matches, sizeof(*to->first));
     int bad = 0;
     for (uint32_t i = 0; i < r->n_matches && !bad; i++) {

@@ -282,10 +282,9 @@ static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
 
 void rule_make(struct builder *b, struct node *n) {
     const struct model_route *m = n->parsed->model;
-    struct rule_part *p =
-        part_new(b->keeper, PART_BLOCK,
-                 sizeof(*p) + m->n_backends * sizeof(struct share) +
-                     route_mirrors(m, NULL, NULL) * sizeof(struct rule_mirror));
+    struct rule_part *p = part_new(b->keeper, PART_BLOCK,
+                                   sizeof(*p) + m->n_backends * sizeof(struct share) +
+                                       route_mirrors(m, NULL, NULL) * sizeof(struct rule_mirror));
     struct rule *r = &p->rule;
     r->model = m;
     r->matches = m->n_matches ? m->matches : &every_path;

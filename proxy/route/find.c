@@ -9,7 +9,7 @@
  * are compared by the Route order (comparing all at once would be circular: a long Ingress prefix
  * beats a short Ingress regex, which beats a shorter Route regex, which beats the prefix).
  */
-#include "proxy/route/build.h"
+#include "lib/hash.h"
 #include "proxy/route/pathhash.h"
 #include "proxy/route/vhost.h"
 

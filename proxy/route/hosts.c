@@ -2,7 +2,6 @@
 #include "proxy/route/hosts.h"
 
 #include "lib/hash.h"
-#include "lib/mem.h"
 #include "proxy/route/vhost.h"
 
 enum { PAGE_FULL = HOST_PAGE * 3 / 4, LOAD = HOST_PAGE / 2 /* a page on average */ };

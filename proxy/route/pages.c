@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/route/pages.h"
 
-#include "lib/mem.h"
-
 #include <string.h>
 
 static struct pages *root_with(struct keeper *k, struct pages *old, uint32_t n) {

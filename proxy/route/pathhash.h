@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * pathhash: the hash of a path that is carried along its segments: hash("/a/b") is made from
- * hash("/a") and "/b". Seeded at random for each process (S: nobody outside can choose collisions).
+ * hash("/a") and "/b". Seeded at random for each process: nobody outside can choose collisions.
  */
 #ifndef SLUICE_PROXY_ROUTE_PATHHASH_H
 #define SLUICE_PROXY_ROUTE_PATHHASH_H

@@ -16,7 +16,7 @@
 #ifndef SLUICE_PROXY_ROUTE_VHOST_H
 #define SLUICE_PROXY_ROUTE_VHOST_H
 
-#include "proxy/route/keeper.h"
+#include "proxy/route/pages.h"
 #include "proxy/route/snapshot.h"
 
 enum { PREFIX_MAX = 1024 }; /* bytes of a prefix; longer ones are refused */
@@ -124,7 +124,7 @@ bool vhost_find(const struct vhost *v, const struct lookup *l, bool deep,
 
 /* The regular expressions of a rule, in the order in which its matches name them. */
 struct rule_regexes {
-    uint32_t n, n_matches;
+    uint32_t n;
     struct regex **list;
     uint32_t *first; /* of each match; its path's comes first */
 };
