@@ -44,7 +44,7 @@ struct parsed {
 
 /* NULL with *why if the object is bad. */
 struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why);
-void parsed_free(struct parsed *p);
+void parsed_free(struct keeper *k, struct parsed *p);
 /* "10.0.0.0/8", "fd00::/8", or an address alone. */
 bool cidr_parse(struct str text, struct cidr *c) MUST_USE; /* settings.c */
 

@@ -413,8 +413,8 @@ struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
     return p;
 }
 
-void parsed_free(struct parsed *p) {
+void parsed_free(struct keeper *k, struct parsed *p) {
     regexes_free(p->regexes);
     object_drop(p->object);
-    mem_free(p);
+    part_give_back(k, &p->part);
 }

@@ -12,6 +12,7 @@ struct slot_part {
 struct keeper *keeper_new(void) {
     struct keeper *k = mem_zalloc(sizeof(*k));
     list_init(&k->live);
+    blocks_init(&k->blocks);
     k->building = 1;
     return k;
 }
@@ -23,6 +24,7 @@ static void free_if_unused(struct keeper *k) {
         mem_free(k->pools[i].free);
         mem_free(k->pools[i].generation);
     }
+    blocks_fini(&k->blocks);
     mem_free(k);
 }
 
@@ -31,15 +33,19 @@ void keeper_close(struct keeper *k) {
     free_if_unused(k);
 }
 
-static void part_init(struct part *p, enum part_kind kind, uint64_t born) {
-    p->word = born << 8 | (uint64_t)kind;
-    p->next = NULL;
+static void *part_born_at(struct keeper *k, enum part_kind kind, size_t n, uint64_t born) {
+    uint8_t class;
+    struct part *p = blocks_new(&k->blocks, n, &class);
+    p->word = born << 16 | (uint64_t) class << 8 | (uint64_t)kind;
+    return p;
 }
 
 void *part_new(struct keeper *k, enum part_kind kind, size_t n) {
-    struct part *p = mem_zalloc(n);
-    part_init(p, kind, k->building);
-    return p;
+    return part_born_at(k, kind, n, k->building);
+}
+
+void part_give_back(struct keeper *k, struct part *p) {
+    blocks_free(&k->blocks, p, (uint8_t)(p->word >> 8));
 }
 
 static void slot_free(struct slot_pool *pool, uint32_t slot) {
@@ -51,16 +57,16 @@ void part_free(struct keeper *k, struct part *p) {
     enum part_kind kind = (enum part_kind)(p->word & 0xff);
     switch (kind) {
     case PART_BLOCK:
-        mem_free(p);
+        part_give_back(k, p);
         break;
     case PART_PARSED:
-        parsed_free((struct parsed *)p);
+        parsed_free(k, (struct parsed *)p);
         break;
     case PART_SLOT:
     case PART_SLOT_BACKEND:
     case PART_SLOT_ENDPOINT:
         slot_free(&k->pools[kind - PART_SLOT], ((struct slot_part *)p)->slot);
-        mem_free(p);
+        part_give_back(k, p);
         break;
     }
 }
@@ -108,8 +114,7 @@ uint32_t slot_take(struct keeper *k, enum slot_pool_kind which, uint32_t *genera
 }
 
 void slot_retire(struct keeper *k, enum slot_pool_kind which, uint32_t slot, uint64_t born) {
-    struct slot_part *p = mem_zalloc(sizeof(*p));
-    part_init(&p->part, (enum part_kind)(PART_SLOT + which), born);
+    struct slot_part *p = part_born_at(k, (enum part_kind)(PART_SLOT + which), sizeof(*p), born);
     p->slot = slot;
     part_retire(k, &p->part);
 }

@@ -19,6 +19,7 @@
 #ifndef SLUICE_PROXY_ROUTE_KEEPER_H
 #define SLUICE_PROXY_ROUTE_KEEPER_H
 
+#include "lib/blocks.h"
 #include "lib/list.h"
 
 enum part_kind {
@@ -31,7 +32,7 @@ enum part_kind {
 
 /* First member of everything that snapshots share. */
 struct part {
-    uint64_t word; /* born << 8 | kind */
+    uint64_t word; /* born << 16 | class of lib/blocks.h << 8 | kind */
     struct part *next;
 };
 
@@ -50,7 +51,8 @@ struct keeper {
     struct list live;  /* snapshot_parts.link, oldest first */
     uint64_t building; /* serial of the next snapshot */
     struct slot_pool pools[SLOT_POOLS];
-    bool builder_gone; /* the last snapshot frees the keeper */
+    struct blocks blocks; /* all parts */
+    bool builder_gone;    /* the last snapshot frees the keeper */
 };
 
 struct keeper *keeper_new(void);
@@ -61,8 +63,9 @@ void keeper_close(struct keeper *k);
 void *part_new(struct keeper *k, enum part_kind kind, size_t n) __attribute__((returns_nonnull));
 /* It is not in the snapshot that is being built, nor in later ones. NULL is fine. */
 void part_retire(struct keeper *k, struct part *p);
-void part_free(struct keeper *k, struct part *p); /* nobody has it */
-static inline uint64_t part_born(const struct part *p) { return p->word >> 8; }
+void part_free(struct keeper *k, struct part *p);      /* nobody has it */
+void part_give_back(struct keeper *k, struct part *p); /* its memory alone */
+static inline uint64_t part_born(const struct part *p) { return p->word >> 16; }
 static inline bool part_is_fresh(const struct keeper *k, const struct part *p) {
     return part_born(p) == k->building;
 }
