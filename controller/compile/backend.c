@@ -67,7 +67,9 @@ static void add_slice(struct addresses *o, const struct resource *r,
     struct making *m = o->m;
     struct shown shown;
     if (!s) {
-        warn(m, NULL, "EndpointSlice %.*s is left out: %s", STR_FMT(r->meta.name), r->refused.text);
+        warn(m, NULL, "EndpointSlice %.*s is refused: %s: %s; the endpoints stay as they were",
+             STR_FMT(r->meta.name), r->refused.field, r->refused.text);
+        m->keep = true;
         return;
     }
     bool v6 = str_eq(s->address_type, STR("IPv6"));
@@ -148,11 +150,13 @@ void backend_compile(struct making *m) {
     const struct kube_Service *s = r ? resource_Service(r) : NULL;
     uint64_t number;
     must(str_to_u64(u->part, 65535, &number));
+    m->keep = r && !s;
     if (!s)
         return; /* whoever refers to it notices as well */
     const struct kube_service_port *port = NULL;
     for (uint32_t i = 0; i < s->n_ports && !port; i++)
-        if ((uint64_t)s->ports[i].port == number)
+        if ((uint64_t)s->ports[i].port == number &&
+            (s->ports[i].protocol.n == 0 || str_eq(s->ports[i].protocol, STR("TCP"))))
             port = &s->ports[i];
     bool external = str_eq(s->type, STR("ExternalName"));
     if (!port && !external)

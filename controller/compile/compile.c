@@ -6,6 +6,7 @@
 #include "controller/compile/backend.h"
 #include "controller/compile/policy.h"
 #include "controller/compile/route.h"
+#include "controller/compile/twice.h"
 #include "lib/hash.h"
 #include "lib/mem.h"
 
@@ -142,6 +143,7 @@ static void take_nothing(struct making *m) {
     m->n_wants = 0;
     unit_take(m);
     claims_take(m->c, u, NULL, NULL, 0);
+    twice_none(m->c, u);
     attach_none(m->c, u);
     resource_drop(u->good);
     u->good = NULL;
@@ -209,12 +211,11 @@ static bool run_derived(struct making *m) {
         backend_compile(m);
     if (m->wait)
         return false;
-    if (nacked(m)) {
-        m->u->status.held = true;
-        return true;
-    }
-    unit_take(m);
+    bool stays = (m->keep && m->u->objects.n > 0) || nacked(m);
+    if (!stays)
+        unit_take(m);
     status_take(m);
+    m->u->status.held = stays;
     return true;
 }
 
@@ -280,6 +281,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     c->store = s;
     c->sink = *sink;
     map_init(&c->targets);
+    map_init(&c->sayings);
     map_init(&c->owners);
     map_init(&c->lost);
     list_init(&c->unproven);
@@ -312,6 +314,7 @@ void compile_free(struct compiler *c) {
     if (su)
         unit_end(c, su->data);
     map_fini(&c->targets);
+    map_fini(&c->sayings);
     map_fini(&c->owners);
     map_fini(&c->lost);
     mem_free((void *)(uintptr_t)c->default_class.p);

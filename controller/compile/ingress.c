@@ -5,7 +5,7 @@
  */
 #include "controller/compile/route.h"
 
-#include "controller/compile/attach.h"
+#include "controller/compile/twice.h"
 
 struct ingress {
     struct making *m;
@@ -206,14 +206,19 @@ void ingress_compile(struct making *m) {
     route_traffic(m, STR_NONE, &g.base);
     if (all_routes(&g) != 0 || route_claim(m) != 0)
         return;
+    for (size_t i = 0; i < g.n; i++) {
+        struct model_route *o = &g.routes[i];
+        if (o->fallback)
+            route_hosts(m, m->hosts, m->n_hosts, o);
+        else
+            route_hosts(m, &g.hosts[i], 1, o);
+    }
+    twice_take(m, g.routes, g.n);
     struct str owner = arena_fmt(&m->a, "ingress:%.*s", STR_FMT(m->r->meta.name));
     for (size_t i = 0; i < g.n; i++) {
         struct model_route *o = &g.routes[i];
-        if (!(o->fallback ? route_hosts(m, m->hosts, m->n_hosts, o)
-                          : route_hosts(m, &g.hosts[i], 1, o)))
-            continue;
         struct str id = model_id(&m->a, MODEL_KIND_route, o->namespace, owner, o->rule);
-        if (make(m, MODEL_KIND_route, id, o) != 0)
+        if (o->n_hosts > 0 && make(m, MODEL_KIND_route, id, o) != 0)
             return;
     }
 }

@@ -12,12 +12,15 @@ static const char *show(struct making *m, const struct ref *ref) {
 
 static const struct kube_service_port *find_port(const struct kube_Service *s,
                                                  const struct kube_port *port) {
+    const struct kube_service_port *found = NULL; /* TCP, if the number is there twice */
     for (uint32_t i = 0; i < s->n_ports; i++) {
         const struct kube_service_port *p = &s->ports[i];
-        if (port->name.n > 0 ? str_eq(p->name, port->name) : p->port == port->number)
-            return p;
+        bool tcp = p->protocol.n == 0 || str_eq(p->protocol, STR("TCP"));
+        if ((port->name.n > 0 ? str_eq(p->name, port->name) : p->port == port->number) &&
+            (!found || tcp))
+            found = p;
     }
-    return NULL;
+    return found;
 }
 
 /* What is spoken there must be what a proxy speaks. */
@@ -77,6 +80,25 @@ static bool external_allowed(struct making *m, const struct at *at, const char *
     return false;
 }
 
+static struct str backend_id(struct making *m, struct str ns, struct str name, unsigned number) {
+    struct str port = arena_fmt(&m->a, "%u", number);
+    want(m, unit_get(m->c, UNIT_BACKEND, ns, name, port));
+    return model_id(&m->a, MODEL_KIND_backend, ns, name, port);
+}
+
+/* The Service is there and cannot be read: its port stays as it was, if it is known by number. */
+static struct str last_good(struct making *m, const struct at *at, const struct ref *ref,
+                            struct str ns, const char *shown, const struct resource *service) {
+    struct str port = arena_fmt(&m->a, "%u", ref->port.number);
+    const struct unit *u = unit_find(m->c, UNIT_BACKEND, ns, ref->name, port);
+    if (!u || u->objects.n == 0) {
+        unresolved(m, "BackendNotFound", at, "%s is refused: %s", shown, service->refused.text);
+        return STR_NONE;
+    }
+    warn(m, at, "%s is refused: %s; its last good version is used", shown, service->refused.text);
+    return backend_id(m, ns, ref->name, ref->port.number);
+}
+
 struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
     struct shown room;
     if (ref->group.n > 0 || (ref->kind.n > 0 && !str_eq(ref->kind, STR("Service")))) {
@@ -98,10 +120,8 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
         return STR_NONE;
     }
     const struct kube_Service *s = resource_Service(r);
-    if (!s) {
-        unresolved(m, "BackendNotFound", at, "%s cannot be read: %s", shown, r->refused.text);
-        return STR_NONE;
-    }
+    if (!s)
+        return last_good(m, at, ref, ns, shown, r);
     const struct kube_service_port *p = find_port(s, &ref->port);
     bool external = str_eq(s->type, STR("ExternalName"));
     if (external && !p && ref->port.name.n == 0) {
@@ -118,7 +138,5 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     }
     if (external && !external_allowed(m, at, shown, s))
         return STR_NONE;
-    struct str port = arena_fmt(&m->a, "%u", p ? (unsigned)p->port : ref->port.number);
-    want(m, unit_get(m->c, UNIT_BACKEND, ns, ref->name, port));
-    return model_id(&m->a, MODEL_KIND_backend, ns, ref->name, port);
+    return backend_id(m, ns, ref->name, p ? (unsigned)p->port : ref->port.number);
 }

@@ -5,6 +5,7 @@
 #include "controller/compile/route.h"
 
 #include "controller/compile/attach.h"
+#include "controller/compile/twice.h"
 
 /* ---- for Route and Ingress ---- */
 
@@ -140,7 +141,7 @@ int route_claim(struct making *m) {
                      no ? no : "is taken");
 }
 
-bool route_hosts(struct making *m, const struct str *hostnames, size_t n, struct model_route *o) {
+void route_hosts(struct making *m, const struct str *hostnames, size_t n, struct model_route *o) {
     o->hosts = arena_array(&m->a, n, sizeof(struct str));
     o->n_hosts = 0;
     for (size_t i = 0; i < n; i++) {
@@ -148,7 +149,6 @@ bool route_hosts(struct making *m, const struct str *hostnames, size_t n, struct
         if (k && k->answer == HOST_GRANTED)
             o->hosts[o->n_hosts++] = host_id(&m->a, m->class->name, hostnames[i]);
     }
-    return o->n_hosts > 0;
 }
 
 void route_traffic(struct making *m, struct str section, struct model_route *o) {
@@ -281,8 +281,10 @@ void route_compile(struct making *m) {
     struct model_route *routes = arena_array(&m->a, k->n_rules, sizeof(*routes));
     if (rules_make(m, k, routes) != 0 || route_claim(m) != 0)
         return;
-    for (uint32_t i = 0; i < k->n_rules; i++) {
+    for (uint32_t i = 0; i < k->n_rules; i++)
         route_hosts(m, m->hosts, m->n_hosts, &routes[i]);
+    twice_take(m, routes, k->n_rules);
+    for (uint32_t i = 0; i < k->n_rules; i++) {
         struct str id =
             model_id(&m->a, MODEL_KIND_route, routes[i].namespace, routes[i].name, routes[i].rule);
         if (make(m, MODEL_KIND_route, id, &routes[i]) != 0)

@@ -30,8 +30,8 @@ int route_class(struct making *m, struct str class_name);
 void route_base(struct making *m, enum model_route_source source, bool auth, struct model_route *o);
 /* Asks the owners of m->hosts and tells both sides: 0 when one is granted at least. */
 int route_claim(struct making *m);
-/* Gives o those of the hostnames that are granted; false: none is. */
-bool route_hosts(struct making *m, const struct str *hostnames, size_t n, struct model_route *o);
+/* Gives o those of the hostnames that are granted. */
+void route_hosts(struct making *m, const struct str *hostnames, size_t n, struct model_route *o);
 /* The TrafficPolicy that targets it, and what follows from it. section: n == 0 = none. */
 void route_traffic(struct making *m, struct str section, struct model_route *o);
 

@@ -7,6 +7,7 @@
 #include "controller/compile/attach.h"
 #include "controller/compile/class.h"
 #include "controller/compile/host.h"
+#include "controller/compile/twice.h"
 #include "lib/hash.h"
 #include "lib/mem.h"
 
@@ -68,6 +69,7 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     u->part = str_of(str_dup(part));
     list_init(&u->unproven_link);
     list_init(&u->claims);
+    list_init(&u->said);
     su->data = u;
     if (kind == UNIT_HOST)
         host_begin(u);
@@ -114,6 +116,7 @@ void unit_end(struct compiler *c, struct unit *u) {
     struct making none = {.c = c, .u = u};
     unit_take_wants(&none);
     claims_take(c, u, NULL, NULL, 0);
+    twice_none(c, u);
     attach_none(c, u);
     if (u->host)
         host_end(c, u);

@@ -78,12 +78,14 @@ struct unit {
     size_t n_attached;
     int64_t attached_limit; /* what readers take from a policy beside its id: bodyLimit */
     struct list claims;     /* Route, Ingress: struct claim by unit_link */
+    struct list said;       /* Route, Ingress: see twice.h */
 };
 
 struct compiler {
     struct store *store;
     struct compile_sink sink;
     struct map targets;       /* "Route/shop/shop" → struct target */
+    struct map sayings;       /* see twice.h */
     struct map owners;        /* object id → unit */
     struct map lost;          /* prefix (owned) → unit */
     struct str default_class; /* owned; n == 0: none */
@@ -111,6 +113,7 @@ struct making {
     struct arena a;
     struct objects objects;
     size_t cap;
+    bool keep;          /* what it reads cannot be read: its objects stay as they are */
     bool wait;          /* a fact is still to be compiled: the unit steps back */
     bool foreign;       /* the resource is another controller's */
     bool gone;          /* refused in a way that takes its objects away: no class, no host */
