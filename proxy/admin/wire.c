@@ -5,6 +5,8 @@
  */
 #include "proxy/admin/wire.h"
 
+#include <openssl/evp.h>
+
 static void hide(const struct model_struct *s, char *value);
 
 static void hide_field(const struct model_field *f, char *value) {
@@ -37,17 +39,14 @@ static void hide(const struct model_struct *s, char *value) {
         hide_field(&fields[i], value);
 }
 
+/* EVP_EncodeBlock() writes a NUL behind, which is given back. */
 static void out_base64(struct out *o, struct str s) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *p = (const unsigned char *)s.p;
-    for (size_t i = 0; i < s.n; i += 3) {
-        size_t left = s.n - i;
-        uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(left > 1 ? p[i + 1] : 0) << 8 |
-                     (uint32_t)(left > 2 ? p[i + 2] : 0);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=',
-                        left > 2 ? digits[v & 63] : '='};
-        out_bytes(o, four, sizeof(four));
-    }
+    size_t n = (s.n + 2) / 3 * 4;
+    char *at = out_take(o, n + 1);
+    if (!at)
+        return;
+    EVP_EncodeBlock((unsigned char *)at, (const unsigned char *)s.p, (int)s.n);
+    o->n--;
 }
 
 void wire_json(const struct object *o, struct out *to) {

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ctl: sluicectl. One command a file; each puts together one document (cJSON) and prints it as
+ * JSON, as YAML, or as a table for people.
+ *
+ *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c
+ *                                              │ world.c: the configuration, from files or a proxy
+ *                                              │ fetch.c: HTTP to a controller or proxy
+ *                                              └ doc.c, table.c: printing
+ *
+ * What -f shows is compiled by the controller's own code and routed by the proxy's own code.
+ */
+#ifndef SLUICE_CTL_CTL_H
+#define SLUICE_CTL_CTL_H
+
+#include "lib/base.h"
+
+#include <stdio.h>
+
+enum ctl_exit {
+    CTL_OK = 0,
+    CTL_PROBLEMS = 1,    /* it was done, and there is something to put right */
+    CTL_USAGE = 2,       /* the words or options make no sense */
+    CTL_UNREACHABLE = 3, /* nothing answers there, or not with what was asked */
+};
+
+enum ctl_format { CTL_TABLE, CTL_JSON, CTL_YAML };
+
+enum { CTL_HEADERS_MAX = 64 };
+
+struct ctl {
+    FILE *out, *err;
+    bool colour;
+    enum ctl_format format;
+    const char *controller, *proxy; /* HOST:PORT; NULL: not said */
+    const char *file;               /* of -f, a file or directory; NULL: not said */
+    const char *headers[CTL_HEADERS_MAX];
+    unsigned n_headers;
+    char **words; /* behind the command */
+    int n_words;
+};
+
+#define CTL_CONTROLLER "127.0.0.1:7402"
+#define CTL_PROXY      "127.0.0.1:7502"
+
+/* The whole program but for exit(). Not reentrant (getopt). */
+enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err);
+
+/* ---- the commands ---- */
+
+enum ctl_exit ctl_status(struct ctl *c);
+enum ctl_exit ctl_routes(struct ctl *c);
+enum ctl_exit ctl_explain(struct ctl *c);
+enum ctl_exit ctl_render(struct ctl *c);
+enum ctl_exit ctl_validate(struct ctl *c);
+
+/* One line to err, "sluicectl: ..."; returns code, so that a command can return it. */
+enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

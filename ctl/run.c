@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Words and options; which command takes what; help.
+ */
+#include "controller/kube/near.h"
+#include "ctl/ctl.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TAKES_FILE = 1, NEEDS_FILE = 2, TAKES_PROXY = 4, TAKES_CONTROLLER = 8, TAKES_HEADERS = 16 };
+
+struct command {
+    const char *name, *usage, *summary, *help;
+    unsigned takes;
+    int words; /* exactly so many */
+    enum ctl_format format;
+    enum ctl_exit (*run)(struct ctl *c);
+};
+
+static const struct command commands[] = {
+    {"status", "status [--controller HOST:PORT]", "proxies, and resources that need attention",
+     "Asks a controller which proxies are linked, what each of them serves, and which resources "
+     "are\n"
+     "refused or have a warning. Exit code 1 when a proxy is behind or a resource is refused.\n\n"
+     "  sluicectl status\n"
+     "  kubectl -n sluice port-forward deploy/sluice-controller 7402 & sluicectl status\n"
+     "  sluicectl status -o json | jq '.proxies[] | select(.behind)'\n",
+     TAKES_CONTROLLER, 0, CTL_TABLE, ctl_status},
+    {"routes", "routes [-f FILE|DIR | --proxy HOST:PORT]", "every host and path, and where it goes",
+     "One line a match: host, path, rule, backends with their share, and the object it came from.\n"
+     "From a running proxy, or from files.\n\n"
+     "  sluicectl routes\n"
+     "  sluicectl routes -f manifests/\n"
+     "  sluicectl routes --proxy 127.0.0.1:7502 -o json\n",
+     TAKES_FILE | TAKES_PROXY, 0, CTL_TABLE, ctl_routes},
+    {"explain", "explain METHOD URL [-H 'Name: value'] [-f FILE|DIR | --proxy HOST:PORT]",
+     "which rule a request takes, and why",
+     "Routes one request with the proxy's own code and says which rule it takes and why, what is\n"
+     "done on the way, the endpoints with their weights, and which other rules lost. No request "
+     "is\n"
+     "sent. Exit code 1 when no rule matches or the answer is an error of the gateway.\n\n"
+     "  sluicectl explain GET http://shop.example.com/catalog\n"
+     "  sluicectl explain POST http://shop.example.com/orders -H 'x-tenant: acme' -f manifests/\n",
+     TAKES_FILE | TAKES_PROXY | TAKES_HEADERS, 2, CTL_TABLE, ctl_explain},
+    {"render", "render -f FILE|DIR", "the objects that proxies would get",
+     "Compiles the files and prints the model objects in order of their ids. Exit code 1 when a\n"
+     "resource is refused.\n\n"
+     "  sluicectl render -f manifests/\n"
+     "  sluicectl render -f shop.yaml -o yaml\n",
+     TAKES_FILE | NEEDS_FILE, 0, CTL_JSON, ctl_render},
+    {"validate", "validate -f FILE|DIR", "every refusal and warning, with file and line",
+     "Reads and compiles the files as the controller would. Exit code 1 when something is "
+     "refused;\n"
+     "warnings alone are 0.\n\n"
+     "  sluicectl validate -f manifests/\n"
+     "  sluicectl validate -f manifests/ -o json\n",
+     TAKES_FILE | NEEDS_FILE, 0, CTL_TABLE, ctl_validate},
+};
+
+static const char options_help[] =
+    "options:\n"
+    "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
+    "  -H, --header 'Name: value'   a request header (explain; may be repeated)\n"
+    "  -o, --output json|yaml|table how it is printed\n"
+    "      --controller HOST:PORT   the controller's admin port (" CTL_CONTROLLER ")\n"
+    "      --proxy HOST:PORT        a proxy's admin port (" CTL_PROXY ")\n"
+    "  -h, --help                   help, also of one command\n"
+    "      --version                the version\n"
+    "\n"
+    "exit codes: 0 all is well, 1 problems were found, 2 wrong words or options, 3 cannot reach\n";
+
+static void help_all(FILE *to) {
+    fputs("sluicectl: what Sluice serves, and why\n\nusage: sluicectl COMMAND [options]\n\n", to);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\n%s", options_help);
+}
+
+static void help_one(FILE *to, const struct command *m) {
+    fprintf(to, "usage: sluicectl %s\n\n%s\n%s", m->usage, m->help, options_help);
+}
+
+enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    fputs("sluicectl: ", c->err);
+    vfprintf(c->err, fmt, args);
+    fputc('\n', c->err);
+    va_end(args);
+    return code;
+}
+
+static const struct command *command_of(struct ctl *c, const char *name) {
+    struct near near = near_to(str_of(name));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+        near_try(&near, str_of(commands[i].name));
+    }
+    if (near.best.n > 0)
+        ctl_fail(c, CTL_USAGE, "there is no command '%s'; do you mean '%.*s'?", name,
+                 STR_FMT(near.best));
+    else
+        ctl_fail(c, CTL_USAGE, "there is no command '%s'; see sluicectl --help", name);
+    return NULL;
+}
+
+static int format_of(struct ctl *c, const char *word) {
+    static const char *const words[] = {
+        [CTL_TABLE] = "table", [CTL_JSON] = "json", [CTL_YAML] = "yaml"};
+    for (int i = 0; i < (int)ARRAY_LEN(words); i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    ctl_fail(c, CTL_USAGE, "-o is json, yaml or table, not '%s'", word);
+    return -1;
+}
+
+enum { OPT_CONTROLLER = 256, OPT_PROXY, OPT_VERSION };
+
+static const struct option long_options[] = {
+    {"file", required_argument, NULL, 'f'},
+    {"header", required_argument, NULL, 'H'},
+    {"output", required_argument, NULL, 'o'},
+    {"controller", required_argument, NULL, OPT_CONTROLLER},
+    {"proxy", required_argument, NULL, OPT_PROXY},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0}};
+
+/* What was said about the program itself. */
+struct asked {
+    bool help, version;
+    int format; /* -1: not said */
+};
+
+static bool wrong_option(struct ctl *c, char **argv, int option) {
+    const char *word = argv[optind > 0 ? optind - 1 : 0];
+    if (option == ':') {
+        ctl_fail(c, CTL_USAGE, "%s needs a value; see sluicectl --help", word);
+        return false;
+    }
+    struct near near = near_to(str_of(word[0] == '-' && word[1] == '-' ? word + 2 : ""));
+    for (const struct option *o = long_options; o->name; o++)
+        near_try(&near, str_of(o->name));
+    if (near.best.n > 0)
+        ctl_fail(c, CTL_USAGE, "there is no option %s; do you mean --%.*s?", word,
+                 STR_FMT(near.best));
+    else
+        ctl_fail(c, CTL_USAGE, "there is no option %s; see sluicectl --help", word);
+    return false;
+}
+
+static bool take_option(struct ctl *c, struct asked *a, int option, char **argv) {
+    switch (option) {
+    case 'f':
+        c->file = optarg;
+        return true;
+    case 'H':
+        if (c->n_headers == CTL_HEADERS_MAX) {
+            ctl_fail(c, CTL_USAGE, "at most %d headers", CTL_HEADERS_MAX);
+            return false;
+        }
+        c->headers[c->n_headers++] = optarg;
+        return true;
+    case 'o':
+        a->format = format_of(c, optarg);
+        return a->format >= 0;
+    case OPT_CONTROLLER:
+        c->controller = optarg;
+        return true;
+    case OPT_PROXY:
+        c->proxy = optarg;
+        return true;
+    case 'h':
+        a->help = true;
+        return true;
+    case OPT_VERSION:
+        a->version = true;
+        return true;
+    default:
+        return wrong_option(c, argv, option);
+    }
+}
+
+static bool fits(struct ctl *c, const struct command *m) {
+    const struct {
+        bool said;
+        unsigned takes;
+        const char *option;
+    } said[] = {{c->file != NULL, TAKES_FILE, "-f"},
+                {c->proxy != NULL, TAKES_PROXY, "--proxy"},
+                {c->controller != NULL, TAKES_CONTROLLER, "--controller"},
+                {c->n_headers > 0, TAKES_HEADERS, "-H"}};
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        if (said[i].said && !(m->takes & said[i].takes)) {
+            ctl_fail(c, CTL_USAGE, "%s takes no %s; usage: sluicectl %s", m->name, said[i].option,
+                     m->usage);
+            return false;
+        }
+    if ((m->takes & NEEDS_FILE) && !c->file)
+        ctl_fail(c, CTL_USAGE, "%s needs -f FILE or -f DIR; usage: sluicectl %s", m->name,
+                 m->usage);
+    else if (c->file && c->proxy)
+        ctl_fail(c, CTL_USAGE, "-f and --proxy are two sources; say one");
+    else if (c->n_words != m->words)
+        ctl_fail(c, CTL_USAGE, "usage: sluicectl %s", m->usage);
+    else
+        return true;
+    return false;
+}
+
+enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err) {
+    struct ctl c = {.out = out, .err = err, .colour = isatty(fileno(out)) && !getenv("NO_COLOR")};
+    struct asked asked = {.format = -1};
+    optind = 0; /* start anew */
+    for (int o; (o = getopt_long(argc, argv, ":f:H:o:h", long_options, NULL)) != -1;)
+        if (!take_option(&c, &asked, o, argv))
+            return CTL_USAGE;
+    if (asked.version) {
+        fprintf(out, "sluicectl %s\n", sluice_version);
+        return CTL_OK;
+    }
+    if (optind == argc) {
+        help_all(asked.help ? out : err);
+        return asked.help ? CTL_OK : CTL_USAGE;
+    }
+    const struct command *m = command_of(&c, argv[optind]);
+    if (!m)
+        return CTL_USAGE;
+    if (asked.help) {
+        help_one(out, m);
+        return CTL_OK;
+    }
+    c.words = argv + optind + 1;
+    c.n_words = argc - optind - 1;
+    c.format = asked.format >= 0 ? (enum ctl_format)asked.format : m->format;
+    return fits(&c, m) ? m->run(&c) : CTL_USAGE;
+}

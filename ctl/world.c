@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/world.h"
+
+#include "ctl/fetch.h"
+#include "ctl/files.h"
+#include "ctl/table.h"
+#include "lib/mem.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- findings ---- */
+
+static void add_finding(struct world *w, enum severity severity, struct str file, uint32_t line,
+                        const struct why *why) {
+    if ((w->n_findings & (w->n_findings - 1)) == 0) /* 0, 1, 2, 4 ... */
+        w->findings = mem_realloc(w->findings,
+                                  (w->n_findings ? w->n_findings * 2 : 1) * sizeof(*w->findings));
+    w->findings[w->n_findings++] =
+        (struct finding){severity, arena_str(&w->arena, file), line, *why};
+}
+
+static int finding_cmp(const void *x, const void *y) {
+    const struct finding *a = x, *b = y;
+    int by_file = str_cmp(a->file, b->file);
+    if (by_file != 0)
+        return by_file;
+    return a->line < b->line ? -1 : a->line > b->line;
+}
+
+static void judge(struct world *w, const struct resource *r) {
+    const struct compile_status *s = compile_status(w->compiler, r);
+    const struct condition *accepted = s ? &s->conditions[CONDITION_ACCEPTED] : NULL;
+    const struct condition *resolved = s ? &s->conditions[CONDITION_RESOLVED_REFS] : NULL;
+    w->n_resources++;
+    if (accepted && accepted->set && !accepted->value) {
+        w->n_refused++;
+        add_finding(w, SEVERITY_REFUSED, r->from.file, r->from.line, accepted->why);
+    } else if (why_set(&r->refused)) {
+        w->n_refused++;
+        add_finding(w, SEVERITY_REFUSED, r->from.file, r->from.line, &r->refused);
+    }
+    if (resolved && resolved->set && !resolved->value)
+        add_finding(w, SEVERITY_WARNING, r->from.file, r->from.line, resolved->why);
+    for (size_t i = 0; s && i < s->n_warnings; i++)
+        add_finding(w, SEVERITY_WARNING, r->from.file, r->from.line, &s->warnings[i]);
+}
+
+void world_finding(const struct finding *f, cJSON *to) {
+    cJSON_AddStringToObject(to, "severity",
+                            f->severity == SEVERITY_REFUSED ? "refused" : "warning");
+    doc_text(to, "object", str_of(f->why.object));
+    doc_text(to, "field", str_of(f->why.field));
+    doc_text(to, "file", f->file);
+    if (f->line > 0)
+        cJSON_AddNumberToObject(to, "line", f->line);
+    doc_text(to, "text", str_of(f->why.text));
+}
+
+void world_print_finding(struct ctl *c, FILE *to, const struct finding *f) {
+    char room[1024];
+    struct out o = out_fixed(room, sizeof(room));
+    struct why why = f->why;
+    bool refused = f->severity == SEVERITY_REFUSED;
+    bool file_itself = f->file.n > 0 && str_starts(str_of(why.object), f->file);
+    if (file_itself) { /* "shop.yaml:3:14": already says where */
+        fprintf(to, "%s: ", why.object);
+        why.object[0] = 0;
+    } else if (f->line > 0) {
+        fprintf(to, "%.*s:%u: ", STR_FMT(f->file), f->line);
+    }
+    why_print(&why, &o);
+    fprintf(to, "%s%s%s: %.*s\n", tone_on(c, refused ? TONE_BAD : TONE_WARN),
+            refused ? "refused" : "warning", tone_off(c), STR_FMT(out_done(&o)));
+}
+
+/* ---- from files ---- */
+
+static void unreadable(void *arg, struct str file, uint32_t line, const struct why *why) {
+    struct world *w = arg;
+    w->n_refused++;
+    add_finding(w, SEVERITY_REFUSED, file, line, why);
+}
+
+static void take_compiled(struct world *w) {
+    w->n_objects = compile_objects(w->compiler, NULL, 0);
+    w->objects = mem_array(w->n_objects + 1, sizeof(struct object *));
+    const struct object **all = mem_array(w->n_objects + 1, sizeof(*all));
+    compile_objects(w->compiler, all, w->n_objects);
+    for (size_t i = 0; i < w->n_objects; i++)
+        w->objects[i] = object_hold((struct object *)(uintptr_t)all[i]);
+    mem_free(all);
+}
+
+static enum ctl_exit from_files(struct ctl *c, struct world *w) {
+    struct why why = {0};
+    static const struct compile_sink nobody;
+    w->store = store_new();
+    w->compiler = compile_new(w->store, &nobody);
+    if (files_load(c->file, w->store, unreadable, w, &why) < 0)
+        return ctl_fail(c, CTL_UNREACHABLE, "%s", why.text);
+    store_synced(w->store);
+    compile_run(w->compiler);
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
+        for (const struct resource *r = NULL; (r = store_next(w->store, k, r));)
+            judge(w, r);
+    take_compiled(w);
+    return CTL_OK;
+}
+
+/* ---- from a proxy ---- */
+
+static struct object *object_of(const cJSON *j, struct why *why) {
+    const char *id = doc_get(j, "id"), *text = doc_get(j, "bytes");
+    size_t n = strlen(text), pad = 0;
+    while (pad < n && pad < 2 && text[n - 1 - pad] == '=')
+        pad++;
+    if (n % 4 != 0 || n > (size_t)MODEL_OBJECT_MAX * 2) {
+        why_text(why, "its bytes are no base64");
+        return NULL;
+    }
+    unsigned char *bytes = mem_alloc(n / 4 * 3 + 1);
+    int got = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)n);
+    struct object *o = NULL;
+    if (got < (int)pad)
+        why_text(why, "its bytes are no base64");
+    else
+        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id),
+                              str_mk((char *)bytes, (size_t)got - pad), why);
+    mem_free(bytes);
+    return o;
+}
+
+static int object_cmp(const void *x, const void *y) {
+    const struct object *const *a = x, *const *b = y;
+    return str_cmp((*a)->id, (*b)->id);
+}
+
+static enum ctl_exit from_proxy(struct ctl *c, struct world *w) {
+    cJSON *doc;
+    const char *place = c->proxy ? c->proxy : CTL_PROXY;
+    enum ctl_exit code = fetch_json(c, "proxy", place, "/config?format=wire", &doc);
+    if (code != CTL_OK)
+        return code;
+    const cJSON *list = doc_each(doc, "objects"), *j;
+    w->objects = mem_array((size_t)cJSON_GetArraySize(list) + 1, sizeof(struct object *));
+    cJSON_ArrayForEach(j, list) {
+        struct why why = {0};
+        struct object *o = object_of(j, &why);
+        if (!o && code == CTL_OK)
+            code = ctl_fail(c, CTL_UNREACHABLE,
+                            "the proxy at %s sent an object that cannot be read: "
+                            "%s: %s",
+                            place, doc_get(j, "id"), why.text);
+        if (o)
+            w->objects[w->n_objects++] = o;
+    }
+    if (!cJSON_IsArray(list))
+        code = ctl_fail(c, CTL_UNREACHABLE, "what answers at %s is no Sluice proxy", place);
+    cJSON_Delete(doc);
+    qsort(w->objects, w->n_objects, sizeof(struct object *), object_cmp);
+    return code;
+}
+
+/* ---- both ---- */
+
+static void bad_object(void *arg, struct str id, const struct why *why) {
+    struct why named = *why;
+    struct world *w = arg;
+    if (named.object[0] == 0)
+        why_object(&named, "%.*s", STR_FMT(id));
+    w->n_refused++;
+    add_finding(w, SEVERITY_REFUSED, STR_NONE, 0, &named);
+}
+
+void world_ignore(void *arg, struct str id, const struct why *why) {
+    (void)arg, (void)id, (void)why;
+}
+
+static void build(struct world *w) {
+    w->builder = builder_new();
+    builder_begin(w->builder);
+    for (size_t i = 0; i < w->n_objects; i++)
+        builder_put(w->builder, object_hold(w->objects[i]));
+    w->snapshot = builder_commit(w->builder, 1, bad_object, w);
+}
+
+enum ctl_exit world_open(struct ctl *c, struct world *w) {
+    *w = (struct world){0};
+    arena_init(&w->arena);
+    enum ctl_exit code = c->file ? from_files(c, w) : from_proxy(c, w);
+    if (code == CTL_OK)
+        build(w);
+    if (w->n_findings > 0)
+        qsort(w->findings, w->n_findings, sizeof(*w->findings), finding_cmp);
+    return code;
+}
+
+void world_close(struct world *w) {
+    if (w->builder) {
+        snapshot_drop(w->snapshot);
+        builder_free(w->builder);
+    }
+    for (size_t i = 0; i < w->n_objects; i++)
+        object_drop(w->objects[i]);
+    if (w->compiler)
+        compile_free(w->compiler);
+    if (w->store)
+        store_free(w->store);
+    mem_free(w->objects);
+    mem_free(w->findings);
+    arena_fini(&w->arena);
+}
+
+struct str world_place(struct world *w, const struct model_origin *from) {
+    if (!from || from->file.n == 0)
+        return STR("");
+    enum kube_kind kind = KUBE_NONE;
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
+        if (str_eq(from->kind, str_of(kube_kinds[k].kind)))
+            kind = k;
+    const struct resource *r =
+        w->store && kind ? store_get(w->store, kind, from->namespace, from->name) : NULL;
+    if (!r || r->from.line == 0)
+        return from->file;
+    return arena_fmt(&w->arena, "%.*s:%u", STR_FMT(from->file), r->from.line);
+}
