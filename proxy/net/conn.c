@@ -188,7 +188,7 @@ static enum io make_room(struct conn *c) {
 }
 
 enum io conn_read(struct conn *c) {
-    if (!c->can_read)
+    if (!c->can_read && !c->short_read)
         return c->eof ? IO_EOF : IO_AGAIN;
     if (c->turn_bytes >= CONN_TURN_BYTES) {
         conn_again(c);
@@ -200,14 +200,17 @@ enum io conn_read(struct conn *c) {
     struct conn_buf *b = &c->in;
     size_t room = b->cap - b->end;
     ssize_t n;
+    c->short_read = false;
     do
         n = recv(c->fd, b->p + b->end, room, 0);
     while (n < 0 && errno == EINTR);
     if (likely(n > 0)) {
         b->end += (uint32_t)n;
         c->turn_bytes += (uint32_t)n;
-        if ((size_t)n < room && !c->hangup)
+        if ((size_t)n < room && !c->hangup) {
             c->can_read = false;
+            c->short_read = true;
+        }
         return IO_OK;
     }
     int err = errno;

@@ -87,6 +87,8 @@ struct conn {
     bool connecting;
     bool eof;          /* recv gave 0 */
     bool hangup;       /* the peer's FIN was seen (EPOLLRDHUP): a short read is not the end */
+    bool short_read;   /* the last read took all there was: one who needs more asks once again,
+                          since a reset may have come with those bytes, in the same event */
     bool closed;       /* doomed; nothing may be done with it */
     bool fin;          /* shut down when all is sent */
     bool lazy;         /* flushed at the end of the turn */
