@@ -100,6 +100,11 @@ run: deps
 layers:
 	@tests/tools/layers
 
+# Reference pages made from tables in the code.
+.PHONY: docs
+docs: $(B)/tests/tools/reference
+	@tests/tools/docs $(B)
+
 format:
 	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 -i
 
