@@ -142,7 +142,8 @@ static void take_nothing(struct making *m) {
     objects_fini(&m->objects);
     m->n_wants = 0;
     unit_take(m);
-    claims_take(m->c, u, NULL, NULL, 0);
+    if (!m->claimed) /* who claims in vain keeps its claim: it is told when the host is free */
+        claims_take(m->c, u, NULL, NULL, 0);
     twice_none(m->c, u);
     attach_none(m->c, u);
     resource_drop(u->good);

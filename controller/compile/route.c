@@ -104,6 +104,7 @@ static const char *host_shown(struct making *m, struct str hostname) {
 int route_claim(struct making *m) {
     const struct at *at = AT(AT(NULL, "spec"), m->r->kind == KUBE_Route ? "hostnames" : "rules");
     claims_take(m->c, m->u, m->class, m->hosts, m->n_hosts);
+    m->claimed = true;
     if (claims_wait(m->u)) {
         m->wait = true;
         return -1;

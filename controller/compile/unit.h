@@ -116,6 +116,7 @@ struct making {
     bool keep;          /* what it reads cannot be read: its objects stay as they are */
     bool wait;          /* a fact is still to be compiled: the unit steps back */
     bool foreign;       /* the resource is another controller's */
+    bool claimed;       /* its claims on hosts were told */
     bool gone;          /* refused in a way that takes its objects away: no class, no host */
     const char *reason; /* of why; NULL: Invalid */
     struct why why;     /* refused */
