@@ -75,9 +75,10 @@ static void add_filters(cJSON *to, const struct model_route *m) {
         cJSON_AddItemToArray(list, doc_of_part(&model_struct_filter, &m->filters[i]));
 }
 
-static void add_answer(cJSON *doc, enum reason reason, const char *detail) {
+/* status 0: the reason's own */
+static void add_answer(cJSON *doc, enum reason reason, unsigned status, const char *detail) {
     cJSON *j = cJSON_AddObjectToObject(doc, "answer");
-    cJSON_AddNumberToObject(j, "status", reasons[reason].status);
+    cJSON_AddNumberToObject(j, "status", status ? status : reasons[reason].status);
     cJSON_AddStringToObject(j, "reason", reasons[reason].name);
     cJSON_AddStringToObject(j, "origin", origin_names[reasons[reason].origin]);
     cJSON_AddStringToObject(j, "text", detail ? detail : reasons[reason].text);
@@ -162,12 +163,13 @@ static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r
         add_filters(j, m.rule->model);
         add_backends(w, j, m.rule);
         if (m.rule->refusal != REASON_NONE) {
-            add_answer(doc, m.rule->refusal, NULL);
+            bool share = m.rule->refusal == REASON_NO_BACKEND && m.rule->n_shares > 0;
+            add_answer(doc, m.rule->refusal, share ? m.rule->shares[0].status : 0, NULL);
             code = CTL_PROBLEMS;
         }
         add_losers(w, doc, &rq, scratch, &m);
     } else {
-        add_answer(doc, REASON_NO_ROUTE, NULL);
+        add_answer(doc, REASON_NO_ROUTE, 0, NULL);
         code = CTL_PROBLEMS;
     }
     add_not_matching(w, doc, &rq, m.rule);
@@ -181,8 +183,9 @@ enum ctl_exit ctl_explain(struct ctl *c) {
     enum ctl_exit code = request_read(c, c->words[0], c->words[1], &r);
     if (code == CTL_OK) {
         code = world_open(c, &w);
-        for (size_t i = 0; i < w.n_findings; i++)
-            world_print_finding(c, c->err, &w.findings[i]);
+        for (size_t i = 0; i < w.n_findings; i++) /* what is missing here may be missed above */
+            if (w.findings[i].severity == SEVERITY_REFUSED)
+                world_print_finding(c, c->err, &w.findings[i]);
     }
     if (code == CTL_OK && !w.snapshot)
         code = ctl_fail(c, CTL_PROBLEMS, "a proxy could not use these objects");
@@ -190,7 +193,7 @@ enum ctl_exit ctl_explain(struct ctl *c) {
         cJSON *doc = cJSON_CreateObject();
         add_request(doc, &r, c);
         if (r.reason != REASON_NONE) {
-            add_answer(doc, r.reason, r.detail);
+            add_answer(doc, r.reason, 0, r.detail);
             code = CTL_PROBLEMS;
         } else {
             code = routed(&w, doc, &r);

@@ -63,13 +63,15 @@ void world_print_finding(struct ctl *c, FILE *to, const struct finding *f) {
     struct out o = out_fixed(room, sizeof(room));
     struct why why = f->why;
     bool refused = f->severity == SEVERITY_REFUSED;
-    bool file_itself = f->file.n > 0 && str_starts(str_of(why.object), f->file);
-    if (file_itself) { /* "shop.yaml:3:14": already says where */
+    bool of_file = f->file.n > 0 && str_starts(str_of(why.object), f->file);
+    if (of_file && why.object[f->file.n] == ':') /* "shop.yaml:3:14" says more than we know */
         fprintf(to, "%s: ", why.object);
-        why.object[0] = 0;
-    } else if (f->line > 0) {
+    else if (f->line > 0)
         fprintf(to, "%.*s:%u: ", STR_FMT(f->file), f->line);
-    }
+    else if (f->file.n > 0)
+        fprintf(to, "%.*s: ", STR_FMT(f->file));
+    if (of_file)
+        why.object[0] = 0;
     why_print(&why, &o);
     fprintf(to, "%s%s%s: %.*s\n", tone_on(c, refused ? TONE_BAD : TONE_WARN),
             refused ? "refused" : "warning", tone_off(c), STR_FMT(out_done(&o)));

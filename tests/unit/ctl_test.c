@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ctl: sluicectl from its words to what it prints and its exit code: on the quickstart, on files
+ * that are wrong, and against a proxy's and a controller's admin ports.
+ */
+#include "ctl/ctl.h"
+#include "ctl/doc.h"
+#include "lib/httpd.h"
+#include "lib/mem.h"
+#include "proxy/admin/admin.h"
+#include "proxy/admin/wire.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define QUICKSTART "examples/quickstart/manifests"
+
+static char *out_text, *err_text;
+
+/* Words up to a NULL; what was printed is in out_text and err_text until the next call. */
+static int ctl(const char *first, ...) {
+    char *argv[24] = {(char *)(uintptr_t) "sluicectl"};
+    int argc = 1;
+    size_t n;
+    va_list words;
+    va_start(words, first);
+    for (const char *w = first; w && argc < 23; w = va_arg(words, const char *))
+        argv[argc++] = (char *)(uintptr_t)w;
+    va_end(words);
+    free(out_text);
+    free(err_text);
+    FILE *out = open_memstream(&out_text, &n), *err = open_memstream(&err_text, &n);
+    int code = (int)ctl_main(argc, argv, out, err);
+    fclose(out);
+    fclose(err);
+    return code;
+}
+
+static void assert_has(const char *text, const char *part) {
+    if (!strstr(text, part))
+        fail_msg("not there: %s\nin:\n%s", part, text);
+}
+static void assert_lacks(const char *text, const char *part) {
+    if (strstr(text, part))
+        fail_msg("there: %s\nin:\n%s", part, text);
+}
+
+/* ---- a directory of one's own ---- */
+
+static char dir[64];
+
+static int dir_make(void **state) {
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/ctl-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+static int dir_drop(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    return system(command);
+}
+static const char *put_file(const char *name, const char *text) {
+    static char path[128];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+#define CLASS                                                                                      \
+    "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata:\n  name: sluice\n"            \
+    "  annotations: {ingressclass.kubernetes.io/is-default-class: \"true\"}\n"                     \
+    "spec: {controller: sluice.dev/ingress-controller}\n"
+#define ROUTE(name)                                                                                \
+    "apiVersion: sluice.dev/v1alpha1\nkind: Route\nmetadata: {name: " name ", namespace: shop}\n"
+
+/* ---- words and options ---- */
+
+static void words_and_options(void **state) {
+    (void)state;
+    assert_int_equal(ctl(NULL), CTL_USAGE);
+    assert_has(err_text, "usage: sluicectl COMMAND");
+    assert_int_equal(ctl("--help", NULL), CTL_OK);
+    assert_has(out_text, "exit codes: 0 all is well");
+    assert_int_equal(ctl("--version", NULL), CTL_OK);
+    assert_has(out_text, "sluicectl ");
+    static const char *const commands[] = {"status", "routes", "explain", "render", "validate"};
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        assert_int_equal(ctl(commands[i], "--help", NULL), CTL_OK);
+        assert_has(out_text, "\n  sluicectl ");
+    }
+}
+
+static void wrong_words(void **state) {
+    (void)state;
+    assert_int_equal(ctl("explian", "GET", "http://a.example/", NULL), CTL_USAGE);
+    assert_has(err_text, "no command 'explian'; do you mean 'explain'?");
+    assert_int_equal(ctl("frobnicate", NULL), CTL_USAGE);
+    assert_has(err_text, "see sluicectl --help");
+    assert_int_equal(ctl("routes", "--flie", "x", NULL), CTL_USAGE);
+    assert_has(err_text, "do you mean --file?");
+    assert_int_equal(ctl("routes", "-f", NULL), CTL_USAGE);
+    assert_has(err_text, "-f needs a value");
+    assert_int_equal(ctl("routes", "-H", "a: b", NULL), CTL_USAGE);
+    assert_has(err_text, "routes takes no -H");
+    assert_int_equal(ctl("routes", "-f", "x", "--proxy", "h:1", NULL), CTL_USAGE);
+    assert_has(err_text, "say one");
+    assert_int_equal(ctl("render", NULL), CTL_USAGE);
+    assert_has(err_text, "render needs -f");
+    assert_int_equal(ctl("explain", "GET", NULL), CTL_USAGE);
+    assert_has(err_text, "usage: sluicectl explain METHOD URL");
+    assert_int_equal(ctl("routes", "-o", "xml", "-f", QUICKSTART, NULL), CTL_USAGE);
+    assert_has(err_text, "not 'xml'");
+}
+
+/* ---- the quickstart ---- */
+
+static void validates_the_quickstart(void **state) {
+    (void)state;
+    assert_int_equal(ctl("validate", "-f", QUICKSTART, NULL), CTL_OK);
+    assert_has(out_text, "7 resources read; 0 refused, 0 warnings");
+    assert_int_equal(ctl("validate", "-f", QUICKSTART, "-o", "yaml", NULL), CTL_OK);
+    assert_string_equal(out_text, "resources: 7\nrefused: 0\nfindings: []\n");
+}
+
+static void lists_the_quickstart(void **state) {
+    (void)state;
+    assert_int_equal(ctl("routes", "-f", QUICKSTART, NULL), CTL_OK);
+    assert_has(out_text, "HOST ");
+    assert_has(out_text, "shop/monolith:8080 90%, shop/catalog:80 10%");
+    assert_has(out_text, "redirect 301");
+    assert_has(out_text, "Ingress shop/legacy examples/quickstart/manifests/shop.yaml:");
+    assert_int_equal(ctl("routes", "-f", QUICKSTART, "-o", "json", NULL), CTL_OK);
+    cJSON *doc = cJSON_Parse(out_text);
+    assert_int_equal(cJSON_GetArraySize(doc_each(doc, "routes")), 4);
+    const cJSON *first = doc_each(doc, "routes")->child;
+    assert_string_equal(doc_get(first, "host"), "legacy.example.com");
+    cJSON_Delete(doc);
+}
+
+static void renders_the_quickstart(void **state) {
+    (void)state;
+    assert_int_equal(ctl("render", "-f", QUICKSTART, NULL), CTL_OK);
+    cJSON *doc = cJSON_Parse(out_text);
+    const cJSON *o;
+    char before[256] = "";
+    size_t routes = 0;
+    cJSON_ArrayForEach(o, doc_each(doc, "objects")) {
+        assert_true(strcmp(before, doc_get(o, "id")) < 0); /* in order */
+        snprintf(before, sizeof(before), "%s", doc_get(o, "id"));
+        routes += strcmp(doc_get(o, "kind"), "route") == 0;
+    }
+    assert_int_equal(routes, 4);
+    cJSON_Delete(doc);
+    assert_int_equal(ctl("render", "-f", QUICKSTART, "-o", "yaml", NULL), CTL_OK);
+    assert_has(out_text, "    id: host/sluice/shop.example.com\n");
+}
+
+static void explains_a_winner(void **state) {
+    (void)state;
+    assert_int_equal(
+        ctl("explain", "GET", "http://shop.example.com/catalog/7?x=1", "-f", QUICKSTART, NULL),
+        CTL_OK);
+    assert_has(out_text, "rule shop/shop/catalog  Route shop/shop spec.rules[0]");
+    assert_has(out_text, "manifests/shop.yaml:");
+    assert_has(out_text, "because   host shop.example.com, PathPrefix /catalog\n");
+    assert_has(out_text, "90.0 %  shop/monolith:8080            127.0.0.1:9001 ready");
+    assert_has(out_text, "10.0 %  shop/catalog:80               127.0.0.1:9002 ready");
+    assert_has(out_text, "shop/shop/everything-else  PathPrefix /  its path is shorter");
+    assert_has(out_text, "shop/shop/old-paths  PathPrefix /products  the path is another");
+    assert_lacks(out_text, "shop/legacy"); /* of another host */
+    assert_lacks(out_text, "\033");
+    assert_int_equal(ctl("explain", "GET", "https://shop.example.com./products/", "-f", QUICKSTART,
+                         "-o", "json", NULL),
+                     CTL_OK);
+    cJSON *doc = cJSON_Parse(out_text);
+    const cJSON *winner = doc_each(doc, "winner");
+    assert_string_equal(doc_get(winner, "rule"), "shop/shop/old-paths");
+    assert_string_equal(doc_get(doc_each(winner, "filters")->child, "type"), "RequestRedirect");
+    cJSON_Delete(doc);
+}
+
+static void explains_what_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(ctl("explain", "GET", "http://other.example.com/", "-f", QUICKSTART, NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "answers 404 no_route (client)");
+    assert_int_equal(ctl("explain", "GET", "http://shop.example.com/a%2fb", "-f", QUICKSTART, NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "answers 400 ambiguous_path");
+    assert_int_equal(ctl("explain", "GET", "http://shop.example.com/", "-f", QUICKSTART, "-H",
+                         "Transfer-Encoding: gzip", NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "answers 400 bad_request");
+    assert_int_equal(ctl("explain", "GET", "shop.example.com/", "-f", QUICKSTART, NULL), CTL_USAGE);
+    assert_has(err_text, "is no URL; write it as http://");
+    assert_int_equal(
+        ctl("explain", "GET", "http://a.example/", "-H", "nonsense", "-f", QUICKSTART, NULL),
+        CTL_USAGE);
+    assert_has(err_text, "is no header");
+    assert_int_equal(ctl("explain", "GET", "http://a.example/", "-H", "A: b\r\n\r\nGET / HTTP/1.1",
+                         "-f", QUICKSTART, NULL),
+                     CTL_USAGE);
+    assert_has(err_text, "do not make one request");
+}
+
+static void explains_conditions(void **state) {
+    (void)state;
+    const char *file = put_file(
+        "conditions.yaml",
+        CLASS "---\n" ROUTE(
+            "a") "spec:\n  hostnames: [a.example.com]\n  rules:\n"
+                 "    - name: post\n      matches: [{path: {value: /x}, method: POST}]\n"
+                 "    - name: tenant\n      matches:\n"
+                 "        - {path: {value: /x}, headers: [{name: x-tenant, value: acme}]}\n"
+                 "    - name: beta\n      matches:\n"
+                 "        - {path: {value: /x}, queryParams: [{name: beta, value: '1'}]}\n"
+                 "    - name: cookie\n      matches:\n"
+                 "        - {path: {value: /x}, cookies: [{name: group, value: canary}]}\n"
+                 "    - name: rest\n      matches: [{path: {value: /x}}]\n");
+    assert_int_equal(ctl("explain", "GET", "http://a.example.com/x", "-f", file, NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "rule shop/a/rest");
+    assert_has(out_text, "PathPrefix /x, method POST            the method is another");
+    assert_has(out_text, "header x-tenant=acme  a header is missing or has another value");
+    assert_has(out_text, "a query parameter is missing or has another value");
+    assert_has(out_text, "a cookie is missing or has another value");
+    assert_has(out_text, "answers 500 no_backend"); /* it has none */
+    assert_int_equal(ctl("explain", "POST", "http://a.example.com/x?beta=1", "-H", "X-Tenant: acme",
+                         "-H", "Cookie: group=canary", "-f", file, NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "rule shop/a/post");
+    assert_has(out_text, "it names no method");
+    assert_has(out_text, "it has fewer header conditions");
+    assert_has(out_text, "it has fewer query conditions");
+    assert_has(out_text, "it has fewer cookie conditions");
+    assert_lacks(out_text, "not matching");
+}
+
+/* ---- wrong files ---- */
+
+static void says_what_is_wrong(void **state) {
+    (void)state;
+    put_file("class.yaml", CLASS);
+    put_file("unknown.yaml",
+             "# a comment\n" ROUTE("unknown") "spec: {hostname: [a.example.com]}\n");
+    put_file("broken.yaml", "a: [1,\n");
+    put_file("twice.yaml", CLASS);
+    put_file("gone.yaml", ROUTE("gone") "spec: {hostnames: [b.example.com], rules: [{backendRefs: "
+                                        "[{name: nowhere, port: 80}]}]}\n");
+    put_file("notes.txt", "not a manifest");
+    put_file(".hidden.yaml", "a: [1,\n");
+    put_file("foreign.yaml", "apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: x}\n");
+    assert_int_equal(ctl("validate", "-f", dir, NULL), CTL_PROBLEMS);
+    assert_has(out_text, "unknown.yaml:2: refused: Route shop/unknown: spec.hostname: ");
+    assert_has(out_text, "did you mean \"hostnames\"?");
+    assert_has(out_text, "broken.yaml:");
+    assert_has(out_text, "twice.yaml:1: refused: IngressClass sluice: is there twice, first in ");
+    assert_has(out_text, "gone.yaml:1: warning: Route shop/gone: spec.rules[0].backendRefs[0]: ");
+    assert_has(out_text, "3 refused, 1 warnings");
+    assert_lacks(out_text, "notes.txt");
+    assert_lacks(out_text, ".hidden");
+    assert_lacks(out_text, "foreign");
+    assert_int_equal(ctl("render", "-f", dir, NULL), CTL_PROBLEMS);
+    assert_has(err_text, "spec.hostname");
+    assert_int_equal(ctl("validate", "-f", "/nonexistent", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "/nonexistent cannot be read");
+    assert_int_equal(ctl("validate", "-f", "/dev/zero", NULL), CTL_PROBLEMS);
+    assert_has(out_text, "is no file");
+}
+
+/* ---- admin ports, in a process of their own ---- */
+
+static pid_t server;
+static char proxy_at[32], controller_at[32];
+
+static bool ready(void *arg, struct out *why) {
+    (void)arg;
+    out_lit(why, "draining");
+    return false;
+}
+static uint64_t revision(void *arg) {
+    (void)arg;
+    return 0xabc;
+}
+
+/* A route with all that a proxy needs, and a consumer with a secret. */
+static void objects(void *arg, void (*each)(void *each_arg, const struct object *o),
+                    void *each_arg) {
+    (void)arg;
+    struct str host = STR("host/sluice/p.example.com");
+    struct model_host h = {.hostname = STR("p.example.com")};
+    struct model_match m = {.path = STR("/p")};
+    struct model_direct d = {.status = 200, .body = STR("hello")};
+    struct model_filter f = {.type = MODEL_FILTER_DIRECT, .direct = &d};
+    struct model_origin origin = {.kind = STR("Route"),
+                                  .namespace = STR("n"),
+                                  .name = STR("p"),
+                                  .field = STR("spec.rules[0]")};
+    struct model_route r = {.origin = &origin,
+                            .hosts = &host,
+                            .n_hosts = 1,
+                            .namespace = STR("n"),
+                            .name = STR("p"),
+                            .rule = STR("direct"),
+                            .matches = &m,
+                            .n_matches = 1,
+                            .filters = &f,
+                            .n_filters = 1};
+    struct model_credential secret = {.name = STR("id"), .hash = STR("hunter2hunter2")};
+    struct model_consumer c = {
+        .namespace = STR("n"), .name = STR("c"), .credentials = &secret, .n_credentials = 1};
+    struct object *all[] = {object_new(MODEL_KIND_host, host, &h),
+                            object_new(MODEL_KIND_route, STR("route/n/p/direct"), &r),
+                            object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c)};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        each(each_arg, all[i]);
+        object_drop(all[i]);
+    }
+}
+
+static const char status_text[] =
+    "{\"revision\":\"00000000000000ff\",\"proxies\":["
+    "{\"name\":\"p-1\",\"address\":\"10.0.0.1\",\"ready\":true,\"current\":true,\"behind\":false,"
+    "\"revision\":\"00000000000000ff\",\"linked_ms\":90000,\"acked_ms\":5000,\"connections\":3},"
+    "{\"name\":\"p-2\",\"address\":\"10.0.0.2\",\"ready\":true,\"current\":false,\"behind\":true,"
+    "\"revision\":\"00000000000000fe\",\"linked_ms\":7200000,\"acked_ms\":0,\"nack\":\"\"}],"
+    "\"source\":[],\"resources\":["
+    "{\"kind\":\"Route\",\"namespace\":\"shop\",\"name\":\"shop\",\"conditions\":[{\"type\":"
+    "\"Accepted\",\"status\":\"True\",\"reason\":\"Accepted\"}],\"warnings\":[\"look here\"]},"
+    "{\"kind\":\"Route\",\"namespace\":\"shop\",\"name\":\"bad\\u001b[31m\",\"held\":true,"
+    "\"conditions\":[{\"type\":\"Accepted\",\"status\":\"False\",\"reason\":\"Invalid\","
+    "\"message\":\"spec.rules[0]: no\"}]}]}";
+
+static void status(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    (void)arg, (void)rq;
+    a->content_type = "application/json";
+    out_str(&a->body, str_of(status_text));
+}
+
+static int serve(void **state) {
+    (void)state;
+    const struct admin_host host = {ready, revision, objects, NULL};
+    const struct httpd_route routes[] = {{"/status", status, NULL}};
+    struct event_base *base = event_base_new();
+    struct observe *o = observe_new(1);
+    struct admin *admin = NULL;
+    for (unsigned port = 25000; !admin && port < 25900; port++) {
+        struct why why = {0};
+        snprintf(proxy_at, sizeof(proxy_at), "127.0.0.1:%u", port);
+        admin = admin_new(base, "127.0.0.1:0", proxy_at, &host, o, &why);
+    }
+    struct why why = {0};
+    struct httpd *h = httpd_new(base, "127.0.0.1:0", routes, 1, HTTPD_LOOPBACK_ONLY, &why);
+    if (!admin || !h)
+        return -1;
+    snprintf(controller_at, sizeof(controller_at), "127.0.0.1:%u", httpd_port(h));
+    server = fork();
+    if (server == 0) {
+        event_base_dispatch(base);
+        _exit(0);
+    }
+    event_reinit(base);
+    admin_free(admin);
+    httpd_free(h);
+    observe_free(o);
+    event_base_free(base);
+    return server > 0 ? 0 : -1;
+}
+static int unserve(void **state) {
+    (void)state;
+    kill(server, SIGKILL);
+    return waitpid(server, NULL, 0) == server ? 0 : -1;
+}
+
+static void from_a_live_proxy(void **state) {
+    (void)state;
+    assert_int_equal(ctl("routes", "--proxy", proxy_at, NULL), CTL_OK);
+    assert_has(out_text, "p.example.com  PathPrefix /p  n/p/direct  answer 200  Route n/p\n");
+    assert_int_equal(ctl("explain", "GET", "http://P.example.com/p", "--proxy", proxy_at, NULL),
+                     CTL_OK);
+    assert_has(out_text, "rule n/p/direct  Route n/p spec.rules[0]");
+    assert_has(out_text, "DirectResponse");
+    assert_int_equal(ctl("routes", "--proxy", controller_at, NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "answers 404");
+    assert_int_equal(ctl("routes", "--proxy", "127.0.0.1:1", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "no proxy answers at 127.0.0.1:1");
+    assert_int_equal(ctl("routes", "--proxy", "127.0.0.1", NULL), CTL_USAGE);
+    assert_int_equal(ctl("routes", "--proxy", "user@127.0.0.1:80/x:1", NULL), CTL_USAGE);
+}
+
+static void from_a_live_controller(void **state) {
+    (void)state;
+    assert_int_equal(ctl("status", "--controller", controller_at, NULL), CTL_PROBLEMS);
+    assert_has(out_text, "revision 00000000000000ff, 2 proxies");
+    assert_has(out_text, "p-1    current  00000000000000ff  2m      5s     3 ");
+    assert_has(out_text, "p-2    behind   00000000000000fe  2h      -      0 ");
+    assert_has(out_text, "warning");
+    assert_has(out_text, "refused, last good serves  Route shop/bad?[31m");
+    assert_lacks(out_text, "\033");
+    assert_int_equal(ctl("status", "--controller", controller_at, "-o", "json", NULL),
+                     CTL_PROBLEMS);
+    cJSON *doc = cJSON_Parse(out_text);
+    assert_int_equal(cJSON_GetArraySize(doc_each(doc, "proxies")), 2);
+    cJSON_Delete(doc);
+}
+
+static void secrets_stay(void **state) {
+    (void)state;
+    struct model_credential secret = {.name = STR("id"), .hash = STR("hunter2")};
+    struct model_consumer c = {.name = STR("c"), .credentials = &secret, .n_credentials = 1};
+    struct object *o = object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c);
+    struct model_consumer without = c;
+    struct model_credential name_only = {.name = STR("id")};
+    without.credentials = &name_only;
+    struct object *wanted = object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &without);
+    struct out a = out_heap(4096), b = out_heap(4096);
+    wire_json(o, &a);
+    wire_json(wanted, &b);
+    assert_true(str_eq(out_done(&a), out_done(&b)));
+    out_char(&a, 0);
+    assert_has(a.p, "{\"kind\":10,\"id\":\"consumer/n/c\",\"bytes\":\"");
+    out_fini(&a);
+    out_fini(&b);
+    object_drop(o);
+    object_drop(wanted);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_and_options),
+        cmocka_unit_test(wrong_words),
+        cmocka_unit_test(validates_the_quickstart),
+        cmocka_unit_test(lists_the_quickstart),
+        cmocka_unit_test(renders_the_quickstart),
+        cmocka_unit_test(explains_a_winner),
+        cmocka_unit_test(explains_what_is_refused),
+        cmocka_unit_test_setup_teardown(explains_conditions, dir_make, dir_drop),
+        cmocka_unit_test_setup_teardown(says_what_is_wrong, dir_make, dir_drop),
+        cmocka_unit_test_setup_teardown(from_a_live_proxy, serve, unserve),
+        cmocka_unit_test_setup_teardown(from_a_live_controller, serve, unserve),
+        cmocka_unit_test(secrets_stay),
+    };
+    int failed = cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
+    free(out_text);
+    free(err_text);
+    return failed;
+}
