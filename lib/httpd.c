@@ -373,7 +373,8 @@ struct httpd *httpd_new(struct event_base *base, const char *address,
     h->flags = flags;
     h->n_routes = n_routes;
     h->routes = mem_array(n_routes, sizeof(*routes));
-    memcpy(h->routes, routes, n_routes * sizeof(*routes));
+    for (size_t i = 0; i < n_routes; i++)
+        h->routes[i] = routes[i];
     if (!listen_at(h, &p)) {
         struct shown room;
         why_text(why, "cannot listen on %s: %s", why_show(str_of(address), &room), strerror(errno));
