@@ -32,7 +32,7 @@ static struct block *block_make(struct slots *s, uint32_t slot, size_t size, uin
 /* The slot counts another one now: see counts.h. size: of what the worker writes. */
 static void block_empty(struct block *b, size_t size, uint64_t identity) {
     metric_set(&b->identity, 0);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    block_fence(__ATOMIC_RELEASE);
     uint64_t *words = (uint64_t *)(void *)(b + 1);
     for (size_t i = 0; i < (size - sizeof(*b)) / sizeof(*words); i++)
         metric_set(&words[i], 0);

@@ -44,7 +44,7 @@ static bool block_copy(void *to, const struct block *b, size_t size, uint64_t id
     if (!b || __atomic_load_n(&b->identity, __ATOMIC_ACQUIRE) != identity)
         return false;
     copy_words(to, b, size);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    block_fence(__ATOMIC_ACQUIRE);
     return metric_get(&b->identity) == identity;
 }
 
