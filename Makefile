@@ -14,7 +14,7 @@ WARN    := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissi
 CFLAGS_release := -O2 -D_FORTIFY_SOURCE=3 -flto -ffat-lto-objects -fno-plt
 LTO_release    := -O2 -flto=auto -fno-fat-lto-objects
 CFLAGS_asan    := -O1 -DSLUICE_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CFLAGS_tsan    := -O1 -DSLUICE_DEBUG -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -DSLUICE_DEBUG -fsanitize=thread -Wno-tsan -fno-omit-frame-pointer
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
 
