@@ -85,7 +85,7 @@ $(TOOLS): $(B)/%: $(B)/%.o $(B)/liblib.a
 $(BENCH): $(B)/%: $(B)/%.o $(ROOMS)
 	@$(CC) -fno-lto $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
-.SECONDARY:
+.PRECIOUS: $(B)/%.o
 
 .PHONY: deps run help format clean
 deps:

@@ -7,6 +7,7 @@
 #include "ctl/table.h"
 
 #include <string.h>
+#include <time.h>
 
 static const char *state_of(const cJSON *proxy, enum tone *tone) {
     *tone = TONE_GOOD;
@@ -38,6 +39,15 @@ static const char *ago(double ms, char *room, size_t n) {
     return room;
 }
 
+/* How long ago a time (Unix, milliseconds; 0 = never) is. */
+static const char *since(const cJSON *proxy, const char *field, char *room, size_t n) {
+    double then = doc_number(proxy, field);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    double age = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6 - then;
+    return then > 0 ? ago(age > 0 ? age : 0, room, n) : "never";
+}
+
 static bool show_proxies(struct ctl *c, const cJSON *doc) {
     static const char *const heads[] = {"PROXY", "STATE",       "REVISION", "LINKED",
                                         "ACKED", "CONNECTIONS", "ACTIVE",   "ADDRESS"};
@@ -53,8 +63,8 @@ static bool show_proxies(struct ctl *c, const cJSON *doc) {
         table_cell(&t, TONE_PLAIN, "%s", doc_get(p, "name"));
         table_cell(&t, tone, "%s", state);
         table_cell(&t, TONE_PLAIN, "%s", doc_get(p, "revision"));
-        table_cell(&t, TONE_PLAIN, "%s", ago(doc_number(p, "linked_ms"), linked, sizeof(linked)));
-        table_cell(&t, TONE_PLAIN, "%s", ago(doc_number(p, "acked_ms"), acked, sizeof(acked)));
+        table_cell(&t, TONE_PLAIN, "%s", since(p, "linked_ms", linked, sizeof(linked)));
+        table_cell(&t, TONE_PLAIN, "%s", since(p, "acked_ms", acked, sizeof(acked)));
         table_cell(&t, TONE_PLAIN, "%.0f", doc_number(p, "connections"));
         table_cell(&t, TONE_PLAIN, "%.0f", doc_number(p, "active_requests"));
         table_cell(&t, TONE_DIM, "%s", doc_get(p, "address"));

@@ -130,7 +130,7 @@ static int watch(struct conn *c) {
 }
 
 static void start(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops) {
-    *c = (struct conn){.ops = ops, .loop = l, .fd = fd, .read_size = SLAB_4K};
+    *c = (struct conn){.ops = ops, .loop = l, .fd = fd, .read_size = SLAB_16K};
     list_init(&c->ready_link);
     list_init(&c->dirty_link);
 }
@@ -238,6 +238,20 @@ void conn_consume(struct conn *c, size_t n) {
     b->at += (uint32_t)n;
     if (b->at == b->end && b->p != NULL)
         buf_give(c, b);
+}
+
+void conn_shrink(struct conn *c) {
+    struct conn_buf *b = &c->in, old = *b;
+    size_t n = old.end - old.at;
+    if (old.p == NULL || old.size == SLAB_2K || n > slab_bytes(SLAB_2K) / 2)
+        return;
+    if (!buf_take(c, b, SLAB_2K)) {
+        *b = old;
+        return;
+    }
+    memcpy(b->p, old.p + old.at, n);
+    b->end = (uint32_t)n;
+    slab_give(&c->loop->slabs, (enum slab_size)old.size, old.p);
 }
 
 void conn_again(struct conn *c) {

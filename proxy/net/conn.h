@@ -121,6 +121,8 @@ static inline struct str conn_unread(const struct conn *c) {
 }
 /* Looks without taking: true when the peer has finished or reset and nothing is left to read. */
 bool conn_peer_gone(struct conn *c);
+/* The reader will wait: what little is unread moves to a small slab. Not while bytes are lent. */
+void conn_shrink(struct conn *c);
 void conn_consume(struct conn *c, size_t n); /* gives the slab back when all is consumed */
 /* Asks for readable() again in the next turn, although no event will come (data is in `in`, or
  * can_read is set and was not used up). */

@@ -51,7 +51,7 @@ struct stream {
     uint8_t client[16];
     uint64_t deadline_ms, attempt_deadline_ms; /* 0: none */
     uint64_t request_bytes, response_bytes;
-    uint64_t start_ns, head_ns, attempt_ns, asked_ns, sent_ns, response_ns, first_flush_ns;
+    uint64_t start_ns, head_ns, asked_ns, sent_ns, response_ns, first_flush_ns;
     uint64_t upstream_ns, connect_ns;
 };
 

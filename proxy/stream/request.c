@@ -87,6 +87,11 @@ static void begin(struct stream *st) {
         stream_fail(st, REASON_OVERLOADED);
         return;
     }
+    /* Before it is sent: what the kernel does then is on the upstream's account, and on a busy core
+     * the answer may be there when send returns. */
+    st->sent_ns = loop_clock_ns();
+    if (st->asked_ns == 0)
+        st->asked_ns = st->sent_ns;
     if (st->request_last) {
         response_await(st);
         return;
@@ -127,7 +132,6 @@ static void attempt(struct stream *st, bool fresh) {
     const struct endpoint *e = st->endpoint;
     struct stream_env *env = st->env;
     bool careful = !is_idempotent(st) || !st->request_last;
-    st->attempt_ns = env->loop->now_ns;
     st->deaf = false;
     attempt_deadline(st);
     switch (upstream_get(&env->upstreams, b, e, careful, fresh, st, &st->waiter, &st->up)) {
@@ -381,6 +385,7 @@ void request_pump(struct stream *st) {
         s->conn.read_size = SLAB_64K;
         st->body_touched = st->body_touched || piece.n > 0;
         st->request_last = last;
+        st->sent_ns = last ? loop_clock_ns() : st->sent_ns;
         st->request_bytes += piece.n;
         if (st->mirror != NULL)
             mirror_body(st, piece, last);
@@ -396,8 +401,6 @@ void request_pump(struct stream *st) {
 
 void request_sent(struct stream *st, size_t lent, bool all) {
     struct session *s = st->session;
-    if (st->asked_ns == 0)
-        st->asked_ns = loop_clock_ns();
     if (s->loan.open && lent > 0)
         body_repay(&s->conn, &s->loan, lent);
     if (!all) {
@@ -408,6 +411,5 @@ void request_sent(struct stream *st, size_t lent, bool all) {
         request_pump(st);
         return;
     }
-    s->conn.read_size = SLAB_4K;
-    st->sent_ns = st->body_touched || st->attempts > 1 ? loop_clock_ns() : st->asked_ns;
+    s->conn.read_size = SLAB_16K;
 }

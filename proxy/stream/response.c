@@ -81,7 +81,7 @@ static bool write_head(struct stream *st, const struct head *h) {
 }
 
 static void note_response(struct stream *st) {
-    uint64_t now = st->env->loop->now_ns, asked = st->sent_ns > 0 ? st->sent_ns : st->attempt_ns;
+    uint64_t now = st->env->loop->now_ns, asked = st->sent_ns;
     st->response_ns = now;
     st->upstream_ns += now > asked ? now - asked : 0;
 }
