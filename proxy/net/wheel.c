@@ -21,6 +21,7 @@ enum { LEVELS = 4, BITS0 = 8, BITS = 6, SLOTS0 = 1 << BITS0, SLOTS = 1 << BITS }
 
 struct wheel {
     uint64_t tick;              /* all slots up to and with it have been fired */
+    uint64_t next;              /* nothing is to be done before this tick */
     uint64_t used[SLOTS0 / 64]; /* level 0 slots that may hold timers */
     struct list level0[SLOTS0];
     struct list level[LEVELS - 1][SLOTS];
@@ -29,6 +30,7 @@ struct wheel {
 struct wheel *wheel_new(uint64_t now_ms) {
     struct wheel *w = mem_alloc(sizeof(*w));
     w->tick = now_ms / WHEEL_TICK_MS;
+    w->next = 0;
     memset(w->used, 0, sizeof(w->used));
     for (int i = 0; i < SLOTS0; i++)
         list_init(&w->level0[i]);
@@ -53,6 +55,7 @@ static struct list *slot_of(struct wheel *w, uint64_t tick) {
     if (ahead < SLOTS0) {
         unsigned i = tick % SLOTS0;
         w->used[i / 64] |= UINT64_C(1) << (i % 64);
+        w->next = tick < w->next ? tick : w->next;
         return &w->level0[i];
     }
     for (int l = 1; l < LEVELS; l++) {
@@ -148,10 +151,11 @@ static void refill(struct wheel *w) {
 
 void wheel_turn(struct wheel *w, uint64_t now_ms) {
     uint64_t now = now_ms / WHEEL_TICK_MS;
-    while (w->tick < now) {
+    while (w->next <= now) {
         uint64_t next = next_tick(w);
         if (next > now) {
             w->tick = now; /* nothing between */
+            w->next = next;
             return;
         }
         w->tick = next;
@@ -165,6 +169,6 @@ void wheel_turn(struct wheel *w, uint64_t now_ms) {
 
 /* Looks at level 0 only: a wake-up every 2.5 s costs nothing. */
 int wheel_wait_ms(const struct wheel *w, uint64_t now_ms) {
-    uint64_t at = next_tick(w) * WHEEL_TICK_MS;
+    uint64_t at = w->next * WHEEL_TICK_MS;
     return at > now_ms ? (int)(at - now_ms) : 0;
 }

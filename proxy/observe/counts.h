@@ -99,18 +99,13 @@ struct observe {
     unsigned n_sources;
 };
 
-/* The thread sanitizer knows no fences; it has nothing to say here, since every access is atomic. */
+/* The thread sanitizer knows no fences; it has nothing to say here, since every access is atomic.
+ */
 #ifdef __SANITIZE_THREAD__
 #define block_fence(order) ((void)0)
 #else
 #define block_fence(order) __atomic_thread_fence(order)
 #endif
-
-/* Never 0. */
-static inline uint64_t identity_of(struct str id) {
-    uint64_t hash = hash_content(id);
-    return hash ? hash : 1;
-}
 
 static inline struct block *slots_get(const struct slots *s, uint32_t slot) {
     struct block **page = __atomic_load_n(&s->pages[slot >> PAGE_BITS], __ATOMIC_ACQUIRE);

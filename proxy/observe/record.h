@@ -14,9 +14,9 @@
 
 struct record {
     const struct model_gateway *gateway; /* what was in force; never NULL */
-    const struct rule *rule;       /* NULL: none matched */
-    const struct backend *backend; /* NULL: not forwarded */
-    struct str method, host, path; /* canonical where there is one */
+    const struct rule *rule;             /* NULL: none matched */
+    const struct backend *backend;       /* NULL: not forwarded */
+    struct str method, host, path;       /* canonical where there is one */
     struct str request_id, traceparent;
     struct str consumer, tls;        /* who called; the TLS version; n == 0: none */
     uint8_t client[16];              /* address, v4 as v4-mapped */

@@ -182,9 +182,12 @@ void policy_write_request(const struct exchange *x, struct out *o) {
 /* ---- response ---- */
 
 static void write_status_line(const struct head *h, struct out *o) {
-    out_lit(o, "HTTP/1.1 ");
-    out_u64(o, h->status);
-    out_char(o, ' ');
+    unsigned s = h->status; /* 100 to 599 */
+    char line[13] = "HTTP/1.1 000 ";
+    line[9] = (char)('0' + s / 100);
+    line[10] = (char)('0' + s / 10 % 10);
+    line[11] = (char)('0' + s % 10);
+    out_bytes(o, line, sizeof(line));
     out_str(o, head_str(h, h->reason_text));
     out_lit(o, "\r\n");
 }
