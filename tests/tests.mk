@@ -17,9 +17,14 @@ $(PRELOAD): $(B)/%.so: %.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O2 -g $(WARN) $(DEFS) -shared -fPIC -o $@ $<
 
+GOLDEN := $(B)/tests/golden/golden
+$(GOLDEN): $(B)/tests/golden/golden.o $(B)/libcontroller.a $(B)/liblib.a
+	@echo "  LD  $@"
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
 .PHONY: test test-programs test-all-builds
 # What the floors on one build mode run.
-test-programs: all $(UNIT) $(PROP) $(TOOLS) $(PRELOAD)
+test-programs: all $(UNIT) $(PROP) $(TOOLS) $(PRELOAD) $(GOLDEN)
 
 test-all-builds:
 	@$(MAKE) --no-print-directory MODE=release test-programs
@@ -36,7 +41,7 @@ test-unit: $(UNIT)
 	@$(RUN) unit
 test-prop: $(PROP)
 	@$(RUN) prop
-test-golden: all
+test-golden: $(GOLDEN)
 	@$(RUN) golden
 test-vtc test-e2e test-desync test-budget: all $(TOOLS) $(PRELOAD)
 	@$(RUN) $(@:test-%=%)

@@ -231,6 +231,10 @@ static bool run_unit(struct compiler *c, struct unit *u) {
             return true;
         }
     }
+    if (u->kind == UNIT_BACKEND && u->wanted == 0) {
+        unit_end(c, u); /* whoever asked for it was refused, or stepped back and asks again */
+        return false;
+    }
     struct making m;
     making_init(&m, c, u, r);
     bool done = r ? run_resource(&m) : run_derived(&m);

@@ -34,11 +34,9 @@ struct str path_prefix(struct str path) {
 
 static int check_regex(struct making *m, const struct at *at, struct str pattern) {
     struct why why = {0};
-    struct shown shown;
     struct regex *re = regex_new(pattern, &why);
     if (!re)
-        return refuse(m, at, "%s is no regular expression: %s", why_show(pattern, &shown),
-                      why.text);
+        return refuse(m, at, "%s", why.text);
     regex_free(re);
     return 0;
 }
