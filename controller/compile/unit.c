@@ -287,6 +287,40 @@ void compile_proven(struct compiler *c) {
     }
 }
 
+/* "backend/NS/SERVICE/PORT", as restored routes name it. */
+static void want_id(struct making *m, struct str id) {
+    struct str kind, ns, name;
+    struct str port = str_cut(str_cut(str_cut(id, '/', &kind), '/', &ns), '/', &name);
+    uint64_t number;
+    if (str_eq(kind, STR("backend")) && ns.n > 0 && ns.n <= 63 && name.n > 0 && name.n <= 253 &&
+        str_to_u64(port, 65535, &number))
+        want(m, unit_get(m->c, UNIT_BACKEND, ns, name, port));
+}
+
+static void want_filters(struct making *m, const struct model_filter *f, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (f[i].mirror)
+            want_id(m, f[i].mirror->backend);
+}
+
+/* What the restored routes call is wanted again. */
+static void wants_restore(struct compiler *c, struct unit *u) {
+    struct making m;
+    making_init(&m, c, u, NULL);
+    for (size_t i = 0; i < u->objects.n; i++) {
+        if (u->objects.v[i]->kind != MODEL_KIND_route)
+            continue;
+        const struct model_route *r = object_decode(u->objects.v[i], &m.a, NULL);
+        want_filters(&m, r->filters, r->n_filters);
+        for (uint32_t k = 0; k < r->n_backends; k++) {
+            want_id(&m, r->backends[k].backend);
+            want_filters(&m, r->backends[k].filters, r->backends[k].n_filters);
+        }
+    }
+    unit_take_wants(&m);
+    making_fini(&m);
+}
+
 void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
                      size_t n) {
     struct unit *u = map_get(&c->lost, prefix);
@@ -302,5 +336,6 @@ void compile_restore(struct compiler *c, struct str prefix, struct object *const
     u->restored = true;
     unit_replace(c, u, &now);
     claims_restore(c, u);
+    wants_restore(c, u);
     store_unit_dirty(c->store, u->su);
 }

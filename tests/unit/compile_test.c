@@ -207,6 +207,7 @@ static void test_lost_and_restored(void **state) {
     compile_restore(v.compiler, STR("route/shop/r/"), &had, 1);
     run(&v);
     assert_true(need(&v, "route/shop/r/rule-0")->hash == had->hash);
+    assert_int_equal(v.objects.n, w->objects.n); /* with all that it calls */
     assert_true(need(&v, "host/sluice/a.example.com")->hash ==
                 need(w, "host/sluice/a.example.com")->hash);
     assert_true(status(&v, KUBE_Route, "shop", "r")->held);
