@@ -101,29 +101,30 @@ static size_t run(struct world *w) {
     return compile_run(w->compiler);
 }
 
-static struct object *object(struct world *w, const char *id) {
+static inline struct object *object(struct world *w, const char *id) {
     return map_get(&w->objects, str_of(id));
 }
-static struct object *need(struct world *w, const char *id) {
+static inline struct object *need(struct world *w, const char *id) {
     struct object *o = object(w, id);
     if (!o)
         fail_msg("there is no %s", id);
     return o;
 }
 
-static const struct compile_status *status(struct world *w, enum kube_kind kind, const char *ns,
-                                           const char *name) {
+static inline const struct compile_status *status(struct world *w, enum kube_kind kind,
+                                                  const char *ns, const char *name) {
     const struct resource *r = store_get(w->store, kind, str_of(ns), str_of(name));
     assert_non_null(r);
     const struct compile_status *s = compile_status(w->compiler, r);
     assert_non_null(s);
     return s;
 }
-static bool accepted(struct world *w, enum kube_kind kind, const char *ns, const char *name) {
+static inline bool accepted(struct world *w, enum kube_kind kind, const char *ns,
+                            const char *name) {
     return status(w, kind, ns, name)->conditions[CONDITION_ACCEPTED].value;
 }
-static const char *sentence(struct world *w, enum kube_kind kind, const char *ns,
-                            const char *name) {
+static inline const char *sentence(struct world *w, enum kube_kind kind, const char *ns,
+                                   const char *name) {
     const struct compile_status *s = status(w, kind, ns, name);
     for (size_t i = 0; i < CONDITION_TYPES; i++)
         if (s->conditions[i].why)
