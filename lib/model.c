@@ -467,14 +467,21 @@ static struct object *make(uint32_t kind, struct str id, struct str bytes) {
     return o;
 }
 
-struct object *object_new(enum model_kind kind, struct str id, const void *value) {
+struct object *object_try_new(enum model_kind kind, struct str id, const void *value) {
     const struct model_struct *s = model_struct_of(kind);
-    must(s && id.n > 0 && id.n <= MODEL_ID_MAX);
+    must(s && id.n > 0);
+    if (id.n > MODEL_ID_MAX)
+        return NULL;
     struct out o = out_heap(MODEL_OBJECT_MAX);
     model_encode(s, value, &o);
-    must(!o.over);
-    struct object *object = make((uint32_t)kind, id, out_done(&o));
+    struct object *object = o.over ? NULL : make((uint32_t)kind, id, out_done(&o));
     out_fini(&o);
+    return object;
+}
+
+struct object *object_new(enum model_kind kind, struct str id, const void *value) {
+    struct object *object = object_try_new(kind, id, value);
+    must(object);
     return object;
 }
 

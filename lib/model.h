@@ -146,8 +146,9 @@ struct object {
     struct str bytes;  /* encoding, at most MODEL_OBJECT_MAX */
 };
 
-/* From the plain form. Dies on a value that is too large: the compiler has bounded it. */
-struct object *object_new(enum model_kind kind, struct str id, const void *value);
+/* From the plain form. NULL: the id or the encoding is too large. */
+struct object *object_try_new(enum model_kind kind, struct str id, const void *value);
+struct object *object_new(enum model_kind kind, struct str id, const void *value); /* dies instead */
 /* From foreign bytes: checks id and encoding. NULL with *why. An unknown kind is kept unread. */
 struct object *object_from_bytes(uint32_t kind, struct str id, struct str bytes, struct why *why);
 struct object *object_hold(struct object *o);
