@@ -114,18 +114,15 @@ struct model_origin *origin_of(struct making *m, const struct resource *r, const
 }
 
 int make(struct making *m, enum model_kind kind, struct str id, const void *value) {
-    struct out o = out_heap(MODEL_OBJECT_MAX);
-    model_encode(model_struct_of(kind), value, &o);
-    bool over = o.over;
-    out_fini(&o);
-    if (id.n > MODEL_ID_MAX || over)
+    struct object *object = object_try_new(kind, id, value);
+    if (!object)
         return refuse(m, NULL, "%s takes more than %d bytes; split it into several objects",
                       model_kind_name(kind), MODEL_OBJECT_MAX);
     if (m->objects.n == m->cap) {
         m->cap = m->cap ? 2 * m->cap : 4;
         m->objects.v = mem_realloc(m->objects.v, m->cap * sizeof(*m->objects.v));
     }
-    m->objects.v[m->objects.n++] = object_new(kind, id, value);
+    m->objects.v[m->objects.n++] = object;
     return 0;
 }
 

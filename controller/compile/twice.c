@@ -49,6 +49,13 @@ static size_t gather(struct mine *v, const struct model_route *routes, size_t n)
     return k;
 }
 
+static size_t count(const struct model_route *routes, size_t n) {
+    size_t k = 0;
+    for (size_t i = 0; i < n && k < SAID_MAX; i++)
+        k += (size_t)(routes[i].n_matches > 0 ? routes[i].n_matches : 1) * routes[i].n_hosts;
+    return size_min(k, SAID_MAX);
+}
+
 static bool same(const struct unit *u, const struct mine *v, size_t n) {
     size_t i = 0;
     list_each(l, &u->said) {
@@ -139,7 +146,7 @@ static void warn_of(struct making *m, const struct said *mine, const struct mode
 }
 
 void twice_take(struct making *m, const struct model_route *routes, size_t n) {
-    struct mine *v = mem_array(SAID_MAX, sizeof(*v));
+    struct mine *v = mem_array(count(routes, n) + 1, sizeof(*v));
     size_t k = gather(v, routes, n);
     if (!same(m->u, v, k)) {
         twice_none(m->c, m->u);
