@@ -35,8 +35,7 @@ static bool ready(void *arg, struct out *why) {
     struct controller *c = arg;
     if (turn_is_ready(c->turn))
         return true;
-    out_str(why, store_is_synced(c->store) ? STR("waiting for what the proxies remember")
-                                           : STR("reading the resources"));
+    out_lit(why, "reading the resources");
     return false;
 }
 
@@ -95,6 +94,17 @@ static void metrics(void *arg, struct metric_text *t) {
 
 /* ---- life ---- */
 
+/* A file as a whole, not an object in it: then there is a column, or no line. */
+static bool unread(void *arg) {
+    struct controller *c = arg;
+    size_t n;
+    const struct dir_error *e = c->source ? dir_source_errors(c->source, &n) : NULL;
+    for (size_t i = 0; e && i < n; i++)
+        if (e[i].column > 0 || e[i].line == 0)
+            return true;
+    return false;
+}
+
 _Noreturn static void fail(const struct why *why) {
     char room[1024];
     struct out o = out_fixed(room, sizeof(room));
@@ -120,7 +130,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg) {
 static void start(struct controller *c) {
     struct why why = {0};
     c->store = store_new();
-    c->turn = turn_new(c->base, c->store, c->o.link, &why);
+    c->turn = turn_new(c->base, c->store, c->o.link, unread, c, &why);
     if (!c->turn)
         fail(&why);
     c->source = dir_source_new(c->base, c->store, c->o.directory, on_error, c, &why);

@@ -14,7 +14,7 @@ enum {
     DEBOUNCE_MAX_MS = 200, /* but not later than that after the first */
     FIRST_WAIT_MS = 1000,  /* for proxies that may remember what is lost */
     RESERVED_MAX = 1024,
-    ASKS_MAX = 64,
+    ASKS_MAX = 256,
 };
 
 struct reservation {
@@ -37,8 +37,11 @@ struct turn {
 
     bool pending, debounced;
     uint64_t first_change_ms, last_change_ms;
-    bool committed, first_waited;
-    bool changed; /* something came out that is not committed yet */
+    bool compiled, committed, first_waited;
+    bool (*unread)(void *arg);
+    void *unread_arg;
+    struct map fosters; /* ids (owned) that the compiler did not make → themselves */
+    bool changed;       /* something came out that is not committed yet */
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -100,6 +103,7 @@ static void put(void *arg, struct object *o) {
     struct turn *t = arg;
     t->numbers.puts++;
     t->changed = true;
+    set_del(&t->fosters, o->id);
     push_put(t->push, o);
 }
 
@@ -212,6 +216,29 @@ struct asking {
     bool done;
 };
 
+/* "route/": all of a kind. */
+static const char *const kind_prefixes[MODEL_KINDS] = {
+#define E(number, NAME, word)
+#define ENUM(name, doc, words)
+#define PART(name, doc, fields)
+#define KIND(number, name, doc, fields) [number] = #name "/",
+#include "lib/model.def"
+#undef E
+#undef ENUM
+#undef PART
+#undef KIND
+};
+
+/* Whether objects that only the fleet knows are to be kept: something was not read at the start. */
+static bool fostering(const struct turn *t) { return !t->committed && t->unread(t->unread_arg); }
+
+static bool ask_once(struct turn *t, struct str what, uint64_t proxy) {
+    char key[MODEL_ID_MAX + 32];
+    struct out o = out_fixed(key, sizeof(key));
+    out_fmt(&o, "%.*s@%llu", STR_FMT(what), (unsigned long long)proxy);
+    return !o.over && set_add(&t->asked, out_done(&o));
+}
+
 /* Asks a proxy for those of the lost prefixes that it was not asked for yet. */
 static void ask_proxy(void *arg, const struct push_proxy *p) {
     struct asking *a = arg;
@@ -220,11 +247,11 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
     size_t n = 0;
     if (a->done || !p->ready)
         return;
+    if (fostering(t) && ask_once(t, STR("*"), p->id))
+        for (unsigned k = 1; k < MODEL_KINDS; k++)
+            ids[n++] = str_of(kind_prefixes[k]);
     for (struct map_slot *s = NULL; n < ASKS_MAX && (s = map_next(&t->lost, s));) {
-        char key[MODEL_ID_MAX + 32];
-        struct out o = out_fixed(key, sizeof(key));
-        out_fmt(&o, "%.*s@%llu", STR_FMT(s->key), (unsigned long long)p->id);
-        if (!o.over && set_add(&t->asked, out_done(&o)))
+        if (ask_once(t, s->key, p->id))
             ids[n++] = s->key;
     }
     if (n == 0)
@@ -235,7 +262,7 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
 
 static void ask(struct turn *t) {
     struct asking a = {t, false};
-    if (t->lost.n == 0)
+    if (t->lost.n == 0 && !fostering(t))
         set_clear(&t->asked);
     else if (t->ask.number == 0)
         push_each(t->push, ask_proxy, &a);
@@ -278,6 +305,31 @@ static void restore(struct turn *t, struct str prefix) {
     mem_free(mine);
 }
 
+/* What nobody here has made, and a file that cannot be read may say. */
+static void foster(struct turn *t) {
+    for (size_t i = 0; i < t->ask.n; i++) {
+        struct object *o = t->ask.v[i];
+        if (compile_object(t->compiler, o->id) || !set_add(&t->fosters, o->id))
+            continue;
+        t->changed = true;
+        push_put(t->push, object_hold(o));
+    }
+    if (t->fosters.n > 0)
+        log_warn("compile",
+                 "objects=%zu are kept as the fleet has them, until every file can be read",
+                 t->fosters.n);
+}
+
+static void end_fostering(struct turn *t) {
+    if (t->fosters.n == 0 || t->unread(t->unread_arg))
+        return;
+    for (struct map_slot *s = NULL; (s = map_next(&t->fosters, s));)
+        if (!compile_object(t->compiler, s->key))
+            push_del(t->push, s->key);
+    set_clear(&t->fosters);
+    t->changed = true;
+}
+
 static void forget_answer(struct turn *t) {
     for (size_t i = 0; i < t->ask.n; i++)
         object_drop(t->ask.v[i]);
@@ -292,6 +344,8 @@ static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complet
         return;
     for (struct map_slot *s = NULL; (s = map_next(&t->lost, s));)
         restore(t, s->key);
+    if (fostering(t))
+        foster(t);
     forget_answer(t);
     ask(t);
     turn_wake(t);
@@ -301,7 +355,7 @@ static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complet
 
 /* Whether the first commit still waits for what the fleet remembers. */
 static bool first_waits(struct turn *t) {
-    if (t->committed || t->lost.n == 0)
+    if (t->committed || (t->lost.n == 0 && !fostering(t)))
         return false;
     ask(t);
     if (t->ask.number != 0)
@@ -345,6 +399,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
         log_debug("compile", "compiled units=%zu us=%llu", units,
                   (unsigned long long)(took / 1000));
     }
+    t->compiled = true;
+    end_fostering(t);
     ask(t);
     commit(t);
     look_at_reserved(t);
@@ -366,7 +422,7 @@ static void all_current(void *arg, const struct push_proxy *p) {
 static void on_change(void *arg) {
     struct turn *t = arg;
     ask(t);
-    if (!t->committed && t->lost.n > 0)
+    if (t->compiled && !t->committed)
         commit(t);
 }
 
@@ -402,7 +458,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
 /* ---- life ---- */
 
 struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
-                      struct why *why) {
+                      bool (*unread)(void *arg), void *arg, struct why *why) {
     static const struct push_events events = {.on_change = on_change,
                                               .on_ack = on_ack,
                                               .on_nack = on_nack,
@@ -411,6 +467,9 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     struct turn *t = mem_zalloc(sizeof(*t));
     const struct compile_sink sink = {put, del, lost, found, status, t};
     t->store = store;
+    t->unread = unread;
+    t->unread_arg = arg;
+    map_init(&t->fosters);
     map_init(&t->lost);
     map_init(&t->asked);
     t->compile = evtimer_new(base, on_turn, t);
@@ -438,6 +497,7 @@ void turn_free(struct turn *t) {
     forget_answer(t);
     set_clear(&t->lost);
     set_clear(&t->asked);
+    set_clear(&t->fosters);
     for (size_t i = 0; i < t->n_reserved; i++)
         mem_free(t->reserved[i].host);
     mem_free(t);
@@ -450,4 +510,4 @@ struct push *turn_push(struct turn *t) {
     return t->push;
 }
 const struct turn_numbers *turn_numbers(const struct turn *t) { return &t->numbers; }
-bool turn_is_ready(const struct turn *t) { return t->committed; }
+bool turn_is_ready(const struct turn *t) { return t->compiled; }

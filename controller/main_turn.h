@@ -8,7 +8,9 @@
  *                  └────────────── nack ─► compile_quarantine
  *
  * The first commit waits while something is lost and a proxy that serves can be asked for it: what
- * the fleet remembers is asked for before anything is taken away.
+ * the fleet remembers is asked for before anything is taken away. The same when a file could not be
+ * read at the start: nobody knows what stands in it, so whatever a proxy serves beyond what was
+ * compiled is fostered until the file can be read.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_TURN_H
 #define SLUICE_CONTROLLER_MAIN_TURN_H
@@ -25,9 +27,10 @@ struct turn_numbers {
     struct histogram compile, push, propagation;
 };
 
-/* Makes compiler and link. NULL with *why. */
+/* Makes compiler and link. NULL with *why. unread: whether the source has files that could not be
+ * read at all; while it has some since the start, objects that only the fleet knows stay there. */
 struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
-                      struct why *why);
+                      bool (*unread)(void *arg), void *arg, struct why *why);
 void turn_free(struct turn *t);
 
 struct compiler *turn_compiler(struct turn *t);
@@ -36,7 +39,7 @@ const struct turn_numbers *turn_numbers(const struct turn *t);
 
 /* The store was synced, or changed: a turn will come. (The store tells the turn by itself.) */
 void turn_wake(struct turn *t);
-/* All resources were read and compiled, and the result is published. */
+/* All resources were read and compiled. */
 bool turn_is_ready(const struct turn *t);
 
 #endif
