@@ -6,6 +6,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 void out_fini(struct out *o) {
     if (o->max > 0)
         mem_free(o->p);
@@ -92,15 +96,32 @@ static size_t utf8_len(const unsigned char *p, size_t n) {
     return len;
 }
 
+/* Where the bytes from p[at] on end that stand in a JSON string as they are. */
+static size_t json_plain(const unsigned char *p, size_t at, size_t n) {
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);
+    const __m128i quote = _mm_set1_epi8('"'), back = _mm_set1_epi8('\\');
+    for (; n - at >= 16; at += 16) {
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
+        __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(b, del),
+                                   _mm_or_si128(_mm_cmpeq_epi8(b, quote), _mm_cmpeq_epi8(b, back)));
+        __m128i good = _mm_andnot_si128(odd, _mm_cmpgt_epi8(b, space)); /* signed: 0x20..0x7f */
+        unsigned bad = (unsigned)_mm_movemask_epi8(good) ^ 0xffffU;
+        if (bad != 0)
+            return at + (size_t)__builtin_ctz(bad);
+    }
+#endif
+    while (at < n && p[at] >= 0x20 && p[at] < 0x7f && p[at] != '"' && p[at] != '\\')
+        at++;
+    return at;
+}
+
 void out_json(struct out *o, struct str s) {
     const unsigned char *p = (const unsigned char *)s.p;
     out_char(o, '"');
     size_t i = 0;
     while (i < s.n) {
-        size_t plain = i;
-        while (plain < s.n && p[plain] >= 0x20 && p[plain] < 0x7f && p[plain] != '"' &&
-               p[plain] != '\\')
-            plain++;
+        size_t plain = json_plain(p, i, s.n);
         out_bytes(o, p + i, plain - i);
         i = plain;
         if (i == s.n)

@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 enum { /* bytes shown of what came from outside; escaping may make six of one */
@@ -12,6 +12,11 @@ enum { /* bytes shown of what came from outside; escaping may make six of one */
        PATH_MAX_SHOWN = 2048,
        ID_MAX = 128,
        NAME_MAX_SHOWN = 255,
+};
+
+enum { /* room for the parts of known bound, with some to spare */
+       START_MAX = 64,
+       NUMBERS_MAX = 640,
 };
 
 /* ---- the time ---- */
@@ -29,75 +34,128 @@ static void clock_look(struct line_clock *c, uint64_t at_ns) {
     c->offset_ns = now_ns(CLOCK_REALTIME) - c->looked_at_ns;
 }
 
-static void write_time(struct out *o, struct line_clock *c, uint64_t start_ns) {
+static const char *second_of(struct line_clock *c, uint64_t second) {
+    if (c->second != second) {
+        time_t t = (time_t)second;
+        struct tm tm;
+        gmtime_r(&t, &tm);
+        strftime(c->text, sizeof(c->text), "%Y-%m-%dT%H:%M:%S", &tm);
+        c->second = second;
+    }
+    return c->text;
+}
+
+/* ---- pen: what has a known bound is written through a pointer, after its room was taken ---- */
+
+#define pen_lit(at, literal) pen_bytes((at), (literal), sizeof(literal) - 1)
+
+static inline char *pen_bytes(char *at, const void *p, size_t n) {
+    memcpy(at, p, n);
+    return at + n;
+}
+
+static char *pen_text(char *at, const char *s) {
+    while (*s)
+        *at++ = *s++;
+    return at;
+}
+
+/* Two digits at a time: half the divisions. */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                            "25262728293031323334353637383940414243444546474849"
+                            "50515253545556575859606162636465666768697071727374"
+                            "75767778798081828384858687888990919293949596979899";
+
+static inline char *pen_pair(char *at, uint32_t v) { return pen_bytes(at, pairs + v * 2, 2); }
+
+/* At most 20 bytes. Nearly all numbers of a line have three digits or fewer. */
+static char *pen_u64(char *at, uint64_t v) {
+    if (v >= 1000) {
+        at = pen_u64(at, v / 1000);
+        uint32_t rest = (uint32_t)(v % 1000);
+        *at++ = (char)('0' + rest / 100);
+        return pen_pair(at, rest % 100);
+    }
+    uint32_t small = (uint32_t)v;
+    if (small >= 100)
+        *at++ = (char)('0' + small / 100);
+    if (small >= 10)
+        return pen_pair(at, small % 100);
+    *at = (char)('0' + small);
+    return at + 1;
+}
+
+/* Whole microseconds as decimal seconds; at most 27 bytes. */
+static char *pen_seconds(char *at, uint64_t ns) {
+    uint64_t us = ns / 1000;
+    uint32_t rest = 0;
+    if (us < 1000000) {
+        *at++ = '0';
+        rest = (uint32_t)us;
+    } else {
+        at = pen_u64(at, us / 1000000);
+        rest = (uint32_t)(us % 1000000);
+    }
+    if (rest == 0)
+        return at;
+    *at++ = '.';
+    at = pen_pair(at, rest / 10000);
+    at = pen_pair(at, rest / 100 % 100);
+    return pen_pair(at, rest % 100);
+}
+
+static char *pen_time(char *at, struct line_clock *c, uint64_t start_ns) {
     clock_look(c, start_ns);
     uint64_t ms = (start_ns + c->offset_ns) / 1000000;
-    if (c->second != ms / 1000) {
-        time_t second = (time_t)(ms / 1000);
-        struct tm tm;
-        gmtime_r(&second, &tm);
-        strftime(c->text, sizeof(c->text), "%Y-%m-%dT%H:%M:%S", &tm);
-        c->second = ms / 1000;
-    }
     unsigned rest = (unsigned)(ms % 1000);
-    char tail[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
-                   (char)('0' + rest % 10), 'Z'};
-    out_bytes(o, c->text, sizeof(c->text) - 1);
-    out_bytes(o, tail, sizeof(tail));
+    at = pen_bytes(at, second_of(c, ms / 1000), sizeof(c->text) - 1);
+    at[0] = '.';
+    at[1] = (char)('0' + rest / 100);
+    at[2] = (char)('0' + rest / 10 % 10);
+    at[3] = (char)('0' + rest % 10);
+    at[4] = 'Z';
+    return at + 5;
 }
 
-/* ---- fields ---- */
+static char *pen_v4(char *at, const uint8_t address[4]) {
+    for (unsigned i = 0; i < 4; i++) {
+        at = pen_u64(at, address[i]);
+        *at++ = '.';
+    }
+    return at - 1;
+}
+
+static char *pen_v6(char *at, const uint8_t address[16]) {
+    return inet_ntop(AF_INET6, address, at, INET6_ADDRSTRLEN) ? at + strlen(at) : at;
+}
+
+static char *pen_client(char *at, const uint8_t address[16]) {
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    bool v4 = memcmp(address, mapped, sizeof(mapped)) == 0;
+    return v4 ? pen_v4(at, address + 12) : pen_v6(at, address);
+}
+
+static char *pen_endpoint(char *at, const struct endpoint *e) {
+    if (!e)
+        return at;
+    if (e->family == 4) {
+        at = pen_v4(at, e->address);
+    } else {
+        *at++ = '[';
+        at = pen_v6(at, e->address);
+        *at++ = ']';
+    }
+    *at++ = ':';
+    return pen_u64(at, e->port);
+}
+
+/* ---- the line ---- */
 
 static void write_text(struct out *o, struct str s, size_t max) {
-    out_json(o, str_mk(s.p, size_min(s.n, max)));
-}
-
-/* Whole microseconds as decimal seconds. */
-static void write_seconds(struct out *o, uint64_t ns) {
-    uint64_t us = ns / 1000, rest = us % 1000000;
-    char digits[7] = ".";
-    out_u64(o, us / 1000000);
-    if (rest == 0)
-        return;
-    for (size_t i = 6; i > 0; i--, rest /= 10)
-        digits[i] = (char)('0' + rest % 10);
-    out_bytes(o, digits, sizeof(digits));
-}
-
-static void write_v6(struct out *o, const uint8_t address[16]) {
-    char room[INET6_ADDRSTRLEN];
-    if (inet_ntop(AF_INET6, address, room, sizeof(room)))
-        out_str(o, str_of(room));
-}
-
-static void write_v4(struct out *o, const uint8_t address[4]) {
-    for (unsigned i = 0; i < 4; i++) {
-        if (i > 0)
-            out_char(o, '.');
-        out_u64(o, address[i]);
-    }
-}
-
-static void write_client(struct out *o, const uint8_t address[16]) {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    if (memcmp(address, mapped, sizeof(mapped)) == 0)
-        write_v4(o, address + 12);
+    if (s.n == 0)
+        out_lit(o, "\"\"");
     else
-        write_v6(o, address);
-}
-
-static void write_endpoint(struct out *o, const struct endpoint *e) {
-    if (!e)
-        return;
-    if (e->family == 4) {
-        write_v4(o, e->address);
-    } else {
-        out_char(o, '[');
-        write_v6(o, e->address);
-        out_char(o, ']');
-    }
-    out_char(o, ':');
-    out_u64(o, e->port);
+        out_json(o, str_mk(s.p, size_min(s.n, max)));
 }
 
 /* namespace/name/rule: the names are Kubernetes', nothing in them needs escaping, but a file may
@@ -130,11 +188,37 @@ static struct str trace_id(struct str traceparent) {
     return str_mk(traceparent.p + 3, 32);
 }
 
-void line_write(struct out *o, struct line_clock *clock, const struct record *r) {
+/* From "status" to "attempts": numbers, words of ours, addresses. */
+static void write_numbers(struct out *o, const struct record *r) {
     const struct reason_info *reason = &reasons[r->reason];
-    out_lit(o, "{\"ts\":\"");
-    write_time(o, clock, r->start_ns);
-    out_lit(o, "\",\"id\":");
+    char *start = out_take(o, NUMBERS_MAX), *at = start;
+    if (!start)
+        return;
+    at = pen_u64(pen_lit(at, ",\"status\":"), r->status);
+    at = pen_text(pen_lit(at, ",\"reason\":\""), reason->name);
+    at = pen_text(pen_lit(at, "\",\"origin\":\""), origin_names[reason->origin]);
+    at = pen_seconds(pen_lit(at, "\",\"duration\":"), r->total_ns);
+    at = pen_seconds(pen_lit(at, ",\"gateway\":"), r->gateway_ns);
+    at = pen_seconds(pen_lit(at, ",\"upstream\":"), r->upstream_ns);
+    at = pen_seconds(pen_lit(at, ",\"connect\":"), r->connect_ns);
+    at = pen_u64(pen_lit(at, ",\"bytes\":"), r->response_bytes);
+    at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
+    at = pen_endpoint(pen_lit(at, "\",\"upstream_addr\":\""), r->endpoint);
+    at = pen_u64(pen_lit(at, "\",\"attempts\":"), r->attempts);
+    o->n -= NUMBERS_MAX - (size_t)(at - start);
+}
+
+static void write_start(struct out *o, struct line_clock *clock, const struct record *r) {
+    char *start = out_take(o, START_MAX);
+    if (!start)
+        return;
+    char *at = pen_time(pen_lit(start, "{\"ts\":\""), clock, r->start_ns);
+    at = pen_lit(at, "\",\"id\":");
+    o->n -= START_MAX - (size_t)(at - start);
+}
+
+void line_write(struct out *o, struct line_clock *clock, const struct record *r) {
+    write_start(o, clock, r);
     write_text(o, r->request_id, ID_MAX);
     out_lit(o, ",\"route\":");
     write_route(o, r->rule);
@@ -146,28 +230,7 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r)
     write_text(o, r->host, HOST_MAX);
     out_lit(o, ",\"path\":");
     write_text(o, without_query(r->path), PATH_MAX_SHOWN);
-    out_lit(o, ",\"status\":");
-    out_u64(o, r->status);
-    out_lit(o, ",\"reason\":\"");
-    out_str(o, str_of(reason->name));
-    out_lit(o, "\",\"origin\":\"");
-    out_str(o, str_of(origin_names[reason->origin]));
-    out_lit(o, "\",\"duration\":");
-    write_seconds(o, r->total_ns);
-    out_lit(o, ",\"gateway\":");
-    write_seconds(o, r->gateway_ns);
-    out_lit(o, ",\"upstream\":");
-    write_seconds(o, r->upstream_ns);
-    out_lit(o, ",\"connect\":");
-    write_seconds(o, r->connect_ns);
-    out_lit(o, ",\"bytes\":");
-    out_u64(o, r->response_bytes);
-    out_lit(o, ",\"client\":\"");
-    write_client(o, r->client);
-    out_lit(o, "\",\"upstream_addr\":\"");
-    write_endpoint(o, r->endpoint);
-    out_lit(o, "\",\"attempts\":");
-    out_u64(o, r->attempts);
+    write_numbers(o, r);
     out_lit(o, ",\"tls\":");
     write_text(o, r->tls, NAME_MAX_SHOWN);
     out_lit(o, ",\"trace\":");
