@@ -16,7 +16,6 @@
 #ifndef SLUICE_PROXY_OBSERVE_COUNTS_H
 #define SLUICE_PROXY_OBSERVE_COUNTS_H
 
-#include "lib/hash.h"
 #include "proxy/observe/observe.h"
 
 #include <time.h>
@@ -106,6 +105,9 @@ struct observe {
 #else
 #define block_fence(order) __atomic_thread_fence(order)
 #endif
+
+/* Never 0. */
+static inline uint64_t identity_of(uint64_t id_hash) { return id_hash | 1; }
 
 static inline struct block *slots_get(const struct slots *s, uint32_t slot) {
     struct block **page = __atomic_load_n(&s->pages[slot >> PAGE_BITS], __ATOMIC_ACQUIRE);
