@@ -9,16 +9,29 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- findings ---- */
 
-static void add_finding(struct world *w, enum severity severity, struct str file, uint32_t line,
-                        const struct why *why) {
+/* As the user would name it: files are told apart below the directory of -f. */
+static struct str shown_file(struct world *w, struct str file) {
+    if (file.n == 0)
+        return STR("");
+    return arena_fmt(&w->arena, "%.*s%.*s", STR_FMT(w->folder), STR_FMT(file));
+}
+
+static void add_finding(struct world *w, enum severity severity, const struct dir_error *at) {
     if ((w->n_findings & (w->n_findings - 1)) == 0) /* 0, 1, 2, 4 ... */
         w->findings = mem_realloc(w->findings,
                                   (w->n_findings ? w->n_findings * 2 : 1) * sizeof(*w->findings));
+    w->n_refused += severity == SEVERITY_REFUSED;
     w->findings[w->n_findings++] =
-        (struct finding){severity, arena_str(&w->arena, file), line, *why};
+        (struct finding){severity, shown_file(w, at->file), at->line, at->column, at->why};
+}
+
+static void add_of_resource(struct world *w, enum severity severity, const struct resource *r,
+                            const struct why *why) {
+    add_finding(w, severity, &(struct dir_error){r->from.file, r->from.line, 0, *why});
 }
 
 static int finding_cmp(const void *x, const void *y) {
@@ -34,17 +47,14 @@ static void judge(struct world *w, const struct resource *r) {
     const struct condition *accepted = s ? &s->conditions[CONDITION_ACCEPTED] : NULL;
     const struct condition *resolved = s ? &s->conditions[CONDITION_RESOLVED_REFS] : NULL;
     w->n_resources++;
-    if (accepted && accepted->set && !accepted->value) {
-        w->n_refused++;
-        add_finding(w, SEVERITY_REFUSED, r->from.file, r->from.line, accepted->why);
-    } else if (why_set(&r->refused)) {
-        w->n_refused++;
-        add_finding(w, SEVERITY_REFUSED, r->from.file, r->from.line, &r->refused);
-    }
+    if (accepted && accepted->set && !accepted->value)
+        add_of_resource(w, SEVERITY_REFUSED, r, accepted->why);
+    else if (why_set(&r->refused))
+        add_of_resource(w, SEVERITY_REFUSED, r, &r->refused);
     if (resolved && resolved->set && !resolved->value)
-        add_finding(w, SEVERITY_WARNING, r->from.file, r->from.line, resolved->why);
+        add_of_resource(w, SEVERITY_WARNING, r, resolved->why);
     for (size_t i = 0; s && i < s->n_warnings; i++)
-        add_finding(w, SEVERITY_WARNING, r->from.file, r->from.line, &s->warnings[i]);
+        add_of_resource(w, SEVERITY_WARNING, r, &s->warnings[i]);
 }
 
 void world_finding(const struct finding *f, cJSON *to) {
@@ -55,34 +65,28 @@ void world_finding(const struct finding *f, cJSON *to) {
     doc_text(to, "file", f->file);
     if (f->line > 0)
         cJSON_AddNumberToObject(to, "line", f->line);
+    if (f->column > 0)
+        cJSON_AddNumberToObject(to, "column", f->column);
     doc_text(to, "text", str_of(f->why.text));
 }
 
 void world_print_finding(struct ctl *c, FILE *to, const struct finding *f) {
     char room[1024];
     struct out o = out_fixed(room, sizeof(room));
-    struct why why = f->why;
     bool refused = f->severity == SEVERITY_REFUSED;
-    bool of_file = f->file.n > 0 && str_starts(str_of(why.object), f->file);
-    if (of_file && why.object[f->file.n] == ':') /* "shop.yaml:3:14" says more than we know */
-        fprintf(to, "%s: ", why.object);
-    else if (f->line > 0)
-        fprintf(to, "%.*s:%u: ", STR_FMT(f->file), f->line);
-    else if (f->file.n > 0)
-        fprintf(to, "%.*s: ", STR_FMT(f->file));
-    if (of_file)
-        why.object[0] = 0;
-    why_print(&why, &o);
-    fprintf(to, "%s%s%s: %.*s\n", tone_on(c, refused ? TONE_BAD : TONE_WARN),
-            refused ? "refused" : "warning", tone_off(c), STR_FMT(out_done(&o)));
+    const struct dir_error place = {.file = f->file, .line = f->line, .column = f->column};
+    dir_error_print(&place, &o);
+    fprintf(to, "%.*s%s%s%s: ", STR_FMT(out_done(&o)), tone_on(c, refused ? TONE_BAD : TONE_WARN),
+            refused ? "refused" : "warning", tone_off(c));
+    o.n = 0;
+    why_print(&f->why, &o);
+    fprintf(to, "%.*s\n", STR_FMT(out_done(&o)));
 }
 
 /* ---- from files ---- */
 
-static void unreadable(void *arg, struct str file, uint32_t line, const struct why *why) {
-    struct world *w = arg;
-    w->n_refused++;
-    add_finding(w, SEVERITY_REFUSED, file, line, why);
+static void unreadable(void *arg, const struct dir_error *e) {
+    add_finding(arg, SEVERITY_REFUSED, e);
 }
 
 static void take_compiled(struct world *w) {
@@ -98,11 +102,14 @@ static void take_compiled(struct world *w) {
 static enum ctl_exit from_files(struct ctl *c, struct world *w) {
     struct why why = {0};
     static const struct compile_sink nobody;
+    struct stat st;
+    if (stat(c->file, &st) == 0 && S_ISDIR(st.st_mode))
+        w->folder =
+            arena_fmt(&w->arena, str_ends(str_of(c->file), STR("/")) ? "%s" : "%s/", c->file);
     w->store = store_new();
     w->compiler = compile_new(w->store, &nobody);
     if (files_load(c->file, w->store, unreadable, w, &why) < 0)
         return ctl_fail(c, CTL_UNREACHABLE, "%s", why.text);
-    store_synced(w->store);
     compile_run(w->compiler);
     for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
         for (const struct resource *r = NULL; (r = store_next(w->store, k, r));)
@@ -172,8 +179,7 @@ static void bad_object(void *arg, struct str id, const struct why *why) {
     struct world *w = arg;
     if (named.object[0] == 0)
         why_object(&named, "%.*s", STR_FMT(id));
-    w->n_refused++;
-    add_finding(w, SEVERITY_REFUSED, STR_NONE, 0, &named);
+    add_finding(w, SEVERITY_REFUSED, &(struct dir_error){.why = named});
 }
 
 void world_ignore(void *arg, struct str id, const struct why *why) {
@@ -225,6 +231,6 @@ struct str world_place(struct world *w, const struct model_origin *from) {
     const struct resource *r =
         w->store && kind ? store_get(w->store, kind, from->namespace, from->name) : NULL;
     if (!r || r->from.line == 0)
-        return from->file;
-    return arena_fmt(&w->arena, "%.*s:%u", STR_FMT(from->file), r->from.line);
+        return shown_file(w, from->file);
+    return arena_fmt(&w->arena, "%.*s:%u", STR_FMT(shown_file(w, from->file)), r->from.line);
 }

@@ -20,12 +20,13 @@ enum severity { SEVERITY_WARNING, SEVERITY_REFUSED };
 struct finding {
     enum severity severity;
     struct str file;
-    uint32_t line; /* 0: unknown */
+    uint32_t line, column; /* 0: unknown */
     struct why why;
 };
 
 struct world {
     /* from files; NULL online */
+    struct str folder; /* "manifests/" of -f manifests; n == 0: one file */
     struct store *store;
     struct compiler *compiler;
     struct finding *findings; /* in order of file and line */
@@ -49,7 +50,7 @@ void world_ignore(void *arg, struct str id, const struct why *why);
 /* "shop.yaml:3" of the resource that an object came from, or "" when there was no file. */
 struct str world_place(struct world *w, const struct model_origin *from);
 
-/* The document of a finding: {"severity","object","field","file","line","text"}. */
+/* The document of a finding: {"severity","object","field","file","line","column","text"}. */
 void world_finding(const struct finding *f, cJSON *to);
 /* One line a finding to c->err or c->out. */
 void world_print_finding(struct ctl *c, FILE *to, const struct finding *f);
