@@ -69,7 +69,7 @@ static void record(void *arg, const struct record *r) {
 static uint64_t upstream_opened(void *arg, const struct backend *b) {
     struct member *m = arg;
     observe_upstream_opened(m->observe, b);
-    return b->identity;
+    return observe_identity(b);
 }
 
 static void upstream_closed(void *arg, uint32_t slot, uint64_t identity) {

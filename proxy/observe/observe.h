@@ -36,9 +36,10 @@ void observe_worker_start(struct observe_worker *w);
 void observe_request(struct observe_worker *w, const struct record *r);
 
 /* A connection to a backend's endpoint is open, or gone. The second takes what the first one's
- * backend was (its slot and its identity), since that may be gone by then. */
+ * backend was (its slot, and observe_identity() of it), since that may be gone by then. */
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b);
 void observe_upstream_closed(struct observe_worker *w, uint32_t slot, uint64_t identity);
+uint64_t observe_identity(const struct backend *b);
 
 enum observe_gauge {
     OBSERVE_CLIENT_CONNECTIONS,   /* sluice_connections{kind="client"} */

@@ -129,7 +129,7 @@ static struct backend_part *backend_new(struct builder *b, struct node *n) {
     memcpy(text, name.p, name.n);
     p->backend = (struct backend){.slot = n->slot,
                                   .id = n->parsed->object->id,
-                                  .identity = n->parsed->object->id_hash | 1,
+                                  .id_hash = n->parsed->object->id_hash,
                                   .name = str_mk(text, name.n),
                                   .model = model,
                                   .traffic = traffic_of(b, model->traffic)};
@@ -291,7 +291,7 @@ void rule_make(struct builder *b, struct node *n) {
     r->matches = m->n_matches ? m->matches : &every_path;
     r->regexes = n->parsed->regexes;
     r->id = n->parsed->object->id;
-    r->identity = n->parsed->object->id_hash | 1;
+    r->id_hash = n->parsed->object->id_hash;
     r->slot = n->slot;
     r->refusal = refusal_of(b, n->parsed);
     fill_policies(b, r);

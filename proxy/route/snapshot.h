@@ -48,9 +48,9 @@ enum endpoint_state { ENDPOINT_READY, ENDPOINT_SERVING, ENDPOINT_DOWN };
 /* One port of a Service with everything that applies to it joined in. */
 struct backend {
     uint32_t slot;
-    uint64_t identity; /* never 0; of the id: tells two backends apart that had the same slot */
-    struct str id;     /* backend/ns/service/port */
-    struct str name;   /* "ns/service:port" for logs and metrics */
+    uint64_t id_hash; /* never 0; of the id: tells two backends apart that had the same slot */
+    struct str id;    /* backend/ns/service/port */
+    struct str name;  /* "ns/service:port" for logs and metrics */
     const struct model_backend *model;
     const struct model_traffic *traffic; /* targets the Service; NULL if none */
     /* effective numbers, defaults applied (proxy/route/defaults.def) */
@@ -95,7 +95,7 @@ struct rule {
     const struct rule_regexes *regexes; /* of all matches; NULL: none */
     struct str id;                      /* route/ns/name/rule */
     uint32_t slot;                      /* for metrics */
-    uint64_t identity;                  /* as in struct backend */
+    uint64_t id_hash;                   /* as in struct backend */
     /* The rule's own, else of the policy that targets it, else of the first backend's Service that
      * has a policy which sets it. UINT32_MAX: none. */
     uint32_t request_ms, backend_request_ms;
