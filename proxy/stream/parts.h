@@ -76,7 +76,7 @@ void request_sent(struct stream *st, size_t lent, bool all);
 void request_failed(struct stream *st, enum reason reason);
 bool request_may_retry(const struct stream *st);
 void request_retry_over(struct stream *st); /* it counts in the budget no more */
-void request_retry(struct stream *st);
+void request_retry(struct stream *st, bool reuse); /* reuse: the connection can be kept */
 void request_ready(struct upstream *u);
 void request_turn(struct waiter *w);
 void request_timer(struct timer *t);

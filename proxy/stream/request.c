@@ -248,13 +248,13 @@ void request_retry_over(struct stream *st) {
     st->retrying = false;
 }
 
-void request_retry(struct stream *st) {
+void request_retry(struct stream *st, bool reuse) {
     uint32_t ms = st->x.rule->retry.backoff_ms;
     st->retries++;
     if (!st->retrying)
         st->env->n_retrying++;
     st->retrying = true;
-    stream_drop_upstream(st, false);
+    stream_drop_upstream(st, reuse);
     note_tried(st);
     if (!pick_endpoint(st)) {
         st->tried.n = 0; /* all were asked: begin again */
@@ -310,7 +310,7 @@ void request_failed(struct stream *st, enum reason reason) {
         bool again = request_may_retry(st) && is_idempotent(st);
         st->upstream_status = 0;
         if (again)
-            request_retry(st);
+            request_retry(st, false);
         else
             stream_fail(st, reason);
     }

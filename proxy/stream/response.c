@@ -86,6 +86,20 @@ static void note_response(struct stream *st) {
     st->upstream_ns += now > asked ? now - asked : 0;
 }
 
+/* An answer that is not passed on. True: all of it was there, so the connection can be kept. */
+static bool swallow(struct stream *st, const struct head *h) {
+    struct upstream *u = st->up;
+    struct str piece;
+    bool last = false;
+    h1_body_init(&u->body, h);
+    conn_consume(&u->conn, h->n);
+    if (u->body.framing == FRAMING_CLOSE ||
+        body_take(&u->conn, &u->body, &u->loan, &piece, &last) != BODY_PIECE)
+        return false;
+    body_repay(&u->conn, &u->loan, piece.n);
+    return last && h->keep_alive;
+}
+
 /* The final head. False: the stream was failed or tried again. */
 static bool final_head(struct stream *st, const struct head *h) {
     struct upstream *u = st->up;
@@ -93,7 +107,7 @@ static bool final_head(struct stream *st, const struct head *h) {
     st->upstream_status = h->status;
     upstream_result(&st->env->upstreams, st->backend, st->endpoint, h->status >= 500);
     if (unlikely(st->x.rule->retry.n_codes > 0) && request_may_retry(st)) {
-        request_retry(st);
+        request_retry(st, swallow(st, h));
         return false;
     }
     h1_body_init(&u->body, h);
