@@ -7,8 +7,9 @@
  *
  *   /status                  {"revision":"16 hex","proxies":[...],"resources":[...],"source":[...]}
  *   /status?kind=Route&namespace=shop&name=shop
- *   /config                  {"revision":"16 hex","objects":[...],"proxies":[...],"resources":[...]}
- *   /config?kind=route       objects of one kind;  ?id=route/shop/shop/catalog  one object
+ *   /config                  {"revision":"16
+ * hex","objects":[...],"proxies":[...],"resources":[...]} /config?kind=route       objects of one
+ * kind;  ?id=route/shop/shop/catalog  one object
  *
  * Secrets (HIDE in lib/model.def) are in neither.
  */
