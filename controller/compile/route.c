@@ -70,7 +70,7 @@ static void ask_auth(struct making *m, bool auth) {
                   what);
 }
 
-/* A policy for one rule alone, of a rule that has a name. */
+/* A policy for one rule alone: by its default name too, for nothing may stay open. */
 static bool rule_has_auth(struct making *m, struct str rule) {
     const struct unit *p =
         attached(m, UNIT_AUTH, STR("Route"), m->r->meta.namespace, m->r->meta.name, rule);
@@ -241,7 +241,7 @@ static int rule_make(struct making *m, const struct at *at, const struct kube_ro
         retry_make(m, AT(at, "retry"), k->retry, &o->retry) != 0)
         return -1;
     route_traffic(m, k->name, o);
-    if (k->name.n > 0 && !why_set(&m->closed) && rule_has_auth(m, k->name))
+    if (!why_set(&m->closed) && rule_has_auth(m, o->rule))
         o->refusal = MODEL_REFUSE_POLICY;
     o->origin = origin_of(m, m->r, at);
     return backends_make(m, at, k, o);
