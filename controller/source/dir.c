@@ -20,7 +20,6 @@ static void parse_due(struct dir_source *d) {
     struct list *it;
     while ((it = list_pop(&d->due))) {
         struct file *f = list_entry(it, struct file, due);
-        f->writing = false;
         if (!file_parse(d, f))
             dir_vanish(d, f);
     }
@@ -49,7 +48,9 @@ static void turn(struct dir_source *d) {
 
 /* ---- events ---- */
 
+/* What is known of it no longer counts, also if a scan comes first. */
 static void make_due(struct dir_source *d, struct file *f) {
+    f->writing = f->parsed = false;
     list_del(&f->due);
     list_append(&d->due, &f->due);
 }

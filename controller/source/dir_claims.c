@@ -141,8 +141,7 @@ static void claim(struct dir_source *d, struct file *f, struct resource *r) {
     if (!c)
         c = claim_new(o, f);
     c->parse = d->counters.parsed;
-    if (c->r && c->r->hash == r->hash) {
-        c->r->from.line = r->from.line;
+    if (c->r && c->r->hash == r->hash && c->r->from.line == r->from.line) {
         resource_drop(r);
         return;
     }

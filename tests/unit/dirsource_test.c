@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_S = 30 };
+enum { PATIENCE_S = 10 };
 
 static char root[64];
 static struct event_base *base;
