@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Files of a directory source, from their bytes to resources. The first byte chooses the form.
+ * fuzz yaml: files of a directory source, from their bytes to resources. Byte 0 'j' is JSON,
+ * any other YAML.
  */
 #include "controller/kube/yaml.h"
 #include "controller/kube/kinds.h"
