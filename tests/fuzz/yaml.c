@@ -5,8 +5,7 @@
  */
 #include "controller/kube/yaml.h"
 #include "controller/kube/kinds.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct yaml y;
