@@ -42,14 +42,16 @@ static int refuse(struct str text, size_t at, const char *fault, struct why *why
 
 cJSON *json_parse(struct str text, struct why *why) {
     const char *fault = NULL, *end = NULL;
+    if (!text.p)
+        text = STR("");
     size_t at = survey(text, &fault);
     if (fault) {
         refuse(text, at, fault, why);
         return NULL;
     }
-    cJSON *json = cJSON_ParseWithLengthOpts(text.p ? text.p : "", text.n, &end, false);
+    cJSON *json = cJSON_ParseWithLengthOpts(text.p, text.n, &end, false);
     if (!json) {
-        at = end && text.p ? size_min((size_t)(end - text.p), text.n) : 0;
+        at = end ? size_min((size_t)(end - text.p), text.n) : 0;
         bool early = at + 1 >= text.n;
         refuse(text, early ? text.n : at, early ? "the text ends too early" : "this is not JSON",
                why);

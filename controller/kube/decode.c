@@ -244,7 +244,9 @@ static int get_list(struct decode *d, const struct kube_field *f, const cJSON *j
     size_t n = count_members(json);
     if (n > KUBE_LIST_MAX)
         return decode_refuse(d, "has %zu elements; at most %d are allowed", n, KUBE_LIST_MAX);
-    char *elements = n > 0 ? arena_array(d->arena, n, size) : NULL;
+    if (n == 0)
+        return 0;
+    char *elements = arena_array(d->arena, n, size);
     *(void **)at(value, f->offset) = elements;
     *(uint32_t *)at(value, f->n_offset) = (uint32_t)n;
     size_t i = 0, mark = d->at.n;

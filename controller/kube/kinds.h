@@ -6,9 +6,8 @@
  *   struct resource *r = resource_new(json, origin, &why)
  *       r->kind, r->meta                who it is; always there
  *       resource_route(r)               its fields, typed: NULL if r->refused
- *       r->refused                      why the object cannot be used: keeps its place in the store,
- *                                       so that its last good version keeps serving and its status
- *                                       quotes field and reason
+ *       r->refused                      why the object cannot be used: keeps its place in the
+ * store, so that its last good version keeps serving and its status quotes field and reason
  *
  * A resource is immutable and counted; all of it lives in one arena of its own.
  */
@@ -35,16 +34,17 @@ enum kube_scope { KUBE_CLUSTER, KUBE_NAMESPACED };
 enum kube_strictness { KUBE_LENIENT, KUBE_STRICT };
 
 enum kube_rule { /* what a TEXT must look like; the decoder checks it and says so in words */
-    KUBE_ANY,    /* at most 64 KiB of UTF-8 without NUL */
-    KUBE_NAME,   /* RFC 1123 subdomain, ≤ 253 bytes */
-    KUBE_SECTION, /* RFC 1123 label-like name of a rule or listener, ≤ 63 bytes */
-    KUBE_HEADER, /* field name: token, ≤ 256 bytes */
-    KUBE_HEADER_VALUE, /* field content, ≤ 4096 bytes */
-    KUBE_METHOD, /* token, ≤ 24 bytes, upper case */
-    KUBE_HOSTNAME, /* lower-case DNS name, or *. and one; ≤ 253 bytes; no port, no address */
-    KUBE_CIDR,   /* 10.0.0.0/8, 2001:db8::/32, or an address */
-    KUBE_OWNERSHIP, /* Oldest | Shared | Assigned */
-    KUBE_FOREIGN,   /* Refuse | Warn */
+                 KUBE_ANY,     /* at most 64 KiB of UTF-8 without NUL */
+                 KUBE_NAME,    /* RFC 1123 subdomain, ≤ 253 bytes */
+                 KUBE_SECTION, /* RFC 1123 label-like name of a rule or listener, ≤ 63 bytes */
+                 KUBE_HEADER,  /* field name: token, ≤ 256 bytes */
+                 KUBE_HEADER_VALUE, /* field content, ≤ 4096 bytes */
+                 KUBE_METHOD,       /* token, ≤ 24 bytes, upper case */
+                 KUBE_HOSTNAME,  /* lower-case DNS name, or *. and one; ≤ 253 bytes; no port, no
+                                    address */
+                 KUBE_CIDR,      /* 10.0.0.0/8, 2001:db8::/32, or an address */
+                 KUBE_OWNERSHIP, /* Oldest | Shared | Assigned */
+                 KUBE_FOREIGN,   /* Refuse | Warn */
 };
 
 struct kube_pair {
@@ -61,29 +61,29 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #include "controller/kube/kinds.def"
 #undef PART
 
-#define REQUIRED(field)                 field
-#define TEXT(c, json, rule)             struct str c;
-#define BOOL(c, json, def)              bool c;
-#define INT(c, json, min, max)          int64_t c;
-#define SPAN(c, json)                   int64_t c;
-#define SIZE(c, json)                   int64_t c;
-#define MAYBE(c, json)                  int64_t c;
-#define WORD(c, json, words, def)       enum model_##words c;
-#define CHOICE(c, json, words)          enum model_##words c;
+#define REQUIRED(field)           field
+#define TEXT(c, json, rule)       struct str c;
+#define BOOL(c, json, def)        bool c;
+#define INT(c, json, min, max)    int64_t c;
+#define SPAN(c, json)             int64_t c;
+#define SIZE(c, json)             int64_t c;
+#define MAYBE(c, json)            int64_t c;
+#define WORD(c, json, words, def) enum model_##words c;
+#define CHOICE(c, json, words)    enum model_##words c;
 #define TEXTS(c, json, rule)                                                                       \
     struct str *c;                                                                                 \
     uint32_t n_##c;
 #define INTS(c, json, min, max)                                                                    \
     int64_t *c;                                                                                    \
     uint32_t n_##c;
-#define ONE(c, json, part)  struct kube_##part *c;
+#define ONE(c, json, part) struct kube_##part *c;
 #define MANY(c, json, part)                                                                        \
     struct kube_##part *c;                                                                         \
     uint32_t n_##c;
 #define PAIRS(c, json)                                                                             \
     struct kube_pair *c;                                                                           \
     uint32_t n_##c;
-#define PORT(c, json)        struct kube_port c;
+#define PORT(c, json)         struct kube_port c;
 #define LATER(c, json, what)  bool c;
 #define CLOSES(c, json, what) bool c;
 #define PART(name, ...)                                                                            \
@@ -118,20 +118,20 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef KIND
 
 struct kube_meta {
-    struct str namespace, name;   /* namespace: n == 0 for cluster-scoped; "default" when absent */
-    struct str resource_version;  /* n == 0 from a directory */
+    struct str namespace, name;  /* namespace: n == 0 for cluster-scoped; "default" when absent */
+    struct str resource_version; /* n == 0 from a directory */
     struct str uid;
-    uint64_t generation;          /* 0 from a directory */
-    uint64_t created;             /* seconds since 1970; 0 = absent, counts as newest */
-    bool deleting;                /* deletionTimestamp is set */
+    uint64_t generation; /* 0 from a directory */
+    uint64_t created;    /* seconds since 1970; 0 = absent, counts as newest */
+    bool deleting;       /* deletionTimestamp is set */
     struct kube_pair *labels, *annotations;
     uint32_t n_labels, n_annotations;
 };
 
 /* Where it was read; for messages and `sluicectl explain`. */
 struct resource_origin {
-    struct str file;              /* n == 0: the API server */
-    uint32_t line;                /* 1.. of the document's start; 0 unknown */
+    struct str file; /* n == 0: the API server */
+    uint32_t line;   /* 1.. of the document's start; 0 unknown */
 };
 
 struct resource {
@@ -139,10 +139,10 @@ struct resource {
     enum kube_kind kind;
     struct kube_meta meta;
     struct resource_origin from;
-    uint64_t hash;                /* of all that is read: equal hash, equal meaning (metadata that
-                                     nobody reads, as resourceVersion or managedFields, is left out) */
-    struct why refused;           /* why_set(): the fields could not be read */
-    const void *fields;           /* struct kube_KIND; NULL when refused */
+    uint64_t hash;      /* of all that is read: equal hash, equal meaning (metadata that
+                           nobody reads, as resourceVersion or managedFields, is left out) */
+    struct why refused; /* why_set(): the fields could not be read */
+    const void *fields; /* struct kube_KIND; NULL when refused */
     struct arena arena;
 };
 
@@ -153,7 +153,8 @@ struct resource *resource_new(const struct cJSON *json, const struct resource_or
 struct resource *resource_hold(struct resource *r);
 void resource_drop(struct resource *r); /* NULL is fine */
 
-/* const struct kube_Route *resource_Route(r): NULL if it was refused; dies if it is another kind. */
+/* const struct kube_Route *resource_Route(r): NULL if it was refused; dies if it is another kind.
+ */
 #define PART(name, ...)
 #define KIND(Name, group, version, plural, scope, strictness, ...)                                 \
     static inline const struct kube_##Name *resource_##Name(const struct resource *r) {            \
@@ -169,7 +170,7 @@ struct kube_kind_info {
     enum kube_scope scope;
     enum kube_strictness strictness;
 };
-extern const struct kube_kind_info kube_kinds[KUBE_KINDS]; /* [KUBE_NONE].kind is "" */
+extern const struct kube_kind_info kube_kinds[KUBE_KINDS];      /* [KUBE_NONE].kind is "" */
 enum kube_kind kube_kind_of(struct str group, struct str kind); /* KUBE_NONE if there is none */
 
 /* n == 0 and p == NULL if there is none. */

@@ -344,6 +344,7 @@ static int refuse_twice(struct builder *b, size_t line, size_t column, const cJS
 }
 
 static int close_node(struct builder *b, struct fy_token *t) {
+    must(b->depth > 0 && b->stack[b->depth - 1].node);
     struct open *o = &b->stack[b->depth - 1];
     const cJSON *again = twice(o->node);
     if (again) {

@@ -18,8 +18,9 @@
  * had. Keys of facts that compile derives itself ("host-owner/shop.example.com") are touched by
  * store_touch(). A key may be read that no resource has: its coming will be noticed.
  *
- * An upsert of a resource whose hash is the stored one touches nothing. A refused version (no fields)
- * keeps the index keys of the version before it, beside those that its labels give. One thread.
+ * An upsert of a resource whose hash is the stored one touches nothing. A refused version (no
+ * fields) keeps the index keys of the version before it, beside those that its labels give. One
+ * thread.
  */
 #ifndef SLUICE_CONTROLLER_STORE_H
 #define SLUICE_CONTROLLER_STORE_H
@@ -47,30 +48,34 @@ void store_on_change(struct store *s, void (*changed)(void *arg), void *arg);
 /* Every upsert that changed something and every delete is told here before store_upsert() returns:
  * compile makes and ends units so. now: NULL = deleted; was: NULL = new. */
 void store_on_resource(struct store *s,
-                       void (*resource)(void *arg, const struct resource *was, const struct resource *now),
+                       void (*resource)(void *arg, const struct resource *was,
+                                        const struct resource *now),
                        void *arg);
 
 /* ---- looking, without a record: status, admin, tests ---- */
 
-const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns, struct str name);
+const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns,
+                                 struct str name);
 size_t store_count(const struct store *s, enum kube_kind kind);
 /* for (r = NULL; (r = store_next(s, kind, r));) in order of namespace and name */
-const struct resource *store_next(const struct store *s, enum kube_kind kind, const struct resource *r);
+const struct resource *store_next(const struct store *s, enum kube_kind kind,
+                                  const struct resource *r);
 
 /* ---- units ---- */
 
-/* What is compiled as one: "Route/shop/shop", "Backend/shop/catalog/80", "Host/sluice/a.example". */
+/* What is compiled as one: "Route/shop/shop", "Backend/shop/catalog/80", "Host/sluice/a.example".
+ */
 struct store_unit {
-    struct str id;      /* owned by the unit */
-    void *data;         /* compile's own */
+    struct str id; /* owned by the unit */
+    void *data;    /* compile's own */
     bool dirty;
     struct list dirty_link;
-    struct list reads;  /* store's own */
+    struct list reads; /* store's own */
 };
 
-struct store_unit *store_unit(struct store *s, struct str id);       /* made, dirty, if it is not there */
-struct store_unit *store_unit_find(struct store *s, struct str id);  /* or NULL */
-void store_unit_end(struct store *s, struct store_unit *u);          /* frees it; data is compile's */
+struct store_unit *store_unit(struct store *s, struct str id); /* made, dirty, if it is not there */
+struct store_unit *store_unit_find(struct store *s, struct str id); /* or NULL */
+void store_unit_end(struct store *s, struct store_unit *u); /* frees it; data is compile's */
 void store_unit_dirty(struct store *s, struct store_unit *u);
 
 /* The next dirty unit, now clean and with no reads recorded; NULL: all are clean. In the order in
@@ -79,24 +84,24 @@ struct store_unit *store_next_dirty(struct store *s);
 size_t store_n_dirty(const struct store *s);
 
 /* Recorded reads, while u compiles. */
-const struct resource *store_read(struct store *s, struct store_unit *u, enum kube_kind kind, struct str ns,
-                                  struct str name);
+const struct resource *store_read(struct store *s, struct store_unit *u, enum kube_kind kind,
+                                  struct str ns, struct str name);
 /* All resources that have the index key, in order of kind, namespace and name; *n of them. The
  * array lives until the next call that changes the store. */
-const struct resource *const *store_read_all(struct store *s, struct store_unit *u, struct str key, size_t *n);
+const struct resource *const *store_read_all(struct store *s, struct store_unit *u, struct str key,
+                                             size_t *n);
 void store_read_key(struct store *s, struct store_unit *u, struct str key); /* of a derived fact */
 void store_touch(struct store *s, struct str key); /* every unit that read it becomes dirty */
 
 /* The index keys (index.c), made for each resource when it comes:
  *     EndpointSlice/of/NS/SERVICE       by label kubernetes.io/service-name
- *     host/HOSTNAME                     Routes and Ingresses that name it ("*": any host, none named,
- *                                       and Ingresses with a default backend)
- *     class/NAME                        Routes and Ingresses by class name ("" = none named)
- *     IngressClass/all                  every IngressClass
+ *     host/HOSTNAME                     Routes and Ingresses that name it ("*": any host, none
+ * named, and Ingresses with a default backend) class/NAME                        Routes and
+ * Ingresses by class name ("" = none named) IngressClass/all                  every IngressClass
  *     parameters/KIND/NAME              IngressClasses by their spec.parameters
  *     ReferenceGrant/in/NS              grants of a namespace
- *     policy/KIND/NS/NAME               TrafficPolicies and AuthPolicies by each of their targetRefs
- *     Service/used-by/NS/NAME           Routes and Ingresses that name a Service
+ *     policy/KIND/NS/NAME               TrafficPolicies and AuthPolicies by each of their
+ * targetRefs Service/used-by/NS/NAME           Routes and Ingresses that name a Service
  */
 
 #endif

@@ -165,7 +165,8 @@ static void routes_are_refused_in_words(void **state) {
          "header; write it as x-request-id, at most 256 characters"},
         {"'spec': {'rules': [{'filters': [{'type': 'RequestHeaderModifier', "
          "'requestHeaderModifier': {'set': [{'name': 'a', 'value': 'x\\r\\ny: z'}]}}]}]}",
-         "spec.rules[0].filters[0].requestHeaderModifier.set[0].value: \"x\\u000d\\ny: z\" is not the "
+         "spec.rules[0].filters[0].requestHeaderModifier.set[0].value: \"x\\u000d\\ny: z\" is not "
+         "the "
          "value of a header; remove control characters and spaces at its ends"},
         {"'spec': {'rules': [{'filters': [{'type': 'DirectResponse', 'directResponse': "
          "{'statusCode': 99}}]}]}",
