@@ -43,7 +43,7 @@ static struct route_counts *route_counts(struct observe_worker *w, const struct 
         return &w->none;
     if (unlikely(rule->slot >= __atomic_load_n(&w->observe->budget, __ATOMIC_RELAXED)))
         return &w->other;
-    uint64_t identity = identity_of(rule->id_hash);
+    uint64_t identity = rule->id_hash;
     struct block *b = slots_get(&w->routes, rule->slot);
     if (unlikely(!b)) {
         b = block_make(&w->routes, rule->slot, sizeof(struct route_counts), identity);
@@ -98,8 +98,7 @@ static uint16_t code_of(const struct record *r) {
 }
 
 static void count_backend(struct observe_worker *w, const struct record *r) {
-    struct backend_counts *b =
-        backend_counts(w, r->backend->slot, identity_of(r->backend->id_hash));
+    struct backend_counts *b = backend_counts(w, r->backend->slot, r->backend->id_hash);
     metric_add(&b->requests[r->reused], 1);
     metric_add(&b->connects, r->attempts - (uint64_t)r->reused);
     if (likely(r->upstream_status)) {
@@ -128,7 +127,7 @@ void observe_request(struct observe_worker *w, const struct record *r) {
 }
 
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b) {
-    metric_add(&backend_counts(w, b->slot, identity_of(b->id_hash))->opened, 1);
+    metric_add(&backend_counts(w, b->slot, b->id_hash)->opened, 1);
 }
 
 /* When the slot is another backend's by now, this connection was emptied away with the rest. */
@@ -152,4 +151,4 @@ void observe_worker_start(struct observe_worker *w) {
         __atomic_store_n(&w->started, true, __ATOMIC_RELEASE);
 }
 
-uint64_t observe_identity(const struct backend *b) { return identity_of(b->id_hash); }
+uint64_t observe_identity(const struct backend *b) { return b->id_hash; }

@@ -8,10 +8,10 @@
  *     ├── other     rules above the budget, or without memory
  *     └── none      requests that no rule matched
  *
- * A block begins with the identity of whom it counts. The worker that finds another identity in it
- * empties it: identity 0, counters 0, the new identity, in that order. main reads the identity
- * before and after what it adds up, and passes over a block that changed meanwhile. Blocks and
- * pages are never freed while the workers run.
+ * A block begins with the identity (id_hash, never 0) of whom it counts. The worker that finds
+ * another identity in it empties it: identity 0, counters 0, the new identity, in that order. main
+ * reads the identity before and after what it adds up, and passes over a block that changed
+ * meanwhile. Blocks and pages are never freed while the workers run.
  */
 #ifndef SLUICE_PROXY_OBSERVE_COUNTS_H
 #define SLUICE_PROXY_OBSERVE_COUNTS_H
@@ -105,9 +105,6 @@ struct observe {
 #else
 #define block_fence(order) __atomic_thread_fence(order)
 #endif
-
-/* Never 0. */
-static inline uint64_t identity_of(uint64_t id_hash) { return id_hash | 1; }
 
 static inline struct block *slots_get(const struct slots *s, uint32_t slot) {
     struct block **page = __atomic_load_n(&s->pages[slot >> PAGE_BITS], __ATOMIC_ACQUIRE);

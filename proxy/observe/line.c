@@ -12,6 +12,7 @@ enum { /* bytes shown of what came from outside; escaping may make six of one */
        PATH_MAX_SHOWN = 2048,
        ID_MAX = 128,
        NAME_MAX_SHOWN = 255,
+       HEADERS_MAX = 8, /* further ones are left out */
 };
 
 enum { /* room for the parts of known bound, with some to spare */
@@ -217,7 +218,41 @@ static void write_start(struct out *o, struct line_clock *clock, const struct re
     o->n -= START_MAX - (size_t)(at - start);
 }
 
-void line_write(struct out *o, struct line_clock *clock, const struct record *r) {
+/* Credentials are never logged, whoever asks for it. */
+static bool is_secret(struct str name) {
+    static const struct str secrets[] = {
+        {"authorization", 13}, {"proxy-authorization", 19}, {"cookie", 6}, {"x-api-key", 9}};
+    for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+        if (str_eq_nocase(name, secrets[i]))
+            return true;
+    return false;
+}
+
+/* The request headers that the gateway's settings name, as far as they came. */
+static void write_headers(struct out *o, const struct head *h, const struct str *names,
+                          uint32_t n) {
+    bool first = true;
+    out_lit(o, ",\"headers\":{");
+    for (uint32_t i = 0; h && i < n && i < HEADERS_MAX; i++) {
+        unsigned from = 0;
+        const struct head_field *f = head_each(h, names[i], &from);
+        if (!f)
+            continue;
+        if (!first)
+            out_char(o, ',');
+        first = false;
+        write_text(o, names[i], NAME_MAX_SHOWN);
+        out_char(o, ':');
+        if (is_secret(names[i]))
+            out_lit(o, "\"(redacted)\"");
+        else
+            write_text(o, head_value(h, f), NAME_MAX_SHOWN);
+    }
+    out_char(o, '}');
+}
+
+void line_write(struct out *o, struct line_clock *clock, const struct record *r,
+                const struct model_access_log *settings) {
     write_start(o, clock, r);
     write_text(o, r->request_id, ID_MAX);
     out_lit(o, ",\"route\":");
@@ -235,5 +270,7 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r)
     write_text(o, r->tls, NAME_MAX_SHOWN);
     out_lit(o, ",\"trace\":");
     write_text(o, trace_id(r->traceparent), 32);
+    if (settings && settings->n_headers > 0)
+        write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");
 }

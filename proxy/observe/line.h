@@ -18,6 +18,8 @@ struct line_clock {
     char text[20];         /* "2026-01-02T03:04:05" */
 };
 
-void line_write(struct out *o, struct line_clock *clock, const struct record *r);
+/* settings: of the gateway, or NULL. */
+void line_write(struct out *o, struct line_clock *clock, const struct record *r,
+                const struct model_access_log *settings);
 
 #endif

@@ -83,7 +83,7 @@ void access_log_request(struct access_log_worker *w, const struct record *r,
     if (!wanted(w, r, settings))
         return;
     struct out o = out_fixed(w->line, sizeof(w->line));
-    line_write(&o, &w->clock, r);
+    line_write(&o, &w->clock, r, settings);
     if (o.over || !ring_put(w, out_done(&o)))
         metric_add(&w->dropped, 1);
     else

@@ -15,8 +15,9 @@
  *    "upstream":0.001180,"connect":0,"bytes":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:8080",
  *    "attempts":1,"tls":"","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}
  *
- * Times are seconds. Query strings are never written: they carry secrets. Everything that came from
- * outside is escaped and bounded.
+ * and "headers":{...} where GatewayConfig accessLog.headers names some (8 at most; credentials
+ * among them are redacted). Times are seconds. Query strings are never written: they carry secrets.
+ * Everything that came from outside is escaped and bounded.
  */
 #ifndef SLUICE_PROXY_OBSERVE_LOG_H
 #define SLUICE_PROXY_OBSERVE_LOG_H

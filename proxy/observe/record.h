@@ -14,6 +14,7 @@
 
 struct record {
     const struct model_gateway *gateway; /* what was in force; never NULL */
+    const struct head *head;             /* the request's; NULL: it could not be read */
     const struct rule *rule;             /* NULL: none matched */
     const struct backend *backend;       /* NULL: not forwarded */
     struct str method, host, path;       /* canonical where there is one */

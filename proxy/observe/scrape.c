@@ -62,7 +62,7 @@ static void each_route(struct scrape *s,
     const struct snapshot *law = s->o->snapshot;
     for (uint32_t slot = 0; law && slot < named(s->o, law->rule_slots); slot++) {
         const struct rule *r = snapshot_rule(law, slot);
-        if (!r || !sum_route(s->o, slot, identity_of(r->id_hash), &sum))
+        if (!r || !sum_route(s->o, slot, r->id_hash, &sum))
             continue;
         labels_route(s, r->model->namespace, r->model->name, r->model->rule);
         write(s, &sum);
@@ -174,7 +174,7 @@ static void each_backend(struct scrape *s,
     const struct snapshot *law = s->o->snapshot;
     for (uint32_t slot = 0; law && slot < named(s->o, law->backend_slots); slot++) {
         const struct backend *b = snapshot_backend(law, slot);
-        if (!b || !sum_backend(s->o, slot, identity_of(b->id_hash), &sum))
+        if (!b || !sum_backend(s->o, slot, b->id_hash, &sum))
             continue;
         labels_backend(s, b->name);
         write(s, &sum);

@@ -115,6 +115,7 @@ static void record(struct stream *st) {
     uint64_t asked = st->asked_ns > 0 ? st->asked_ns : now;
     struct record r = {
         .gateway = st->law->snapshot->gateway,
+        .head = x->request,
         .rule = x->rule,
         .backend = st->backend,
         .method = str_mk(st->raw, str_find(str_mk(st->raw, st->raw_n), ' ', 0)),

@@ -3,6 +3,7 @@
  * accesslog: what a line holds, and that a worker never waits for whoever reads.
  */
 #include "lib/mem.h"
+#include "proxy/http/h1.h"
 #include "proxy/observe/line.h"
 #include "proxy/observe/log.h"
 
@@ -51,11 +52,11 @@ static struct record record(void) {
     };
 }
 
-static cJSON *line_of(const struct record *r) {
+static cJSON *line_with(const struct record *r, const struct model_access_log *settings) {
     static char room[ACCESS_LOG_LINE];
     struct line_clock clock = {0};
     struct out o = out_fixed(room, sizeof(room));
-    line_write(&o, &clock, r);
+    line_write(&o, &clock, r, settings);
     assert_false(o.over);
     assert_int_equal(o.p[o.n - 1], '\n');
     assert_null(memchr(o.p, '\n', o.n - 1));
@@ -64,6 +65,8 @@ static cJSON *line_of(const struct record *r) {
         fail_msg("no JSON: %.*s", (int)o.n, o.p);
     return json;
 }
+
+static cJSON *line_of(const struct record *r) { return line_with(r, NULL); }
 
 static const char *text(const cJSON *j, const char *name) {
     const cJSON *f = cJSON_GetObjectItemCaseSensitive(j, name);
@@ -164,6 +167,35 @@ static void foreign_bytes_are_escaped_and_bounded(void **state) {
     assert_string_equal(text(j, "id"), "a\"b\\c\nd\xef\xbf\xbd\xef\xbf\xbd{}");
     assert_int_equal(strlen(text(j, "path")), 2048);
     assert_int_equal(strlen(text(j, "host")), 255);
+    cJSON_Delete(j);
+}
+
+static void headers_that_were_asked_for(void **state) {
+    (void)state;
+    static const char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: a\"b\r\nAuthorization: "
+                                "Basic hunter2\r\nX-Other: c\r\n\r\n";
+    static const struct head_limits limits = {.bytes = 4096, .fields = 100, .cookies = 100};
+    static struct head head;
+    struct h1_scan scan = {0};
+    size_t skipped;
+    enum reason reason;
+    const char *detail;
+    assert_int_equal(h1_parse_request(&scan, bytes, sizeof(bytes) - 1, &limits, &head, &skipped,
+                                      &reason, &detail),
+                     H1_DONE);
+    struct str names[] = {STR("x-tenant"), STR("authorization"), STR("x-missing")};
+    struct model_access_log settings = {.headers = names, .n_headers = ARRAY_LEN(names)};
+    struct record r = record();
+    r.head = &head;
+    cJSON *j = line_with(&r, &settings);
+    const cJSON *h = cJSON_GetObjectItemCaseSensitive(j, "headers");
+    assert_int_equal(cJSON_GetArraySize(h), 2);
+    assert_string_equal(text(h, "x-tenant"), "a\"b");
+    assert_string_equal(text(h, "authorization"), "(redacted)");
+    cJSON_Delete(j);
+    r.head = NULL;
+    j = line_with(&r, &settings);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(j, "headers")), 0);
     cJSON_Delete(j);
 }
 
@@ -321,6 +353,7 @@ int main(void) {
         cmocka_unit_test(the_time_is_utc_with_milliseconds),
         cmocka_unit_test(queries_are_never_logged),
         cmocka_unit_test(foreign_bytes_are_escaped_and_bounded),
+        cmocka_unit_test(headers_that_were_asked_for),
         cmocka_unit_test(every_line_arrives),
         cmocka_unit_test(reopens),
         cmocka_unit_test(a_reader_that_stopped_costs_lines_only),
