@@ -59,7 +59,15 @@ static void print_others(struct ctl *c, const cJSON *list, const char *title) {
     table_print(&t, c);
 }
 
+static void make_harmless(cJSON *j) {
+    for (cJSON *k = j->child; k; k = k->next)
+        make_harmless(k);
+    if (cJSON_IsString(j))
+        harmless(j->valuestring, strlen(j->valuestring));
+}
+
 void explain_print(struct ctl *c, cJSON *doc) {
+    make_harmless(doc);
     const cJSON *request = doc_each(doc, "request"), *answer = doc_each(doc, "answer");
     fprintf(c->out, "%s %s\n  host %s, path %s\n", doc_get(request, "method"),
             doc_get(request, "url"), doc_get(request, "host"), doc_get(request, "path"));

@@ -24,13 +24,10 @@ void table_init(struct table *t, const char *const *headings, unsigned columns) 
         table_cell(t, TONE_HEAD, "%s", headings[i]);
 }
 
-/* Names come from files and proxies: they must not command the terminal. */
-static struct str harmless(struct arena *a, const char *text) {
-    struct str s = arena_str(a, str_of(text));
-    for (char *p = (char *)(uintptr_t)s.p; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    return s;
+void harmless(char *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+            p[i] = '?';
 }
 
 void table_cell(struct table *t, enum tone tone, const char *fmt, ...) {
@@ -44,7 +41,8 @@ void table_cell(struct table *t, enum tone tone, const char *fmt, ...) {
         t->room = t->room ? t->room * 2 : 64;
         t->cells = mem_realloc(t->cells, t->room * sizeof(*t->cells));
     }
-    t->cells[t->n++] = (struct cell){harmless(&t->arena, text), tone};
+    harmless(text, (size_t)n);
+    t->cells[t->n++] = (struct cell){arena_str(&t->arena, str_mk(text, (size_t)n)), tone};
     free(text);
 }
 

@@ -30,6 +30,9 @@ void table_cell(struct table *t, enum tone tone, const char *fmt, ...) PRINTF_LI
 /* Prints it (nothing but headings: prints nothing) and frees it. */
 void table_print(struct table *t, struct ctl *c);
 
+/* Controls become '?': what comes from files and proxies must not command the terminal. */
+void harmless(char *p, size_t n);
+
 /* Escape codes around text, "" without colour. */
 const char *tone_on(const struct ctl *c, enum tone tone);
 const char *tone_off(const struct ctl *c);

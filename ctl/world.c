@@ -76,10 +76,12 @@ void world_print_finding(struct ctl *c, FILE *to, const struct finding *f) {
     bool refused = f->severity == SEVERITY_REFUSED;
     const struct dir_error place = {.file = f->file, .line = f->line, .column = f->column};
     dir_error_print(&place, &o);
+    harmless(o.p, o.n);
     fprintf(to, "%.*s%s%s%s: ", STR_FMT(out_done(&o)), tone_on(c, refused ? TONE_BAD : TONE_WARN),
             refused ? "refused" : "warning", tone_off(c));
     o.n = 0;
     why_print(&f->why, &o);
+    harmless(o.p, o.n);
     fprintf(to, "%.*s\n", STR_FMT(out_done(&o)));
 }
 
