@@ -170,6 +170,23 @@ static void foreign_bytes_are_escaped_and_bounded(void **state) {
     cJSON_Delete(j);
 }
 
+/* Sixteen bytes are looked at together: every byte at every place of three such steps. */
+static void every_byte_everywhere(void **state) {
+    (void)state;
+    char id[48];
+    struct record r = record();
+    for (unsigned place = 0; place < sizeof(id) - 1; place++)
+        for (unsigned byte = 1; byte < 0x80; byte++) {
+            memset(id, 'x', sizeof(id));
+            id[place] = (char)byte;
+            id[sizeof(id) - 1] = 0;
+            r.request_id = str_of(id);
+            cJSON *j = line_of(&r);
+            assert_string_equal(text(j, "id"), id);
+            cJSON_Delete(j);
+        }
+}
+
 static void headers_that_were_asked_for(void **state) {
     (void)state;
     static const char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: a\"b\r\nAuthorization: "
@@ -338,11 +355,16 @@ static void samples(void **state) {
     for (unsigned i = 0; i < 10; i++)
         access_log_request(access_log_worker(l, 0), &r, &settings);
     assert_int_equal(metric_of(l, "sluice_log_lines_total"), 110);
+    r.status = 200;
+    r.reason = REASON_CLIENT_CLOSED; /* answered, but not to the end */
+    for (unsigned i = 0; i < 10; i++)
+        access_log_request(access_log_worker(l, 0), &r, &settings);
+    assert_int_equal(metric_of(l, "sluice_log_lines_total"), 120);
     settings.off = true;
     access_log_request(access_log_worker(l, 0), &r, &settings);
-    assert_int_equal(metric_of(l, "sluice_log_lines_total"), 110);
+    assert_int_equal(metric_of(l, "sluice_log_lines_total"), 120);
     access_log_free(l);
-    assert_int_equal(lines_in(path), 110);
+    assert_int_equal(lines_in(path), 120);
     unlink(path);
 }
 
@@ -353,6 +375,7 @@ int main(void) {
         cmocka_unit_test(the_time_is_utc_with_milliseconds),
         cmocka_unit_test(queries_are_never_logged),
         cmocka_unit_test(foreign_bytes_are_escaped_and_bounded),
+        cmocka_unit_test(every_byte_everywhere),
         cmocka_unit_test(headers_that_were_asked_for),
         cmocka_unit_test(every_line_arrives),
         cmocka_unit_test(reopens),
