@@ -48,7 +48,7 @@ struct proxy {
     struct event *signals[4];
     bool draining, closing;
     uint64_t drain_until_ms;
-    uint64_t published_ms;
+    uint64_t published_ns, applied; /* of the last snapshot; its serial, when all workers had it */
 };
 
 static uint64_t now_ms(void) { return loop_clock_ns() / 1000000; }
@@ -103,7 +103,7 @@ static void publish(void *arg, struct snapshot *s) {
     if (p->current != NULL)
         snapshot_drop(p->current);
     p->current = s;
-    p->published_ms = now_ms();
+    p->published_ns = loop_clock_ns();
 }
 
 static uint64_t adopted_by_all(const struct proxy *p) {
@@ -121,9 +121,11 @@ static void on_ring(evutil_socket_t fd, short what, void *arg) {
     wakeup_clear(fd);
     for (unsigned i = 0; i < p->o.workers; i++)
         worker_collect(p->members[i].worker);
-    if (p->current != NULL && adopted_by_all(p) >= p->current->serial)
-        observe_config_applied(p->observe, p->current->revision,
-                               (now_ms() - p->published_ms) * 1000000);
+    if (p->current != NULL && p->applied < p->current->serial &&
+        adopted_by_all(p) >= p->current->serial) {
+        p->applied = p->current->serial;
+        observe_config_applied(p->observe, p->current->revision, loop_clock_ns() - p->published_ns);
+    }
     config_adopted(p->config, adopted_by_all(p));
 }
 
@@ -190,9 +192,13 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         observe_gauge(o, OBSERVE_UPSTREAM_CONNECTIONS, g.upstreams - g.idle_upstreams);
         observe_gauge(o, OBSERVE_UPSTREAM_IDLE, g.idle_upstreams);
         observe_gauge(o, OBSERVE_STREAMS_ACTIVE, g.streams);
+        observe_gauge(o, OBSERVE_STREAMS_WAITING, g.waiting);
         observe_gauge(o, OBSERVE_MEMORY_BUFFERS, g.buffer_bytes);
+        observe_gauge(o, OBSERVE_MEMORY_SPARE, g.spare_bytes);
         observe_lag(o, g.lag_ns);
     }
+    if (config_linked(p->config)) /* it would have sent what differs */
+        observe_config_current(p->observe);
     count_objects(p);
     observe_tick(p->observe);
     config_report(p->config, &r);

@@ -55,8 +55,9 @@ void worker_free(struct worker *w);
 
 struct worker_gauges {
     uint64_t sessions, idle_sessions, streams, requests;
+    uint64_t waiting; /* streams, for a connection */
     uint64_t upstreams, idle_upstreams, connects;
-    uint64_t buffer_bytes;
+    uint64_t buffer_bytes, spare_bytes;
     uint64_t accept_failures, refused; /* for want of descriptors; over the limit */
     uint64_t lag_ns;                   /* longest turn since the last call */
     uint64_t cpu_ns;                   /* of the thread */

@@ -33,7 +33,7 @@ void *slab_take(struct slabs *s, enum slab_size size) {
     struct slab_free *f = s->free[size];
     if (likely(f != NULL)) {
         s->free[size] = f->next;
-        s->free_bytes -= n;
+        counter_sub(&s->free_bytes, n);
     } else if ((f = mem_try(n)) == NULL) {
         return NULL;
     }
@@ -51,5 +51,5 @@ void slab_give(struct slabs *s, enum slab_size size, void *p) {
     struct slab_free *f = p;
     f->next = s->free[size];
     s->free[size] = f;
-    s->free_bytes += n;
+    counter_add(&s->free_bytes, n);
 }

@@ -25,6 +25,7 @@ struct target *target_of(struct upstreams *us, const struct endpoint *e) {
     struct target *fresh = mem_try_zero(sizeof(*fresh));
     if (fresh == NULL)
         return NULL;
+    fresh->home = us;
     fresh->slot = e->slot;
     fresh->generation = e->generation;
     list_init(&fresh->idle);
@@ -213,6 +214,7 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
             w->target = t;
             list_append(&t->waiting, &w->link);
             t->n_waiting++;
+            counter_add(&us->n_waiting, 1);
             return UPSTREAM_WAIT;
         }
     }
@@ -233,6 +235,7 @@ void upstream_unwait(struct waiter *w) {
     w->target = NULL;
     list_del(&w->link);
     t->n_waiting--;
+    counter_sub(&t->home->n_waiting, 1);
     target_end(t);
 }
 

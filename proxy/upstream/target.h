@@ -13,6 +13,7 @@ struct target {
     struct list waiting; /* waiter.link, oldest first */
     uint32_t n_conns;    /* idle and busy */
     uint32_t n_waiting;
+    struct upstreams *home;
     uint32_t n_active; /* busy: for least request */
     bool orphan; /* its slot belongs to another endpoint now: freed with its last connection */
     uint16_t failures;      /* in a row */

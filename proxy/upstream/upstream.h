@@ -50,7 +50,7 @@ struct upstreams {
     uint32_t n_cursors;
     struct list free; /* upstream.link: kept for the next connect */
     uint32_t n_free;
-    uint64_t n_conns, n_idle, connects; /* counters */
+    uint64_t n_conns, n_idle, n_waiting, connects; /* counters */
 };
 
 struct upstream {
