@@ -16,8 +16,12 @@ struct str words_origin(struct arena *a, const struct model_origin *o) {
 static void add_values(struct out *o, const char *what, const struct model_value_match *v,
                        uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        out_fmt(o, ", %s %.*s%s%.*s", what, STR_FMT(v[i].name),
-                v[i].type == MODEL_MATCH_REGEX ? "~" : "=", STR_FMT(v[i].value));
+        if (v[i].type == MODEL_MATCH_EXACT || v[i].type == MODEL_MATCH_REGEX)
+            out_fmt(o, ", %s %.*s%s%.*s", what, STR_FMT(v[i].name),
+                    v[i].type == MODEL_MATCH_REGEX ? "~" : "=", STR_FMT(v[i].value));
+        else
+            out_fmt(o, ", %s %.*s %s", what, STR_FMT(v[i].name),
+                    model_word(&model_words_match_type, v[i].type));
 }
 
 struct str words_match(struct arena *a, const struct model_match *m) {

@@ -58,6 +58,20 @@ static bool is_token(struct str s) {
     return s.n > 0 && s.n <= 256 && chars_skip(s.p, s.p + s.n, CHAR_TOKEN) == s.p + s.n;
 }
 
+/* Whether a comparison makes sense, by its type. */
+static int value_check(struct making *m, const struct at *at, const struct kube_value_match *k) {
+    const struct at *value = AT(at, "value");
+    if (k->value.n > 4096)
+        return refuse(m, value, "%zu bytes are more than the limit of 4096", k->value.n);
+    switch (k->type) {
+    case MODEL_MATCH_EXACT:
+        return k->value.p ? 0 : refuse(m, value, "is missing");
+    case MODEL_MATCH_REGEX:
+        return k->value.p ? check_regex(m, value, k->value) : refuse(m, value, "is missing");
+    }
+    return -1;
+}
+
 enum value_kind { HEADERS, QUERY, COOKIES };
 
 static int values_make(struct making *m, const struct at *up, enum value_kind kind,
@@ -80,10 +94,7 @@ static int values_make(struct making *m, const struct at *up, enum value_kind ki
             if (str_eq((*o)[t].name, name))
                 return refuse(m, AT(at, "name"), "%s is there twice in one match",
                               why_show(name, &shown));
-        if (k[i].value.n > 4096)
-            return refuse(m, AT(at, "value"), "%zu bytes are more than the limit of 4096",
-                          k[i].value.n);
-        if (k[i].type == MODEL_MATCH_REGEX && check_regex(m, AT(at, "value"), k[i].value) != 0)
+        if (value_check(m, at, &k[i]) != 0)
             return -1;
         (*o)[i] = (struct model_value_match){k[i].type, name, k[i].value};
     }

@@ -54,15 +54,24 @@ static bool cookie_value(const struct lookup *l, struct str name, struct str *va
     return head_cookie(l->rq->head, name, value);
 }
 
+/* regex: the next of the rule's list, moved on when it is used. */
+static bool one_holds(const struct model_value_match *m, struct str value, struct regex ***regex,
+                      const struct lookup *l) {
+    switch (m->type) {
+    case MODEL_MATCH_EXACT:
+        return str_eq(value, m->value);
+    case MODEL_MATCH_REGEX:
+        return regex_match(*(*regex)++, value, l->scratch->regex);
+    }
+    return false;
+}
+
 static bool all_hold(const struct model_value_match *list, uint32_t n, const struct lookup *l,
                      struct regex ***regex,
                      bool (*value_of)(const struct lookup *, struct str, struct str *)) {
     for (uint32_t i = 0; i < n; i++) {
         struct str value;
-        if (!value_of(l, list[i].name, &value))
-            return false;
-        if (list[i].type == MODEL_MATCH_EXACT ? !str_eq(value, list[i].value)
-                                              : !regex_match(*(*regex)++, value, l->scratch->regex))
+        if (!value_of(l, list[i].name, &value) || !one_holds(&list[i], value, regex, l))
             return false;
     }
     return true;
