@@ -68,6 +68,8 @@ static int value_check(struct making *m, const struct at *at, const struct kube_
         return k->value.p ? 0 : refuse(m, value, "is missing");
     case MODEL_MATCH_REGEX:
         return k->value.p ? check_regex(m, value, k->value) : refuse(m, value, "is missing");
+    case MODEL_MATCH_PRESENT:
+        return k->value.p ? refuse(m, value, "type Present has no value; remove it") : 0;
     }
     return -1;
 }

@@ -62,6 +62,8 @@ static bool one_holds(const struct model_value_match *m, struct str value, struc
         return str_eq(value, m->value);
     case MODEL_MATCH_REGEX:
         return regex_match(*(*regex)++, value, l->scratch->regex);
+    case MODEL_MATCH_PRESENT:
+        return true; /* it was found */
     }
     return false;
 }

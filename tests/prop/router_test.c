@@ -90,8 +90,11 @@ static bool values_hold(const struct model_value_match *v, uint32_t n, const str
                          STR_FMT(list[j][1]));
                 found = true;
             }
-        if (!found || !(v[i].type == MODEL_MATCH_EXACT ? str_eq(str_of(room), v[i].value)
-                                                       : posix_match(v[i].value, str_of(room))))
+        if (!found)
+            return false;
+        if (v[i].type == MODEL_MATCH_EXACT && !str_eq(str_of(room), v[i].value))
+            return false;
+        if (v[i].type == MODEL_MATCH_REGEX && !posix_match(v[i].value, str_of(room)))
             return false;
     }
     return true;
@@ -222,11 +225,13 @@ static void random_values(struct arena *a, struct model_value_match **list, uint
     *n = once_in(3) ? 1 + below(2) : 0;
     *list = arena_array(a, *n, sizeof(**list));
     for (uint32_t i = 0; i < *n; i++) {
-        bool regex = once_in(3);
-        (*list)[i] =
-            (struct model_value_match){.type = regex ? MODEL_MATCH_REGEX : MODEL_MATCH_EXACT,
-                                       .name = str_of(names[below(2)]),
-                                       .value = str_of(regex ? PICK(value_regexes) : PICK(values))};
+        struct model_value_match *v = &(*list)[i];
+        *v = (struct model_value_match){.type = (enum model_match_type)below(3),
+                                        .name = str_of(names[below(2)])};
+        if (v->type == MODEL_MATCH_REGEX)
+            v->value = str_of(PICK(value_regexes));
+        else if (v->type == MODEL_MATCH_EXACT)
+            v->value = str_of(PICK(values));
     }
 }
 
