@@ -342,11 +342,11 @@ static void flush(struct conn *c) {
             n = send_all(c);
         while (n < 0 && errno == EINTR);
         if (n < 0) {
-            if (errno == EAGAIN || errno == EWOULDBLOCK)
-                c->can_write = false;
-            else
+            if (errno != EAGAIN && errno != EWOULDBLOCK) {
                 c->ops->broken(c, conn_end_of(errno), errno);
-            return;
+                return;
+            }
+            n = 0;
         }
         if ((size_t)n < pending)
             c->can_write = false; /* an edge will come */

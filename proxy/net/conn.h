@@ -68,7 +68,7 @@ struct conn;
 struct conn_ops {
     void (*readable)(struct conn *c); /* can_read is set: read, or leave it for later */
     void (*flushed)(struct conn *c, size_t lent_sent,
-                    bool all);         /* after a flush that sent something */
+                    bool all);         /* after a flush; !all: the rest waits for the peer */
     void (*connected)(struct conn *c); /* an outgoing connection stands */
     void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
 };

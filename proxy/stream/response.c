@@ -20,6 +20,13 @@ void response_await(struct stream *st) {
     upstream_deadline(st->up, at > 0 ? at : 1);
 }
 
+/* While the client is slow to take what it has, the upstream is not: it is not read. */
+static void response_rest(struct stream *st) {
+    bool more = !st->answer_last && st->attempt_deadline_ms != 0;
+    if (st->up != NULL)
+        upstream_deadline(st->up, more ? st->attempt_deadline_ms : UINT64_MAX / 2);
+}
+
 /* ---- head ---- */
 
 static bool interim(struct stream *st, const struct head *h) {
@@ -252,8 +259,8 @@ void response_sent(struct stream *st, size_t lent, bool all) {
     if (u != NULL && u->loan.open && lent > 0)
         body_repay(&u->conn, &u->loan, lent);
     if (!all)
-        return;
-    if (st->answer_last)
+        response_rest(st);
+    else if (st->answer_last)
         stream_finish(st);
     else if (u != NULL)
         read_body(st);
