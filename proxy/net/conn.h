@@ -137,6 +137,10 @@ void conn_wrote(struct conn *c, size_t n);
  * bytes must stay where they are until flushed() has reported them, or conn_unlend(). */
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after);
 void conn_unlend(struct conn *c); /* takes back what was not sent */
+/* The loan or what follows it is not sent whole: nothing may be appended. */
+static inline bool conn_lending(const struct conn *c) {
+    return c->lent_n > 0 || c->after_n > 0;
+}
 static inline size_t conn_pending(const struct conn *c) {
     return c->out.end - c->out.at + c->lent_n + c->after_n;
 }

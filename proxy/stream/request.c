@@ -358,7 +358,8 @@ static void body_failed(struct stream *st, enum body what) {
 
 /* After the answer is complete, or without an upstream, nobody wants the body any more. */
 static bool wanted(const struct stream *st) {
-    return st->up != NULL && st->ready && !st->deaf && !st->request_last && !st->session->loan.open;
+    return st->up != NULL && st->ready && !st->deaf && !st->request_last &&
+           !st->session->loan.open && !conn_lending(&st->up->conn);
 }
 
 void request_pump(struct stream *st) {

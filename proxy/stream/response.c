@@ -213,7 +213,7 @@ static void body_failed(struct stream *st, enum body what) {
 
 static void read_body(struct stream *st) {
     struct upstream *u = st->up;
-    while (!st->answer_last && !u->loan.open) {
+    while (!st->answer_last && !u->loan.open && !conn_lending(&st->session->conn)) {
         struct str piece;
         bool last;
         enum body got = body_take(&u->conn, &u->body, &u->loan, &piece, &last);
