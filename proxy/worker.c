@@ -35,12 +35,12 @@ struct worker {
     pthread_t thread;
     int wake;
     struct loop_watch *watch;
-    struct mailbox in, out; /* editions */
-    uint64_t adopted;       /* serial; a counter */
-    uint32_t connections;   /* at most, now */
-    uint64_t refused;       /* a counter */
-    uint64_t listening;     /* a counter: 0 or 1 */
-    uint64_t phase;         /* main writes; relaxed, the wake-up orders it */
+    struct mailbox in, out;            /* editions */
+    uint64_t adopted;                  /* serial; a counter */
+    uint32_t connections;              /* at most, now */
+    uint64_t accept_failures, refused; /* counters */
+    uint64_t listening;                /* a counter: 0 or 1 */
+    uint64_t phase;                    /* main writes; relaxed, the wake-up orders it */
     enum phase reached;
 };
 
@@ -66,7 +66,8 @@ static bool speaks_http(const struct snapshot *s, uint16_t port) {
 
 static bool open_port(struct worker *w, size_t i) {
     struct port *p = &w->ports[i];
-    p->listener = listener_new(&w->loop, &w->o.ports[i].bind, BACKLOG, accepted, p);
+    p->listener =
+        listener_new(&w->loop, &w->o.ports[i].bind, BACKLOG, accepted, p, &w->accept_failures);
     if (p->listener != NULL)
         return true;
     char room[64];
@@ -284,6 +285,7 @@ void worker_gauges(struct worker *w, struct worker_gauges *g) {
         .connects = counter_get(&u->connects),
         .buffer_bytes = counter_get(&w->loop.slabs.used_bytes),
         .spare_bytes = counter_get(&w->loop.slabs.free_bytes),
+        .accept_failures = counter_get(&w->accept_failures),
         .refused = counter_get(&w->refused),
         .lag_ns = __atomic_exchange_n(&w->loop.lag_ns_max, 0, __ATOMIC_RELAXED),
         .cpu_ns = cpu_of(w->thread),

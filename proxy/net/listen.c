@@ -15,7 +15,7 @@ struct listener {
     struct loop_watch *watch; /* NULL while paused */
     struct timer resume;
     bool paused; /* by the owner */
-    uint64_t failures;
+    uint64_t *failures;
     void (*accepted)(void *arg, int fd, const struct addr *peer);
     void *arg;
 };
@@ -58,7 +58,7 @@ static void on_readable(void *arg) {
             return;
         if (transient(errno))
             continue;
-        counter_add(&ln->failures, 1);
+        counter_add(ln->failures, 1);
         stop(ln);
         timer_set(ln->loop->wheel, &ln->resume, ln->loop->now_ms + PAUSE_MS);
         return;
@@ -83,12 +83,13 @@ static int open_socket(const struct addr *at, int backlog) {
 
 struct listener *listener_new(struct loop *l, const struct addr *at, int backlog,
                               void (*accepted)(void *arg, int fd, const struct addr *peer),
-                              void *arg) {
+                              void *arg, uint64_t *failures) {
     int fd = open_socket(at, backlog);
     if (fd < 0)
         return NULL;
     struct listener *ln = mem_zalloc(sizeof(*ln));
-    *ln = (struct listener){.loop = l, .fd = fd, .accepted = accepted, .arg = arg};
+    *ln = (struct listener){
+        .loop = l, .fd = fd, .failures = failures, .accepted = accepted, .arg = arg};
     timer_init(&ln->resume, on_resume);
     start(ln);
     return ln;
@@ -108,8 +109,6 @@ struct addr listener_addr(const struct listener *ln) {
     must(getsockname(ln->fd, &a.sa, &n) == 0);
     return a;
 }
-
-uint64_t listener_failures(const struct listener *ln) { return counter_get(&ln->failures); }
 
 void listener_free(struct listener *ln) {
     if (ln == NULL)

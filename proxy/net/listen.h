@@ -11,14 +11,14 @@
 
 struct listener;
 
-/* accepted() takes the descriptor (non-blocking, close-on-exec). At most 64 are accepted a turn. */
+/* accepted() takes the descriptor (non-blocking, close-on-exec). At most 64 are accepted a turn.
+ * failures: a counter of accepts that failed for want of descriptors; it outlives the listener.
+ * NULL with errno. */
 struct listener *listener_new(struct loop *l, const struct addr *at, int backlog,
                               void (*accepted)(void *arg, int fd, const struct addr *peer),
-                              void *arg);              /* NULL with errno */
+                              void *arg, uint64_t *failures);
 void listener_pause(struct listener *ln, bool paused); /* the kernel's queue keeps clients */
 struct addr listener_addr(const struct listener *ln);  /* as bound: port 0 resolved */
-uint64_t
-listener_failures(const struct listener *ln); /* accepts that failed for want of descriptors */
 /* Accepts who is in the kernel's queue, then closes it. */
 void listener_free(struct listener *ln);
 
