@@ -232,6 +232,11 @@ bool conn_peer_gone(struct conn *c) {
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
+bool conn_has_bytes(struct conn *c) {
+    char byte;
+    return recv(c->fd, &byte, 1, MSG_PEEK) > 0;
+}
+
 void conn_consume(struct conn *c, size_t n) {
     struct conn_buf *b = &c->in;
     debug_must(n <= b->end - b->at);

@@ -121,6 +121,7 @@ static inline struct str conn_unread(const struct conn *c) {
 }
 /* Looks without taking: true when the peer has finished or reset and nothing is left to read. */
 bool conn_peer_gone(struct conn *c);
+bool conn_has_bytes(struct conn *c); /* the same: true when there are bytes to read */
 /* The reader will wait: what little is unread moves to a small slab. Not while bytes are lent. */
 void conn_shrink(struct conn *c);
 void conn_consume(struct conn *c, size_t n); /* gives the slab back when all is consumed */

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024 };
+enum { FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, GRACE_MS = 1000 };
 
 static void set_idle(struct session *s, bool idle) {
     if (s->idle == idle)
@@ -254,8 +254,14 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
 void sessions_close_idle(struct session_env *env) {
     list_each_safe(it, &env->sessions) {
         struct session *s = list_entry(it, struct session, link);
-        if (s->idle && !s->conn.can_read)
+        if (!s->idle)
+            continue;
+        if (s->requests == 0) { /* it has just come: its request is on its way */
+            set_idle(s, false);
+            session_deadline(s, env->loop->now_ms + GRACE_MS);
+        } else if (!s->conn.can_read && !conn_has_bytes(&s->conn)) {
             end(s, false);
+        }
     }
 }
 
