@@ -293,11 +293,193 @@ static void no_memory_for_a_configuration(void **state) {
     close_stage(s);
 }
 
+/* ---- no descriptors ---- */
+
+/* All descriptors of this process but a few are in use; gives them back in spare. */
+static size_t use_up_descriptors(int *spare, size_t max, struct rlimit *before) {
+    size_t n = 0;
+    getrlimit(RLIMIT_NOFILE, before);
+    struct rlimit few = {256, before->rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (n < max && (spare[n] = dup(0)) >= 0)
+        n++;
+    return n;
+}
+
+/* R10: the client waits in the kernel's queue, nothing spins, and it is served in the end. */
+static void no_descriptors(void **state) {
+    (void)state;
+    struct stage s = open_stage(name_itself);
+    int spare[256];
+    struct rlimit before;
+    struct wire w;
+    struct message m;
+    size_t n = use_up_descriptors(spare, ARRAY_LEN(spare), &before);
+    assert_true(n > 4);
+    close(spare[--n]); /* for the client's own end */
+    assert_true(wire_dial(&w, gate_port(s.g)));
+    wire_say(&w, GET);
+    wait_until(gate_gauges(s.g).accept_failures >= 3);
+    struct worker_gauges one = gate_gauges(s.g);
+    wait_until(gate_gauges(s.g).accept_failures >= one.accept_failures + 3);
+    struct worker_gauges two = gate_gauges(s.g);
+    assert_true(two.cpu_ns - one.cpu_ns < 100000000); /* of 300 ms */
+    close(spare[--n]); /* the worker takes the client, and has none for the backend */
+    assert_int_equal(wire_answer(&w, &m, false), 503);
+    assert_string_equal(message_field(&m, "sluice-reason"), "overloaded");
+    while (n > 0)
+        close(spare[--n]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    wire_say(&w, GET);
+    assert_int_equal(wire_answer(&w, &m, false), 200);
+    wire_close(&w);
+    gate_quiet(s.g);
+    close_stage(s);
+}
+
+/* ---- swaps and the end ---- */
+
+struct asker {
+    uint16_t port;
+    pthread_t thread;
+    atomic_bool *stop;
+    bool new_connections; /* for each request */
+    unsigned good, closed, refused;
+    const char *fault;
+};
+
+/* Asks until it is told to stop; an answer is whole and says "one" or "two". */
+static void *ask_on(void *arg) {
+    struct asker *a = arg;
+    struct wire w = {.fd = -1};
+    struct message m;
+    while (!atomic_load(a->stop) && a->fault == NULL) {
+        if (w.fd < 0 && !wire_dial(&w, a->port)) {
+            a->refused++;
+            break;
+        }
+        if (!wire_say(&w, GET) || wire_answer(&w, &m, false) == 0) {
+            a->fault = "no answer";
+        } else if (m.status != 200 || !m.whole ||
+                   (strcmp(m.text, "one") != 0 && strcmp(m.text, "two") != 0)) {
+            a->fault = "a wrong answer";
+        } else {
+            a->good++;
+            const char *connection = message_field(&m, "connection");
+            bool close = connection != NULL && strcmp(connection, "close") == 0;
+            a->closed += close;
+            if (close || a->new_connections)
+                wire_close(&w);
+        }
+    }
+    wire_close(&w);
+    return NULL;
+}
+
+enum { ASKERS = 8 };
+static void start_asking(struct asker *a, struct gate *g, atomic_bool *stop) {
+    atomic_store(stop, false);
+    for (int i = 0; i < ASKERS; i++) {
+        a[i] = (struct asker){.port = gate_port(g), .stop = stop, .new_connections = i % 2};
+        pthread_create(&a[i].thread, NULL, ask_on, &a[i]);
+    }
+}
+static void stop_asking(struct asker *a) {
+    for (int i = 0; i < ASKERS; i++)
+        pthread_join(a[i].thread, NULL);
+    for (int i = 0; i < ASKERS; i++)
+        if (a[i].fault != NULL)
+            fail_msg("client %d: %s after %u good ones", i, a[i].fault, a[i].good);
+}
+
+/* Every request gets one answer, of the law before or after; old laws are given back. */
+static void swaps_under_load(void **state) {
+    (void)state;
+    struct gate *g = gate_new(next_port++);
+    struct peer *one = peer_new("one", name_itself), *two = peer_new("two", name_itself);
+    struct asker a[ASKERS];
+    atomic_bool stop;
+    gate_backend(g, "one", one->address, NULL);
+    gate_backend(g, "two", two->address, NULL);
+    gate_route(g, (struct model_route){0}, "one");
+    gate_publish(g);
+    start_asking(a, g, &stop);
+    for (unsigned i = 0; i < 300; i++) {
+        struct model_route r = {.order = i};
+        gate_route(g, r, i % 2 ? "one" : "two");
+        put_backend(&g->world, "one", one->address, i % 3 ? "127.0.0.1:9-" : NULL, NULL);
+        gate_publish(g);
+    }
+    atomic_store(&stop, true);
+    stop_asking(a);
+    assert_true(atomic_load(&one->requests) > 0 && atomic_load(&two->requests) > 0);
+    gate_quiet(g);
+    worker_collect(g->worker);
+    assert_int_equal(g->world.s->refs, 2); /* the world's own hold and the worker's */
+    gate_free(g);
+    peer_free(one);
+    peer_free(two);
+}
+
+/* R2: while it drains everybody is served and told to close. */
+static void draining_tells_everybody_to_close(void **state) {
+    (void)state;
+    struct stage s = open_stage(name_itself);
+    struct asker a[ASKERS];
+    atomic_bool stop;
+    s.p->name = "one";
+    start_asking(a, s.g, &stop);
+    wait_until(atomic_load(&s.p->requests) > 50);
+    worker_drain(s.g->worker);
+    unsigned then = atomic_load(&s.p->requests);
+    wait_until(atomic_load(&s.p->requests) > then + 200);
+    atomic_store(&stop, true);
+    stop_asking(a);
+    for (int i = 0; i < ASKERS; i++)
+        assert_true(a[i].closed > 0);
+    gate_quiet(s.g);
+    close_stage(s);
+}
+
+/* Nobody whose connection stood when the listener was closed is left without an answer, be it in
+ * the kernel's queue or just accepted, with its request in the kernel or on its way. */
+static void closing_listeners_loses_no_request(void **state) {
+    (void)state;
+    enum { ROUNDS = 30, CLIENTS = 40 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct stage s = open_stage(name_itself);
+        static struct wire w[CLIENTS];
+        struct message m;
+        worker_drain(s.g->worker);
+        for (int i = 0; i < CLIENTS; i++) {
+            assert_true(wire_dial(&w[i], gate_port(s.g)));
+            if (i % 2)
+                wire_say(&w[i], GET);
+        }
+        worker_close_listeners(s.g->worker);
+        for (int i = 0; i < CLIENTS; i += 2)
+            wire_say(&w[i], GET);
+        for (int i = 0; i < CLIENTS; i++) {
+            if (wire_answer(&w[i], &m, false) != 200)
+                fail_msg("round %d, client %d: no answer", round, i);
+            wire_close(&w[i]);
+        }
+        struct wire late;
+        assert_false(wire_dial(&late, gate_port(s.g)));
+        gate_quiet(s.g);
+        close_stage(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_survive_torn_writes),
         cmocka_unit_test(no_memory_at_any_point),
         cmocka_unit_test(no_memory_for_a_configuration),
+        cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(swaps_under_load),
+        cmocka_unit_test(draining_tells_everybody_to_close),
+        cmocka_unit_test(closing_listeners_loses_no_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
