@@ -349,17 +349,20 @@ static void on_client_readable(struct session *s) {
 
 static void on_sent(struct session *s, size_t lent, bool all) {
     response_sent(s->stream, lent, all);
-    if (!all && !s->conn.closed && s->stream != NULL)
-        session_deadline(s, s->env->loop->now_ms + STALL_MS);
+    struct stream *st = s->stream;
+    if (all || s->conn.closed || st == NULL)
+        return;
+    uint64_t at = s->env->loop->now_ms + STALL_MS;
+    session_deadline(s, st->deadline_ms != 0 && st->deadline_ms < at ? st->deadline_ms : at);
 }
 
 static void on_client_timeout(struct session *s) {
     struct stream *st = s->stream;
-    if (st->deadline_ms != 0 && s->env->loop->now_ms >= st->deadline_ms)
+    if (conn_pending(&s->conn) > 0)
+        stream_fail(st, REASON_CLIENT_TIMEOUT);
+    else if (st->deadline_ms != 0 && s->env->loop->now_ms >= st->deadline_ms)
         stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
                                                          : REASON_CLIENT_TIMEOUT);
-    else if (conn_pending(&s->conn) > 0)
-        stream_fail(st, REASON_CLIENT_TIMEOUT);
     else if (!st->request_last && !s->loan.open && st->ready)
         stream_fail(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0)
