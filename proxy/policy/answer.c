@@ -172,6 +172,8 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
     else if (x->http10)
         out_lit(o, "connection: keep-alive\r\n");
     out_lit(o, "\r\n");
-    if (x->method != METHOD_HEAD && may_have_body(a->status))
-        out_str(o, a->body);
+}
+
+struct str policy_answer_body(const struct exchange *x, const struct answer *a) {
+    return x->method != METHOD_HEAD && may_have_body(a->status) ? a->body : STR_NONE;
 }

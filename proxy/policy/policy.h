@@ -34,9 +34,11 @@ struct answer {
 bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap);
 /* One that stands for a reason; its body is one line of text. */
 void policy_refusal(struct answer *a, enum reason reason, uint16_t status, char *room, size_t cap);
-/* Head and body (no body for HEAD). o->over: it did not fit. */
+/* The head. o->over: it did not fit. */
 void policy_write_answer(const struct exchange *x, const struct answer *a, struct str date,
                          bool close, struct out *o);
+/* What follows it: a->body, or nothing (HEAD, 204, 304). */
+struct str policy_answer_body(const struct exchange *x, const struct answer *a);
 
 /* ---- forward.c: heads that go on ---- */
 

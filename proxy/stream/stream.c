@@ -191,27 +191,35 @@ void stream_finish(struct stream *st) {
     session_done(s, keep);
 }
 
+/* The body of a rule's own answer is the snapshot's, which the stream holds: lent. A refusal's is
+ * its caller's: copied. */
 static void write_answer(struct stream *st, const struct answer *a) {
     struct session *s = st->session;
-    size_t room = a->body.n + a->location.n + 8192;
+    struct str body = policy_answer_body(&st->x, a);
+    bool own = a->reason == REASON_NONE;
+    size_t room = size_min(a->location.n + 8192, slab_bytes(SLAB_64K));
     /* What was not read of the request would be taken for the next one. */
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     st->status = a->status;
     st->reason = a->reason;
     st->answering = st->answer_last = true;
-    char *p = conn_room(&s->conn, size_min(room, slab_bytes(SLAB_64K)));
-    if (p == NULL && a->body.n > 0) { /* a large body, or no memory: the head alone is smaller */
+    char *p = conn_room(&s->conn, room);
+    if (p == NULL) {
         cut(st, REASON_OVERLOADED);
         return;
     }
-    struct out o = out_fixed(p, p != NULL ? size_min(room, slab_bytes(SLAB_64K)) : 0);
+    struct out o = out_fixed(p, room);
     policy_write_answer(&st->x, a, stream_date(st->env), !st->keep, &o);
-    if (p == NULL || o.over) {
-        cut(st, p == NULL ? REASON_OVERLOADED : REASON_INTERNAL);
+    if (!own)
+        out_str(&o, body);
+    if (o.over) {
+        cut(st, REASON_INTERNAL);
         return;
     }
-    st->response_bytes += o.n;
     conn_wrote(&s->conn, o.n);
+    if (own && body.n > 0)
+        conn_lend(&s->conn, body.p, body.n, STR_NONE);
+    st->response_bytes += o.n + (own ? body.n : 0);
 }
 
 void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
@@ -322,6 +330,7 @@ static void on_refuse(struct session *s, enum reason reason, const char *detail)
     } else {
         struct out o = out_fixed(p, 1024);
         policy_write_answer(&x, &a, stream_date(env), true, &o);
+        out_str(&o, a.body);
         conn_wrote(&s->conn, o.over ? 0 : o.n);
         r.response_bytes = o.n;
         session_done(s, false);
