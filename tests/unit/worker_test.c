@@ -305,6 +305,46 @@ static void a_slow_client_is_no_slow_backend(void **state) {
     slow_reader(&(struct model_timeouts){.idle_ms = 100});
 }
 
+/* The time of a request ends with the last byte that the client took. */
+static void a_slow_client_has_the_time_of_its_request(void **state) {
+    (void)state;
+    struct stage s = {gate_new(next_port++), peer_new("app", flood)};
+    struct model_timeouts t = {.request_ms = 300};
+    gate_backend(s.g, "app", s.p->address, NULL);
+    gate_route(s.g, (struct model_route){.timeouts = &t}, "app");
+    gate_publish(s.g);
+    struct wire w;
+    dial(&s, &w);
+    wire_say(&w, GET);
+    assert_int_equal(gate_record_at(s.g, 0).reason, REASON_CLIENT_TIMEOUT);
+    wire_close(&w);
+    close_stage(s);
+}
+
+/* As large as the API lets it be, to one request and to two at once. */
+static void a_direct_response_of_64_kib(void **state) {
+    (void)state;
+    static char body[65536];
+    memset(body, 'x', sizeof(body));
+    struct stage s = open_stage(name_itself);
+    struct model_direct d = {.status = 200, .body = str_mk(body, sizeof(body))};
+    struct model_filter f = {.type = MODEL_FILTER_DIRECT, .direct = &d};
+    gate_route(s.g, (struct model_route){.filters = &f, .n_filters = 1}, "app");
+    gate_publish(s.g);
+    struct wire w;
+    struct message m;
+    dial(&s, &w);
+    wire_say(&w, GET GET "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n" GET);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(wire_answer(&w, &m, i == 2), 200);
+        assert_true(m.whole);
+        assert_int_equal(m.length, i == 2 ? 0 : sizeof(body));
+        assert_string_equal(message_field(&m, "content-length"), "65536");
+    }
+    wire_close(&w);
+    close_stage(s);
+}
+
 /* ---- clients that behave oddly ---- */
 
 static void http_1_0_is_answered_and_closed(void **state) {
@@ -444,6 +484,8 @@ int main(void) {
         cmocka_unit_test(a_broken_chunked_body_is_refused),
         cmocka_unit_test(a_slow_client_slows_the_backend),
         cmocka_unit_test(a_slow_client_is_no_slow_backend),
+        cmocka_unit_test(a_slow_client_has_the_time_of_its_request),
+        cmocka_unit_test(a_direct_response_of_64_kib),
         cmocka_unit_test(http_1_0_is_answered_and_closed),
         cmocka_unit_test(an_answer_to_head_has_no_body),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
