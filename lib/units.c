@@ -253,3 +253,27 @@ int unit_cidr(struct str s, struct unit_cidr *cidr, struct why *why) {
     *cidr = c;
     return 0;
 }
+
+/* ---- names ---- */
+
+static bool is_label(struct str s) {
+    bool good = s.n >= 1 && s.n <= 63;
+    for (size_t i = 0; good && i < s.n; i++) {
+        char c = char_lower(s.p[i]);
+        good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    }
+    return good;
+}
+
+int unit_dns_name(struct str s, struct why *why) {
+    struct str rest = str_ends(s, STR(".")) ? str_mk(s.p, s.n - 1) : s, label;
+    bool good = rest.n >= 1 && rest.n <= 253;
+    while (good && rest.p) {
+        rest = str_cut(rest, '.', &label);
+        good = is_label(label);
+    }
+    struct shown shown;
+    return good ? 0
+                : why_text(why, "%s is not a DNS name; write it as api.example.com",
+                           why_show(s, &shown));
+}

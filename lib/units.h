@@ -22,6 +22,10 @@ int unit_quantity(struct str s, int64_t *value, struct why *why) MUST_USE;
 /* A time of RFC 3339, from 1970 to 9999; a fraction of a second is cut off. */
 int unit_time(struct str s, uint64_t *seconds, struct why *why) MUST_USE;
 
+/* A name that DNS can be asked for: labels of 1 to 63 letters, digits, '-' and '_', at most 253
+ * bytes in all; one dot may be last. */
+int unit_dns_name(struct str s, struct why *why) MUST_USE;
+
 /* A range of addresses. IPv4 is kept as IPv4-mapped IPv6, so that one comparison serves both. */
 struct unit_cidr {
     uint8_t addr[16]; /* network order; bits behind the first `bits` are 0 */
