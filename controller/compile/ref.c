@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/ref.h"
 
+#include "lib/units.h"
+
 #include <arpa/inet.h>
 
 /* "Service shop/catalog" or "Service catalog", as the user wrote it. */
@@ -48,7 +50,7 @@ static bool external_name_sane(struct str name) {
     char text[260];
     struct in_addr v4;
     struct in6_addr v6;
-    if (name.n == 0 || name.n > 253)
+    if (name.n > 253 || unit_dns_name(name, NULL) != 0)
         return false;
     memcpy(text, name.p, name.n);
     text[name.n] = 0;
@@ -66,8 +68,8 @@ static bool external_allowed(struct making *m, const struct at *at, const char *
                              const struct kube_Service *s) {
     if (!external_name_sane(s->external_name)) {
         unresolved(m, "InvalidExternalName", at,
-                   "the externalName of %s is an address or a name of the machine itself; such "
-                   "names are never called",
+                   "the externalName of %s is no DNS name, or an address, or a name of the machine "
+                   "itself; such names are never called",
                    shown);
         return false;
     }
