@@ -93,7 +93,7 @@ struct rule_part {
 struct backend_part {
     struct part part;
     struct backend backend;
-    struct endpoint endpoints[]; /* then the text of backend.name */
+    struct endpoint endpoints[]; /* then the texts of backend.name and backend.host */
 };
 
 /* Calls each() with every mirror of a route; their number. */
@@ -169,6 +169,8 @@ struct node *builder_node(struct builder *b, struct str id); /* NULL if unknown 
 
 /* ---- compile.c: joins; nothing here can fail ---- */
 
+/* Id of the endpoints that a backend reads. */
+struct str backend_endpoints(struct arena *a, const struct model_backend *m);
 void backend_make(struct builder *b, struct node *n);
 void backend_unmake(struct builder *b, struct node *n);
 void rule_make(struct builder *b, struct node *n);

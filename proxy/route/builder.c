@@ -262,7 +262,10 @@ static void change_backend(struct builder *b, struct node *n, struct staged *s) 
         b->n_backends++;
     }
     const struct model_backend *m = n->parsed->model;
-    link_edges(b, n, (const struct str[]){m->endpoints, m->traffic}, 2);
+    struct arena a;
+    arena_init(&a);
+    link_edges(b, n, (const struct str[]){backend_endpoints(&a, m), m->traffic}, 2);
+    arena_fini(&a);
     mark(b, n, true);
 }
 

@@ -4,6 +4,7 @@
  * user before; here is the last line, and it is strict: what is let through is never looked at
  * again.
  */
+#include "lib/units.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/path.h"
 #include "proxy/route/build.h"
@@ -306,6 +307,10 @@ static int check_endpoints(const struct model_endpoints *e, struct why *why) {
 
 static int check_backend(const struct model_backend *m, struct why *why) {
     at_object(why, m->origin);
+    if (m->external_name.n > 0 && unit_dns_name(m->external_name, why) != 0) {
+        at_field(why, m->origin, "spec.externalName");
+        return -1;
+    }
     return m->service.n > 0 ? 0 : why_text(why, "a backend without the name of its Service");
 }
 

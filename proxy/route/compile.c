@@ -30,6 +30,11 @@ static struct node *backend_named(struct builder *b, struct str id) {
 
 /* ---- backends ---- */
 
+struct str backend_endpoints(struct arena *a, const struct model_backend *m) {
+    struct str name = backend_external_name(m);
+    return name.n > 0 ? external_endpoints_id(a, name, m->port) : m->endpoints;
+}
+
 static struct place *place_take(struct builder *b, const struct model_endpoint *e,
                                 uint8_t protocol) {
     struct place key = {0};
@@ -117,20 +122,24 @@ static void fill_numbers(struct backend *to) {
 
 static struct backend_part *backend_new(struct builder *b, struct node *n) {
     const struct model_backend *model = n->parsed->model;
-    struct node *endpoints = named(b, model->endpoints, MODEL_KIND_endpoints);
     struct arena a;
     arena_init(&a);
+    struct node *endpoints = named(b, backend_endpoints(&a, model), MODEL_KIND_endpoints);
     const struct model_endpoints *m = endpoints ? object_decode(endpoints->object, &a, NULL) : NULL;
     struct str name = arena_fmt(&a, "%.*s/%.*s:%llu", STR_FMT(model->namespace),
                                 STR_FMT(model->service), (unsigned long long)model->port);
+    struct str host = backend_host(&a, model);
     size_t n_endpoints = m ? m->n_endpoints : 0, list = n_endpoints * sizeof(struct endpoint);
-    struct backend_part *p = part_new(b->keeper, PART_BLOCK, sizeof(*p) + list + name.n);
+    struct backend_part *p = part_new(b->keeper, PART_BLOCK, sizeof(*p) + list + name.n + host.n);
     char *text = (char *)p->endpoints + list;
     memcpy(text, name.p, name.n);
+    if (host.n > 0)
+        memcpy(text + name.n, host.p, host.n);
     p->backend = (struct backend){.slot = n->slot,
                                   .id = n->parsed->object->id,
                                   .id_hash = n->parsed->object->id_hash,
                                   .name = str_mk(text, name.n),
+                                  .host = str_mk(text + name.n, host.n),
                                   .model = model,
                                   .traffic = traffic_of(b, model->traffic)};
     fill_numbers(&p->backend);

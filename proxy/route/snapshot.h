@@ -51,6 +51,7 @@ struct backend {
     uint64_t id_hash; /* never 0; of the id: tells two backends apart that had the same slot */
     struct str id;    /* backend/ns/service/port */
     struct str name;  /* "ns/service:port" for logs and metrics */
+    struct str host;  /* what its Host is instead of the request's; n == 0: the request's */
     const struct model_backend *model;
     const struct model_traffic *traffic; /* targets the Service; NULL if none */
     /* effective numbers, defaults applied (proxy/route/defaults.def) */
@@ -199,5 +200,14 @@ struct snapshot *builder_commit(struct builder *b, uint64_t revision,
                                 void (*bad)(void *arg, struct str id, const struct why *why),
                                 void *arg);
 void builder_abort(struct builder *b);
+
+/* ---- backends outside the cluster: external.c ---- */
+
+/* The name that is resolved, without a last dot; n == 0: the backend is inside. */
+struct str backend_external_name(const struct model_backend *m);
+/* Id of the endpoints object, of the proxy's own making, that holds the addresses of a name. */
+struct str external_endpoints_id(struct arena *a, struct str name, uint64_t port);
+/* The Host field: the external name, with the port unless the scheme implies it; n == 0: none. */
+struct str backend_host(struct arena *a, const struct model_backend *m);
 
 #endif
