@@ -20,9 +20,10 @@ struct exchange {
     const struct head *request; /* may be gone when the answer comes: see the marks */
     const struct rule *rule;    /* NULL: none matched */
     const struct model_match *match;
-    const struct share *share; /* NULL until it was picked */
-    struct str host;           /* lower case, without port; * */
-    struct str path, query;    /* canonical; * */
+    const struct share *share;     /* NULL until it was picked */
+    const struct backend *backend; /* likewise; of a copy: that of the copy */
+    struct str host;               /* lower case, without port; * */
+    struct str path, query;        /* canonical; * */
     bool has_query;
     bool trusted;          /* the peer's forwarded headers count */
     bool http10;           /* * */

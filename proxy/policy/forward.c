@@ -102,6 +102,8 @@ static void write_host(const struct exchange *x, struct str rewritten, struct ou
     out_lit(o, "host: ");
     if (rewritten.n > 0) {
         out_str(o, rewritten);
+    } else if (unlikely(x->backend != NULL && x->backend->host.n > 0)) {
+        out_str(o, x->backend->host);
     } else {
         out_str(o, head_str(x->request, x->request->host));
         if (x->host_port > 0) {

@@ -67,7 +67,9 @@ static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
     if (p == NULL)
         return false;
     struct out o = out_fixed(p, n);
-    policy_write_request(x, &o);
+    struct exchange copy = *x;
+    copy.backend = m->backend;
+    policy_write_request(&copy, &o);
     conn_wrote(&m->up->conn, o.over ? 0 : o.n);
     return !o.over;
 }

@@ -184,6 +184,7 @@ void request_forward(struct stream *st) {
         stream_refuse(st, REASON_NO_BACKEND, s->status);
         return;
     }
+    st->x.backend = st->backend;
     if (!pick_endpoint(st)) {
         stream_refuse(st, REASON_NO_ENDPOINT, 0);
         return;
