@@ -331,6 +331,7 @@ static void start_config(struct proxy *p) {
         .controllers = p->o.controllers,
         .n_controllers = p->o.n_controllers,
         .lastgood = p->o.state,
+        .nameserver = p->o.resolver,
         .publish = publish,
         .arg = p,
     };

@@ -22,6 +22,8 @@ static const char help[] =
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7501)\n"
     "  --admin HOST:PORT        /config /reasons, loopback only (default: 127.0.0.1:7502)\n"
     "  --access-log WHERE       off, stdout or a file (default: stdout)\n"
+    "  --resolver HOST:PORT     address of the DNS server that is asked for external names\n"
+    "                           (default: those of /etc/resolv.conf)\n"
     "  --drain-delay TIME       on SIGTERM: still accepting for so long (default: 10s)\n"
     "  --drain-timeout TIME     then at most so long for requests in progress (default: 60s)\n"
     "  --log-level LEVEL        error, warn, info or debug (default: info)\n"
@@ -62,6 +64,14 @@ static uint64_t parse_time(const char *option, const char *value) {
     return (uint64_t)ms;
 }
 
+static const char *parse_address(const char *option, const char *value) {
+    struct addr a;
+    if (!addr_parse(&a, str_of(value)))
+        usage(option, value,
+              "not an address and a port; write it as 10.96.0.10:53 or [fd00::a]:53");
+    return value;
+}
+
 static void parse_ports(struct options *o, const char *bind, const char *list) {
     struct str rest = str_of(list), one, client;
     while (rest.p != NULL) {
@@ -100,6 +110,7 @@ enum setting {
     TELEMETRY,
     ADMIN,
     ACCESS_LOG,
+    RESOLVER,
     DRAIN_DELAY,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
@@ -117,6 +128,7 @@ static const struct option long_options[] = {
     {"telemetry", required_argument, NULL, TELEMETRY},
     {"admin", required_argument, NULL, ADMIN},
     {"access-log", required_argument, NULL, ACCESS_LOG},
+    {"resolver", required_argument, NULL, RESOLVER},
     {"drain-delay", required_argument, NULL, DRAIN_DELAY},
     {"drain-timeout", required_argument, NULL, DRAIN_TIMEOUT},
     {"log-level", required_argument, NULL, LOG_LEVEL},
@@ -163,6 +175,9 @@ static void take(struct options *o, enum setting what, const char *value, const 
         return;
     case ACCESS_LOG:
         o->access_log = value;
+        return;
+    case RESOLVER:
+        o->resolver = parse_address("resolver", value);
         return;
     case DRAIN_DELAY:
         o->drain_delay_ms = parse_time("drain-delay", value);

@@ -36,7 +36,7 @@ struct apply {
     struct wire_ids held;
     struct digest held_digest;
     struct list pending;
-    uint64_t serial, adopted; /* published last, adopted by all */
+    uint64_t serial, adopted; /* of the last transaction's snapshot; adopted by all */
     struct apply_events events;
     void *arg;
 };
@@ -194,14 +194,17 @@ static uint64_t total_without_held(const struct apply *a, const struct digest *a
 
 static void on_bad(void *arg, struct str id, const struct why *why) { fault(arg, id, why); }
 
+static void tell_builder(struct apply *a, struct object *o) {
+    if (is_removal(o))
+        builder_del(a->builder, o->id);
+    else
+        builder_put(a->builder, object_hold(o));
+}
+
 static struct snapshot *build(struct apply *a, uint64_t revision) {
     builder_begin(a->builder);
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));) {
-        if (is_removal(at(s)))
-            builder_del(a->builder, s->key);
-        else
-            builder_put(a->builder, object_hold(at(s)));
-    }
+    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));)
+        tell_builder(a, at(s));
     return builder_commit(a->builder, revision, on_bad, a);
 }
 
@@ -211,6 +214,8 @@ static void replace(struct apply *a, const struct digest *after) {
         struct object *o = at(s);
         struct object *before = is_removal(o) ? map_del(&a->objects, o->id)
                                               : map_put(&a->objects, o->id, object_hold(o));
+        if ((before ? before : o)->kind == MODEL_KIND_backend)
+            a->events.backend(a->arg, before, is_removal(o) ? NULL : o);
         object_drop(before);
     }
     a->digest = *after;
@@ -348,6 +353,20 @@ bool apply_load(struct apply *a, struct object **objects, size_t n) {
     }
     tx_drop(a);
     return s != NULL;
+}
+
+static void on_local_bad(void *arg, struct str id, const struct why *why) {
+    (void)arg;
+    log_error("config", "an object of our own is refused: %s id=%.*s", why->text, STR_FMT(id));
+}
+
+void apply_local(struct apply *a, struct object *const *objects, size_t n) {
+    builder_begin(a->builder);
+    for (size_t i = 0; i < n; i++)
+        tell_builder(a, objects[i]);
+    struct snapshot *s = builder_commit(a->builder, apply_revision(a), on_local_bad, NULL);
+    if (s)
+        a->events.publish(a->arg, s);
 }
 
 bool apply_ready(const struct apply *a) { return a->ready; }

@@ -26,6 +26,8 @@ struct apply_events {
     void (*nack)(void *arg, const struct wire_nack *m);
     void (*greet)(void *arg);    /* the followed controller must be told hello again */
     void (*accepted)(void *arg); /* the objects have changed: write them down */
+    /* A backend has come (no before), has changed or has gone (no after). */
+    void (*backend)(void *arg, const struct object *before, const struct object *after);
 };
 
 struct apply *apply_new(const struct apply_events *events, void *arg);
@@ -40,6 +42,11 @@ void apply_message(struct apply *a, const struct wire_message *m);
 void apply_abort(struct apply *a); /* its link died */
 /* Every worker serves the snapshot of this serial, or a later one. */
 void apply_adopted(struct apply *a, uint64_t serial);
+
+/* Objects of the proxy's own making, for the snapshots only: they are in no digest, file or answer.
+ * Each is held as long as it is needed; one of kind MODEL_KIND_NONE removes that of its id.
+ * Publishes a snapshot. */
+void apply_local(struct apply *a, struct object *const *objects, size_t n);
 
 bool apply_ready(const struct apply *a); /* a configuration is applied */
 uint64_t apply_revision(const struct apply *a);

@@ -7,6 +7,7 @@
 #include "proxy/config/apply.h"
 #include "proxy/config/lastgood.h"
 #include "proxy/config/link.h"
+#include "proxy/config/resolve.h"
 
 #include <event2/event.h>
 
@@ -19,6 +20,7 @@ struct config {
     char *name;
     struct link *link;
     struct apply *apply;
+    struct resolve *resolve;
     struct answers *answers; /* one for each controller */
     size_t n_controllers;
     struct event *link_readable, *saved, *save_due;
@@ -138,6 +140,18 @@ static void on_lost(void *arg, int controller, bool followed) {
         apply_abort(c->apply);
 }
 
+/* ---- between apply and resolve ---- */
+
+static void on_backend(void *arg, const struct object *before, const struct object *after) {
+    struct config *c = arg;
+    resolve_backend(c->resolve, before, after);
+}
+
+static void on_resolved(void *arg, struct object *const *objects, size_t n) {
+    struct config *c = arg;
+    apply_local(c->apply, objects, n);
+}
+
 static void on_link(evutil_socket_t fd, short what, void *arg) {
     struct config *c = arg;
     (void)fd, (void)what;
@@ -158,8 +172,8 @@ static void open_lastgood(struct config *c, struct event_base *base, const char 
 struct config *config_new(struct event_base *base, const struct config_options *o,
                           struct why *why) {
     static const struct link_events link_events = {greet, on_message, on_sent, on_lost};
-    static const struct apply_events apply_events = {on_publish, on_ack, on_nack, greet_followed,
-                                                     on_accepted};
+    static const struct apply_events apply_events = {on_publish,     on_ack,      on_nack,
+                                                     greet_followed, on_accepted, on_backend};
     struct config *c = mem_zalloc(sizeof(*c));
     c->link = link_new(o->controllers, o->n_controllers, &link_events, c, why);
     if (!c->link) {
@@ -174,6 +188,9 @@ struct config *config_new(struct event_base *base, const struct config_options *
     for (size_t i = 0; i < o->n_controllers; i++)
         answers_init(&c->answers[i]);
     c->apply = apply_new(&apply_events, c);
+    c->resolve = resolve_new(
+        base,
+        &(struct resolve_options){.nameserver = o->nameserver, .changed = on_resolved, .arg = c});
     if (o->lastgood)
         open_lastgood(c, base, o->lastgood);
     c->link_readable = event_new(base, link_fd(c->link), EV_READ | EV_PERSIST, on_link, c);
@@ -212,6 +229,7 @@ void config_free(struct config *c) {
         close_lastgood(c);
     for (size_t i = 0; i < c->n_controllers; i++)
         answers_fini(&c->answers[i]);
+    resolve_free(c->resolve);
     apply_free(c->apply);
     mem_free(c->answers);
     mem_free(c->name);

@@ -4,7 +4,9 @@
  *
  *   lastgood (file) ──► apply ──► publish(snapshot) ──► main hands it to the workers
  *   link (controllers) ─► │  ◄─── config_adopted(serial)    when all have it
- *                         └────► ack, nack; the file, at most once a second
+ *                      │ ▲ └────► ack, nack; the file, at most once a second
+ *             backends ▼ │ endpoints
+ *                     resolve ── DNS (external names)
  *
  * Main thread, on its event_base.
  */
@@ -22,6 +24,7 @@ struct config_options {
     const char *const *controllers; /* "ws://127.0.0.1:7400" */
     size_t n_controllers;
     const char *lastgood;                           /* path, or NULL: none is kept */
+    const char *nameserver;                         /* "ADDRESS:PORT"; NULL: /etc/resolv.conf */
     void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */
     void *arg;
 };
