@@ -612,7 +612,10 @@ static void in_the_snapshot(void **state) {
     EVENTUALLY(told.calls == 2);
     EVENTUALLY(found("ns/one:80")->n_usable == 2);
     assert_int_equal(found("ns/two:443")->n_usable, 2);
-    load("one", "", 80); /* an ordinary Service again */
+    struct object *bad = backend("bad", "a\r\nx: y", 80);
+    apply_load(apply, &bad, 1);
+    assert_int_equal(apply_count(apply), 2); /* it would be written into heads */
+    load("one", "", 80);                     /* an ordinary Service again */
     assert_int_equal(found("ns/one:80")->n_usable, 0);
     assert_int_equal(found("ns/one:80")->host.n, 0);
     snapshot_drop(published);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Durations, quantities, times and ranges of addresses: what is read, what is refused, the words.
+ * Durations, quantities, times, names and ranges of addresses: what is read, what is refused, the
+ * words.
  */
 #include "lib/units.h"
 
@@ -195,6 +196,29 @@ static void ranges(void **state) {
     }
 }
 
+static void names(void **state) {
+    (void)state;
+    char label[65], long_name[256];
+    memset(label, 'a', 64);
+    label[64] = 0;
+    memset(long_name, 'a', 254);
+    for (size_t i = 50; i < 254; i += 50)
+        long_name[i] = '.';
+    long_name[254] = 0;
+    const char *const good[] = {"a",        "api.example.com", "API.example.com.",
+                                "_x.a-b.9", label + 1,         long_name + 1};
+    const char *const bad[] = {"",      ".",           "..",   ".a",  "a..b",
+                               "a b",   "a/b",         "a:80", "*.a", "a\r\nb: c",
+                               "a.b..", "\xc3\xa4.de", "::1",  label, long_name};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        if (unit_dns_name(str_of(good[i]), NULL) != 0)
+            fail_msg("refused: %s", good[i]);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        if (unit_dns_name(str_of(bad[i]), NULL) == 0)
+            fail_msg("taken: %s", bad[i]);
+    assert_int_equal(unit_dns_name(str_mk("a\0b", 3), NULL), -1);
+}
+
 static void sentences(void **state) {
     (void)state;
     struct why why;
@@ -225,12 +249,15 @@ static void sentences(void **state) {
     assert_int_equal(unit_cidr(STR("localhost"), &c, &why), -1);
     assert_string_equal(why.text, "\"localhost\" is not a range of addresses; write it as "
                                   "10.0.0.0/8 or 2001:db8::/32");
+    why_clear(&why);
+    assert_int_equal(unit_dns_name(STR("a b"), &why), -1);
+    assert_string_equal(why.text, "\"a b\" is not a DNS name; write it as api.example.com");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations), cmocka_unit_test(quantities), cmocka_unit_test(times),
-        cmocka_unit_test(ranges),    cmocka_unit_test(sentences),
+        cmocka_unit_test(ranges),    cmocka_unit_test(names),      cmocka_unit_test(sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
