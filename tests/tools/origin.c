@@ -186,7 +186,8 @@ static void put(struct conn *c, const char *p, size_t n) {
         c->out_cap = size_max(c->out_n + n, c->out_cap * 2);
         c->out = mem_realloc(c->out, c->out_cap);
     }
-    memcpy(c->out + c->out_n, p, n);
+    if (n > 0)
+        memcpy(c->out + c->out_n, p, n);
     c->out_n += n;
 }
 static void put_str(struct conn *c, struct str s) { put(c, s.p, s.n); }
