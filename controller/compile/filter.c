@@ -128,10 +128,11 @@ static int path_edit(struct filtering *f, const struct at *at, const struct kube
 
 /* ---- the types ---- */
 
-static int redirect_make(struct filtering *f, const struct at *at, const struct kube_redirect *k,
-                         struct model_redirect **o) {
+static int redirect_make(struct filtering *f, const struct at *at, const void *part,
+                         struct model_filter *o) {
+    const struct kube_redirect *k = part;
     struct making *m = f->m;
-    struct model_redirect *r = *o = arena_zalloc(&m->a, sizeof(*r));
+    struct model_redirect *r = o->redirect = arena_zalloc(&m->a, sizeof(*r));
     struct shown shown;
     int64_t status = k->status_code < 0 ? 302 : k->status_code;
     if (f->rule->n_backend_refs > 0)
@@ -153,9 +154,10 @@ static int redirect_make(struct filtering *f, const struct at *at, const struct 
     return path_edit(f, AT(at, "path"), k->path, &r->path_edit, &r->path);
 }
 
-static int rewrite_make(struct filtering *f, const struct at *at, const struct kube_rewrite *k,
-                        struct model_rewrite **o) {
-    struct model_rewrite *r = *o = arena_zalloc(&f->m->a, sizeof(*r));
+static int rewrite_make(struct filtering *f, const struct at *at, const void *part,
+                        struct model_filter *o) {
+    const struct kube_rewrite *k = part;
+    struct model_rewrite *r = o->rewrite = arena_zalloc(&f->m->a, sizeof(*r));
     if (str_starts(k->hostname, STR("*")))
         return refuse(f->m, AT(at, "hostname"), "a Host cannot be a wildcard; write one name");
     if (k->hostname.n == 0 && !k->path)
@@ -164,10 +166,11 @@ static int rewrite_make(struct filtering *f, const struct at *at, const struct k
     return path_edit(f, AT(at, "path"), k->path, &r->path_edit, &r->path);
 }
 
-static int mirror_make(struct filtering *f, const struct at *at, const struct kube_mirror *k,
-                       struct model_mirror **o) {
+static int mirror_make(struct filtering *f, const struct at *at, const void *part,
+                       struct model_filter *o) {
+    const struct kube_mirror *k = part;
     struct making *m = f->m;
-    struct model_mirror *r = *o = arena_zalloc(&m->a, sizeof(*r));
+    struct model_mirror *r = o->mirror = arena_zalloc(&m->a, sizeof(*r));
     if (k->percent >= 0 && k->fraction)
         return refuse(m, at, "percent and fraction at once; keep one");
     if (k->percent >= 0) {
@@ -233,10 +236,11 @@ static int cors_list(struct making *m, const struct at *up, const char *name, co
     return 0;
 }
 
-static int cors_make(struct filtering *f, const struct at *at, const struct kube_cors *k,
-                     struct model_cors **o) {
+static int cors_make(struct filtering *f, const struct at *at, const void *part,
+                     struct model_filter *o) {
+    const struct kube_cors *k = part;
     struct making *m = f->m;
-    struct model_cors *c = *o = arena_zalloc(&m->a, sizeof(*c));
+    struct model_cors *c = o->cors = arena_zalloc(&m->a, sizeof(*c));
     struct shown shown;
     if (k->n_allow_origins == 0)
         return refuse(m, AT(at, "allowOrigins"), "no origin is allowed; name one, or *");
@@ -267,10 +271,11 @@ static int cors_make(struct filtering *f, const struct at *at, const struct kube
                      &c->expose_headers);
 }
 
-static int direct_make(struct filtering *f, const struct at *at,
-                       const struct kube_direct_response *k, struct model_direct **o) {
+static int direct_make(struct filtering *f, const struct at *at, const void *part,
+                       struct model_filter *o) {
+    const struct kube_direct_response *k = part;
     struct making *m = f->m;
-    struct model_direct *d = *o = arena_zalloc(&m->a, sizeof(*d));
+    struct model_direct *d = o->direct = arena_zalloc(&m->a, sizeof(*d));
     if (f->rule->n_backend_refs > 0)
         return refuse(m, at,
                       "a rule that answers itself sends nothing to its backendRefs; remove "
@@ -288,70 +293,54 @@ static int direct_make(struct filtering *f, const struct at *at,
 
 /* ---- one filter, and all of them ---- */
 
-/* In the order of enum model_filter_type, from 1. */
-static const char *const parts[] = {"",
-                                    "requestHeaderModifier",
-                                    "responseHeaderModifier",
-                                    "requestRedirect",
-                                    "urlRewrite",
-                                    "requestMirror",
-                                    "cors",
-                                    "directResponse"};
-
-static const void *part_of(const struct kube_filter *k, unsigned type) {
-    switch (type) {
-    case MODEL_FILTER_REQUEST_HEADERS:
-        return k->request_header_modifier;
-    case MODEL_FILTER_RESPONSE_HEADERS:
-        return k->response_header_modifier;
-    case MODEL_FILTER_REDIRECT:
-        return k->request_redirect;
-    case MODEL_FILTER_REWRITE:
-        return k->url_rewrite;
-    case MODEL_FILTER_MIRROR:
-        return k->request_mirror;
-    case MODEL_FILTER_CORS:
-        return k->cors;
-    case MODEL_FILTER_DIRECT:
-        return k->direct_response;
-    default:
-        return NULL;
-    }
+static int request_headers(struct filtering *f, const struct at *at, const void *k,
+                           struct model_filter *o) {
+    return edit_make(f, at, true, k, &o->headers);
+}
+static int response_headers(struct filtering *f, const struct at *at, const void *k,
+                            struct model_filter *o) {
+    return edit_make(f, at, false, k, &o->headers);
 }
 
+/* A type's own part of a filter: its name, where it is, and who makes the model's of it. */
+static const struct {
+    const char *name;
+    size_t offset; /* of the pointer, in struct kube_filter */
+    int (*make)(struct filtering *f, const struct at *at, const void *part, struct model_filter *o);
+} types[] = {
+#define TYPE(TYPE, name, field, make)                                                              \
+    [MODEL_FILTER_##TYPE] = {name, offsetof(struct kube_filter, field), make}
+    TYPE(REQUEST_HEADERS, "requestHeaderModifier", request_header_modifier, request_headers),
+    TYPE(RESPONSE_HEADERS, "responseHeaderModifier", response_header_modifier, response_headers),
+    TYPE(REDIRECT, "requestRedirect", request_redirect, redirect_make),
+    TYPE(REWRITE, "urlRewrite", url_rewrite, rewrite_make),
+    TYPE(MIRROR, "requestMirror", request_mirror, mirror_make),
+    TYPE(CORS, "cors", cors, cors_make),
+    TYPE(DIRECT, "directResponse", direct_response, direct_make),
+#undef TYPE
+};
+
+static const void *part_of(const struct kube_filter *k, unsigned type) {
+    const void *part;
+    memcpy(&part, (const char *)k + types[type].offset, sizeof(part));
+    return part;
+}
+
+/* The decoder lets no filter through that has no type. */
 static int filter_make(struct filtering *f, const struct at *at, const struct kube_filter *k,
                        struct model_filter *o) {
     struct making *m = f->m;
     const char *word = model_word(&model_words_filter_type, k->type);
     o->type = k->type;
-    for (unsigned t = 1; t < ARRAY_LEN(parts); t++)
+    for (unsigned t = 1; t < ARRAY_LEN(types); t++)
         if (t != k->type && part_of(k, t))
-            return refuse(m, AT(at, parts[t]), "does not belong to type %s; remove it", word);
+            return refuse(m, AT(at, types[t].name), "does not belong to type %s; remove it", word);
+    const struct at *part = AT(at, types[k->type].name);
     if (!part_of(k, k->type))
-        return refuse(m, AT(at, parts[k->type]), "is missing; type %s needs it", word);
-    const struct at *part = AT(at, parts[k->type]);
-    switch (k->type) {
-    case MODEL_FILTER_REQUEST_HEADERS:
-        return edit_make(f, part, true, k->request_header_modifier, &o->headers);
-    case MODEL_FILTER_RESPONSE_HEADERS:
-        return edit_make(f, part, false, k->response_header_modifier, &o->headers);
-    case MODEL_FILTER_REDIRECT:
-        return redirect_make(f, part, k->request_redirect, &o->redirect);
-    case MODEL_FILTER_REWRITE:
-        return rewrite_make(f, part, k->url_rewrite, &o->rewrite);
-    case MODEL_FILTER_MIRROR:
-        return mirror_make(f, part, k->request_mirror, &o->mirror);
-    case MODEL_FILTER_CORS:
-        return cors_make(f, part, k->cors, &o->cors);
-    case MODEL_FILTER_DIRECT:
-        return direct_make(f, part, k->direct_response, &o->direct);
-    case MODEL_FILTER_NONE:
-        break; /* the decoder does not let it through */
-    }
-    return -1;
+        return refuse(m, part, "is missing; type %s needs it", word);
+    return types[k->type].make(f, part, part_of(k, k->type), o);
 }
 
-/* Which filters may stand together. seen: how many of each type stand before. */
 static int check_together(struct filtering *f, const struct at *at, unsigned type,
                           const unsigned *seen) {
     const char *word = model_word(&model_words_filter_type, type);
@@ -377,7 +366,7 @@ int filters_make(struct making *m, const struct at *up, const struct kube_route_
                  const struct kube_filter *k, uint32_t n, bool of_backend,
                  struct model_filter **filters, uint32_t *n_filters) {
     struct filtering f = {m, rule, of_backend};
-    unsigned seen[ARRAY_LEN(parts)] = {0};
+    unsigned seen[ARRAY_LEN(types)] = {0};
     if (n > RULE_FILTERS_MAX)
         return refuse(m, AT(up, "filters"), "%u are more than the limit of %d", n,
                       RULE_FILTERS_MAX);

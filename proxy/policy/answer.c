@@ -139,7 +139,7 @@ static bool may_have_body(unsigned status) {
 void policy_write_answer(const struct exchange *x, const struct answer *a, struct str date,
                          bool close, struct out *o) {
     bool own = x->rule != NULL && a->reason == REASON_NONE;
-    bool edited = own && x->rule->has_response_edit;
+    bool edited = own && x->rule->has_filters;
     out_lit(o, "HTTP/1.1 ");
     out_u64(o, a->status);
     out_char(o, ' ');

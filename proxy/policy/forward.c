@@ -144,7 +144,7 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
 static void write_fields(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     const struct model_gateway *g = x->snapshot->gateway;
-    bool edits = x->rule->has_request_edit;
+    bool edits = x->rule->has_filters;
     for (unsigned i = 0; i < h->n_fields; i++) {
         const struct head_field *f = &h->fields[i];
         struct str name = head_name(h, f);
@@ -159,7 +159,7 @@ static void write_fields(const struct exchange *x, struct out *o) {
 void policy_write_request(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     const struct model_filter *rewrite =
-        x->rule->has_request_edit ? policy_find(x, MODEL_FILTER_REWRITE) : NULL;
+        x->rule->has_filters ? policy_find(x, MODEL_FILTER_REWRITE) : NULL;
     const struct model_rewrite *r = rewrite != NULL ? rewrite->rewrite : NULL;
     out_str(o, head_str(h, h->method_text));
     out_char(o, ' ');
@@ -175,7 +175,7 @@ void policy_write_request(const struct exchange *x, struct out *o) {
     write_forwarded(x, o);
     write_named(o, "x-request-id", x->request_id);
     write_named(o, "traceparent", x->traceparent);
-    if (unlikely(x->rule->has_request_edit))
+    if (unlikely(x->rule->has_filters))
         policy_write_edits(x, MODEL_FILTER_REQUEST_HEADERS, o);
     write_framing(o, h->framing, h->content_length);
     out_lit(o, "\r\n");
@@ -202,7 +202,7 @@ static bool is_cors(enum token t) {
 
 void policy_write_response(const struct exchange *x, const struct head *h, uint8_t framing,
                            struct str date, bool close, struct out *o) {
-    bool edits = x->rule->has_response_edit, has_date = false;
+    bool edits = x->rule->has_filters, has_date = false;
     write_status_line(h, o);
     for (unsigned i = 0; i < h->n_fields; i++) {
         const struct head_field *f = &h->fields[i];

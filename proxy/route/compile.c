@@ -273,14 +273,6 @@ static void fill_mirror(void *arg, const struct model_mirror *m) {
     f->r->mirrors[f->r->n_mirrors++] = (struct rule_mirror){m, n ? n->slot : UINT32_MAX};
 }
 
-static void fill_edits(struct rule *r, const struct model_filter *list, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) {
-        enum model_filter_type t = list[i].type;
-        r->has_request_edit |= t == MODEL_FILTER_REQUEST_HEADERS || t == MODEL_FILTER_REWRITE;
-        r->has_response_edit |= t == MODEL_FILTER_RESPONSE_HEADERS || t == MODEL_FILTER_CORS;
-    }
-}
-
 /* Closed where a policy must decide that this proxy cannot ask, and where something in the route
  * is of a later version: it may be a condition. */
 static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
@@ -307,9 +299,9 @@ void rule_make(struct builder *b, struct node *n) {
     fill_shares(b, r, p->shares);
     r->mirrors = (struct rule_mirror *)(void *)(p->shares + m->n_backends);
     route_mirrors(m, fill_mirror, &(struct mirror_filler){b, r});
-    fill_edits(r, m->filters, m->n_filters);
+    r->has_filters = m->n_filters > 0;
     for (uint32_t i = 0; i < m->n_backends; i++)
-        fill_edits(r, m->backends[i].filters, m->backends[i].n_filters);
+        r->has_filters |= m->backends[i].n_filters > 0;
     if (n->rule)
         part_retire(b->keeper, &n->rule->part);
     n->rule = p;

@@ -109,8 +109,7 @@ struct rule {
     uint32_t n_mirrors; /* of the rule and of its shares */
     struct rule_mirror *mirrors;
     enum reason refusal; /* REASON_NONE, or the answer to every request */
-    bool has_request_edit,
-        has_response_edit; /* any filter, of a share too, that changes that head */
+    bool has_filters;    /* of the rule itself or of a share */
 };
 
 /* What matched. A prefix rewrite replaces the first match->path.n bytes of the request's path when
