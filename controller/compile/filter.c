@@ -291,6 +291,25 @@ static int direct_make(struct filtering *f, const struct at *at, const void *par
     return 0;
 }
 
+/* ---- cookies ---- */
+
+static int cookies_make(struct filtering *f, const struct at *at, const void *part,
+                        struct model_filter *o) {
+    const struct kube_cookie_rewrite *k = part;
+    struct making *m = f->m;
+    if (k->domain.n == 0 && k->path.n == 0)
+        return refuse(m, at, "changes nothing; write domain, path or both");
+    if (str_starts(k->domain, STR("*")))
+        return refuse(m, AT(at, "domain"),
+                      "a cookie's domain has no wildcard; it covers the names "
+                      "below it anyway");
+    if (k->path.n > 0 && path_check(m, AT(at, "path"), k->path) != 0)
+        return -1;
+    o->cookies = arena_zalloc(&m->a, sizeof(*o->cookies));
+    *o->cookies = (struct model_cookie_rewrite){k->domain, k->path};
+    return 0;
+}
+
 /* ---- one filter, and all of them ---- */
 
 static int request_headers(struct filtering *f, const struct at *at, const void *k,
@@ -317,6 +336,7 @@ static const struct {
     TYPE(MIRROR, "requestMirror", request_mirror, mirror_make),
     TYPE(CORS, "cors", cors, cors_make),
     TYPE(DIRECT, "directResponse", direct_response, direct_make),
+    TYPE(COOKIES, "cookieRewrite", cookie_rewrite, cookies_make),
 #undef TYPE
 };
 

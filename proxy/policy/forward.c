@@ -218,6 +218,9 @@ void policy_write_response(const struct exchange *x, const struct head *h, uint8
         has_date = has_date || f->token == TOKEN_DATE;
         if (unlikely(edits) && !policy_keeps(x, MODEL_FILTER_RESPONSE_HEADERS, name))
             continue;
+        if (unlikely(edits) && f->token == TOKEN_SET_COOKIE &&
+            policy_write_cookie(x, head_value(h, f), o))
+            continue;
         write_field(o, name, head_value(h, f));
     }
     if (unlikely(!has_date)) /* RFC 9110 6.6.1 */

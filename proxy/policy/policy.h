@@ -61,6 +61,12 @@ bool policy_keeps(const struct exchange *x, enum model_filter_type type, struct 
 /* Writes what they set and add. */
 void policy_write_edits(const struct exchange *x, enum model_filter_type type, struct out *o);
 
+/* ---- cookie.c ---- */
+
+/* Writes a Set-Cookie field as the rule's CookieRewrite filters want it; false: nothing was written,
+ * there are none. */
+bool policy_write_cookie(const struct exchange *x, struct str set_cookie, struct out *o);
+
 /* ---- cors.c ---- */
 
 bool policy_cors_allows(const struct model_cors *c, struct str origin);

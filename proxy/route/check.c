@@ -138,7 +138,8 @@ static int check_filter(const struct model_filter *f, struct why *why) {
                           [MODEL_FILTER_REWRITE] = f->rewrite,
                           [MODEL_FILTER_MIRROR] = f->mirror,
                           [MODEL_FILTER_CORS] = f->cors,
-                          [MODEL_FILTER_DIRECT] = f->direct};
+                          [MODEL_FILTER_DIRECT] = f->direct,
+                          [MODEL_FILTER_COOKIES] = f->cookies};
     if (f->type != MODEL_FILTER_NONE && !part[f->type])
         return why_text(why, "a filter of type %s has no %s part",
                         model_word(&model_words_filter_type, f->type),
