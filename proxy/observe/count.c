@@ -113,8 +113,9 @@ void observe_request(struct observe_worker *w, const struct record *r) {
     count_code(&c->codes, code_of(r));
     histogram_add(&c->duration, &histogram_requests, r->total_ns);
     histogram_add(&c->gateway, &histogram_gateway, r->gateway_ns);
-    metric_add(&c->request_bytes, r->request_bytes);
-    metric_add(&c->response_bytes, r->response_bytes);
+#define COUNTER(name, family, help, value) metric_add(&c->name, (value));
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
     metric_add(&c->work, work_of(r, asked && !r->reused));
     if (asked) {
         histogram_add(&c->upstream, &histogram_requests, r->upstream_ns);

@@ -44,7 +44,9 @@ struct route_counts {
     struct block block;
     struct code_counts codes;
     struct histogram duration, gateway, upstream;
-    uint64_t request_bytes, response_bytes;
+#define COUNTER(name, family, help, value) uint64_t name;
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
     uint64_t work; /* about nanoseconds, see work_of() */
     uint64_t reasons[REASONS];
     struct { /* written by main alone: CPU time divided so far */

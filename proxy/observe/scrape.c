@@ -108,12 +108,12 @@ static void write_upstream(struct scrape *s, const struct route_counts *c) {
     if (histogram_count(&c->upstream) > 0)
         metric_histogram(&s->t, labels(s), &histogram_requests, &c->upstream);
 }
-static void write_request_bytes(struct scrape *s, const struct route_counts *c) {
-    metric_count(&s->t, labels(s), c->request_bytes);
-}
-static void write_response_bytes(struct scrape *s, const struct route_counts *c) {
-    metric_count(&s->t, labels(s), c->response_bytes);
-}
+#define COUNTER(name, family, help, value)                                                         \
+    static void write_##name(struct scrape *s, const struct route_counts *c) {                     \
+        metric_count(&s->t, labels(s), c->name);                                                   \
+    }
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
 static void write_cpu(struct scrape *s, const struct route_counts *c) {
     metric_seconds(&s->t, labels(s), c->main.cpu_ns);
 }
@@ -145,10 +145,9 @@ static void write_routes(struct scrape *s) {
          "The part of a request's duration that is the gateway's own.", write_gateway},
         {METRIC_HISTOGRAM, "sluice_upstream_duration_seconds",
          "Request sent to response head, of the last attempt.", write_upstream},
-        {METRIC_COUNTER, "sluice_request_bytes", "Bytes received from clients, heads included.",
-         write_request_bytes},
-        {METRIC_COUNTER, "sluice_response_bytes", "Bytes sent to clients, heads included.",
-         write_response_bytes},
+#define COUNTER(name, family, help, value) {METRIC_COUNTER, family, help, write_##name},
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
         {METRIC_COUNTER, "sluice_cpu_seconds",
          "CPU time of the workers, divided by the work that was counted.", write_cpu},
     };

@@ -53,8 +53,9 @@ static void route_add(struct route_counts *to, const struct route_counts *from) 
     histogram_sum(&to->duration, &from->duration);
     histogram_sum(&to->gateway, &from->gateway);
     histogram_sum(&to->upstream, &from->upstream);
-    to->request_bytes += from->request_bytes;
-    to->response_bytes += from->response_bytes;
+#define COUNTER(name, family, help, value) to->name += from->name;
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
     to->main.cpu_ns += from->main.cpu_ns;
     for (unsigned i = 0; i < REASONS; i++)
         to->reasons[i] += from->reasons[i];
