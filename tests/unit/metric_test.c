@@ -347,6 +347,7 @@ static void counts_requests(void **state) {
     assert_has(o, "sluice_upstream_duration_seconds_count{" SHOP "} 3\n");
     assert_has(o, "sluice_request_bytes_total{" SHOP "} 300\n");
     assert_has(o, "sluice_response_bytes_total{" SHOP "} 3000\n");
+    assert_has(o, "sluice_request_retries_total{" SHOP "} 1\n");
     assert_has(o, "sluice_route_info{" SHOP ",team=\"storefront\"} 1\n");
     assert_has(o, "sluice_upstream_responses_total{backend=\"ns/up:80\",code=\"200\"} 2\n");
     assert_has(o, "sluice_upstream_response_seconds_count{backend=\"ns/up:80\"} 2\n");
