@@ -37,7 +37,7 @@ static void resize(struct map *m, size_t cap) {
 
 void *map_put(struct map *m, struct str key, void *value) {
     must(key.p && value);
-    if ((m->n + 1) * 4 > m->cap * 3)
+    if ((m->n + 1) * 8 > m->cap * 7)
         resize(m, m->cap ? m->cap * 2 : 8);
     uint64_t hash = hash_keyed(key);
     struct map_slot *s = find(m, key, hash);

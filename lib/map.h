@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * map: names to pointers. Open addressing with linear probing, keyed hash, at most 3/4 full. Keys
+ * map: names to pointers. Open addressing with linear probing, keyed hash, at most 7/8 full. Keys
  * are borrowed: they must live as long as their entry (usually inside the value). One thread.
  */
 #ifndef SLUICE_LIB_MAP_H
