@@ -297,7 +297,11 @@ static inline void *peer_serve(void *arg) {
 static inline void *peer_accept(void *arg) {
     struct peer *p = arg;
     for (unsigned n = 0;; n++) {
-        int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC);
+        struct pollfd somebody = {.fd = p->fd, .events = POLLIN};
+        int fd;
+        do /* a blocked accept would hold a descriptor */
+            poll(&somebody, 1, -1);
+        while ((fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC)) < 0 && errno == EMFILE);
         if (fd < 0)
             return NULL;
         must(n < PEER_CONNECTIONS_MAX);
