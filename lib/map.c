@@ -12,17 +12,17 @@ void map_fini(struct map *m) {
 }
 
 /* The slot that holds key, or the empty one where it would go. */
-static struct map_slot *find(const struct map *m, struct str key, uint64_t hash) {
+static struct map_slot *find(const struct map *m, struct str key) {
     size_t mask = m->cap - 1;
-    for (size_t i = (size_t)hash & mask;; i = (i + 1) & mask) {
+    for (size_t i = (size_t)hash_keyed(key) & mask;; i = (i + 1) & mask) {
         struct map_slot *s = &m->slots[i];
-        if (!s->key.p || (s->hash == hash && str_eq(s->key, key)))
+        if (!s->key.p || str_eq(s->key, key))
             return s;
     }
 }
 
 void *map_get(const struct map *m, struct str key) {
-    return m->n == 0 ? NULL : find(m, key, hash_keyed(key))->value;
+    return m->n == 0 ? NULL : find(m, key)->value;
 }
 
 static void resize(struct map *m, size_t cap) {
@@ -31,7 +31,7 @@ static void resize(struct map *m, size_t cap) {
     m->cap = cap;
     for (size_t i = 0; i < old.cap; i++)
         if (old.slots[i].key.p)
-            *find(m, old.slots[i].key, old.slots[i].hash) = old.slots[i];
+            *find(m, old.slots[i].key) = old.slots[i];
     mem_free(old.slots);
 }
 
@@ -39,26 +39,25 @@ void *map_put(struct map *m, struct str key, void *value) {
     must(key.p && value);
     if ((m->n + 1) * 8 > m->cap * 7)
         resize(m, m->cap ? m->cap * 2 : 8);
-    uint64_t hash = hash_keyed(key);
-    struct map_slot *s = find(m, key, hash);
+    struct map_slot *s = find(m, key);
     void *before = s->value;
     if (!s->key.p)
         m->n++;
-    *s = (struct map_slot){key, value, hash};
+    *s = (struct map_slot){key, value};
     return before;
 }
 
 void *map_del(struct map *m, struct str key) {
     if (m->n == 0)
         return NULL;
-    struct map_slot *s = find(m, key, hash_keyed(key));
+    struct map_slot *s = find(m, key);
     if (!s->key.p)
         return NULL;
     void *value = s->value;
     /* Close the gap: later entries of the run move back unless that would put them before home. */
     size_t mask = m->cap - 1, gap = (size_t)(s - m->slots);
     for (size_t i = (gap + 1) & mask; m->slots[i].key.p; i = (i + 1) & mask) {
-        size_t home = (size_t)m->slots[i].hash & mask;
+        size_t home = (size_t)hash_keyed(m->slots[i].key) & mask;
         if (((i - home) & mask) >= ((i - gap) & mask)) {
             m->slots[gap] = m->slots[i];
             gap = i;

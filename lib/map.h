@@ -2,6 +2,9 @@
  *
  * map: names to pointers. Open addressing with linear probing, keyed hash, at most 7/8 full. Keys
  * are borrowed: they must live as long as their entry (usually inside the value). One thread.
+ *
+ * A slot keeps no hash: with 100,000 routes eight bytes of it are 84 bytes a route, and hashing a
+ * key once more when the map grows costs less than that memory.
  */
 #ifndef SLUICE_LIB_MAP_H
 #define SLUICE_LIB_MAP_H
@@ -11,7 +14,6 @@
 struct map_slot {
     struct str key; /* p == NULL: empty */
     void *value;
-    uint64_t hash;
 };
 
 struct map {
