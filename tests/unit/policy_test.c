@@ -49,7 +49,7 @@ static void request(const char *line, const char *fields) {
     match = (struct model_match){.path_type = MODEL_PATH_PREFIX};
     ref = (struct model_backend_ref){0};
     share = (struct share){.model = &ref};
-    rule = (struct rule){.model = &route, .has_request_edit = true, .has_response_edit = true};
+    rule = (struct rule){.model = &route, .has_filters = true};
     x = (struct exchange){.snapshot = &snapshot,
                           .request = &head,
                           .rule = &rule,
