@@ -203,6 +203,8 @@ static void write_answer(struct stream *st, const struct answer *a) {
     st->status = a->status;
     st->reason = a->reason;
     st->answering = st->answer_last = true;
+    st->deadline_ms = 0; /* from here on it is the client that may be slow */
+    session_deadline(s, s->env->loop->now_ms + STALL_MS);
     char *p = conn_room(&s->conn, room);
     if (p == NULL) {
         cut(st, REASON_OVERLOADED);
@@ -367,8 +369,8 @@ static void on_sent(struct session *s, size_t lent, bool all) {
 
 static void on_client_timeout(struct session *s) {
     struct stream *st = s->stream;
-    if (conn_pending(&s->conn) > 0)
-        stream_fail(st, REASON_CLIENT_TIMEOUT);
+    if (conn_pending(&s->conn) > 0) /* it takes nothing, so it is told nothing */
+        cut(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0 && s->env->loop->now_ms >= st->deadline_ms)
         stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
                                                          : REASON_CLIENT_TIMEOUT);
