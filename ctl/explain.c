@@ -124,6 +124,7 @@ static bool is_named(const cJSON *list, struct str rule) {
 static void add_not_matching(struct world *w, cJSON *doc, const struct route_request *rq,
                              const struct rule *winner) {
     cJSON *list = doc_list(doc, "notMatching");
+    must(w->snapshot != NULL);
     for (uint32_t slot = 0; slot < w->snapshot->rule_slots; slot++) {
         const struct rule *r = snapshot_rule(w->snapshot, slot);
         const struct model_match *nearest;

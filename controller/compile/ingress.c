@@ -36,7 +36,7 @@ static bool label_ok(struct str l) {
 }
 
 static int check_host(struct making *m, const struct at *at, struct str host) {
-    struct str rest = str_starts(host, STR("*.")) ? str_skip(host, 2) : host, label;
+    struct str rest = str_starts(host, STR("*.")) ? str_skip(host, 2) : host, label = STR_NONE;
     struct shown shown;
     bool good = host.n <= 253, digits = true;
     while (good && rest.p) {

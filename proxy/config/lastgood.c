@@ -228,7 +228,7 @@ enum lastgood_result lastgood_load(const char *path, struct object ***objects, s
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return LASTGOOD_ABSENT;
-    struct stat st;
+    struct stat st = {0};
     struct out o = out_heap(SIZE_MAX / 2);
     int error = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
     if (!error && !S_ISREG(st.st_mode))

@@ -61,6 +61,7 @@ static bool one_holds(const struct model_value_match *m, struct str value, struc
     case MODEL_MATCH_EXACT:
         return str_eq(value, m->value);
     case MODEL_MATCH_REGEX:
+        must(*regex != NULL); /* the rule has one, so it has the list */
         return regex_match(*(*regex)++, value, l->scratch->regex);
     case MODEL_MATCH_PRESENT:
         return true; /* it was found */

@@ -266,8 +266,8 @@ void sessions_close_idle(struct session_env *env) {
 }
 
 void sessions_close_all(struct session_env *env) {
-    list_each_safe(it, &env->sessions) {
-        struct session *s = list_entry(it, struct session, link);
+    while (!list_empty(&env->sessions)) { /* the end of one may be the end of another */
+        struct session *s = list_entry(env->sessions.next, struct session, link);
         if (s->state == SESSION_BUSY)
             env->ops->gone(s);
         else

@@ -61,7 +61,7 @@ static void freed(struct conn *c) {
 }
 
 static void next_waiter(struct upstreams *us, struct target *t) {
-    if (t->n_waiting == 0 || list_empty(&t->waiting))
+    if (list_empty(&t->waiting))
         return;
     struct waiter *w = list_entry(t->waiting.next, struct waiter, link);
     upstream_unwait(w);
@@ -244,6 +244,7 @@ void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it
     struct target *t = u->target;
     bool full = b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
     t->n_active--;
+    t->n_waiting++; /* holds the target while others are served from here */
     if (reuse_it && !t->orphan && !full && conn_reusable(&u->conn)) {
         u->owner = NULL;
         u->scan = (struct h1_scan){0};
@@ -255,6 +256,7 @@ void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it
         end(u);
     }
     next_waiter(us, t);
+    t->n_waiting--;
     target_end(t);
 }
 

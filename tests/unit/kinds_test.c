@@ -151,8 +151,8 @@ static void routes_are_refused_in_words(void **state) {
         {"'spec': {'rules': [{'filters': [{}]}]}", "spec.rules[0].filters[0].type: is missing"},
         {"'spec': {'rules': [{'filters': [{'type': 'None'}]}]}",
          "spec.rules[0].filters[0].type: \"None\" is unknown; write RequestHeaderModifier, "
-         "ResponseHeaderModifier, RequestRedirect, URLRewrite, RequestMirror, CORS or "
-         "DirectResponse"},
+         "ResponseHeaderModifier, RequestRedirect, URLRewrite, RequestMirror, CORS, "
+         "DirectResponse or CookieRewrite"},
         {"'spec': {'rules': [{'filters': [{'type': 'URLRewrite', 'urlRewrite': {'path': {'type': "
          "'Keep'}}}]}]}",
          "spec.rules[0].filters[0].urlRewrite.path.type: \"Keep\" is unknown; write "
