@@ -123,15 +123,19 @@ void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *tr
         else if (f->token == TOKEN_TRACEPARENT)
             trace = trace.p == NULL ? head_value(h, f) : str_mk(head_value(h, f).p, 0);
     }
-    if (id.p == NULL || !id_ok(id)) {
-        hex_16(id_room, prng_next(prng));
-        hex_16(id_room + 16, prng_next(prng));
-        id = str_mk(id_room, 32);
+    bool new_id = id.p == NULL || !id_ok(id);
+    bool new_trace = trace.p == NULL || !traceparent_ok(trace);
+    char *number = new_id ? id_room : trace_room + 3; /* of both, when both begin here */
+    if (new_id || new_trace) {
+        hex_16(number, prng_next(prng) | 1);
+        hex_16(number + 16, prng_next(prng));
     }
-    if (trace.p == NULL || !traceparent_ok(trace)) {
+    if (new_id)
+        id = str_mk(id_room, 32);
+    if (new_trace) {
         memcpy(trace_room, "00-", 3);
-        hex_16(trace_room + 3, prng_next(prng) | 1);
-        hex_16(trace_room + 19, prng_next(prng));
+        if (new_id)
+            memcpy(trace_room + 3, id_room, 32);
         trace_room[35] = '-';
         hex_16(trace_room + 36, prng_next(prng) | 1);
         memcpy(trace_room + 52, "-00", 3);

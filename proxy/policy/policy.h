@@ -13,7 +13,8 @@
 /* The client's address, v4 as v4-mapped: the peer, or what trusted peers say it is (the rightmost
  * address of X-Forwarded-For that is not trusted itself, S32). Sets x->trusted. */
 void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16]);
-/* x-request-id and traceparent: continued when they are well-formed, else begun. room:
+/* x-request-id and traceparent: continued when they are well-formed, else begun, with one number
+ * for both when both begin here. room:
  * REQUEST_ID_MAX and TRACEPARENT_BYTES bytes. */
 void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *trace_room);
 
@@ -63,8 +64,8 @@ void policy_write_edits(const struct exchange *x, enum model_filter_type type, s
 
 /* ---- cookie.c ---- */
 
-/* Writes a Set-Cookie field as the rule's CookieRewrite filters want it; false: nothing was written,
- * there are none. */
+/* Writes a Set-Cookie field as the rule's CookieRewrite filters want it; false: nothing was
+ * written, there are none. */
 bool policy_write_cookie(const struct exchange *x, struct str set_cookie, struct out *o);
 
 /* ---- cors.c ---- */

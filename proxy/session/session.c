@@ -70,7 +70,8 @@ static void linger_read(struct session *s) {
 static void wait_for_more(struct session *s) {
     uint64_t now = s->env->loop->now_ms;
     bool nothing = conn_unread(&s->conn).n == 0;
-    conn_shrink(&s->conn);
+    if (!nothing)
+        conn_shrink(&s->conn);
     const struct limits *l = s->env->limits;
     if (nothing && s->started_ns == 0) {
         set_idle(s, true);
