@@ -49,9 +49,9 @@ struct worker {
 static void accepted(void *arg, int fd, const struct addr *peer) {
     struct port *p = arg;
     struct worker *w = p->worker;
-    if (w->env.sessions.n_sessions >= w->connections) {
+    if (w->env.sessions.n_sessions >= w->connections && !sessions_shed_idle(&w->env.sessions)) {
         counter_add(&w->refused, 1);
-        close(fd); /* R10: idle ones have been given up long before, by their timeouts */
+        close(fd); /* R10 */
         return;
     }
     session_accept_fd(&w->env.sessions, fd, peer, p->client);
@@ -107,7 +107,7 @@ static void law_done(void *arg, struct law *law) {
 
 /* What the gateway allows a proxy, divided by its workers. */
 static void set_limits(struct worker *w, const struct limits *l) {
-    uint32_t share = l->connections / w->o.workers + 1;
+    uint32_t share = l->connections / w->o.workers + (l->connections % w->o.workers != 0);
     w->connections =
         l->connections < UINT32_MAX && share < w->o.connections ? share : w->o.connections;
     w->loop.slabs.limit =

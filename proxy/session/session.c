@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, GRACE_MS = 1000 };
+enum { SHED_LOOKS = 64, FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, GRACE_MS = 1000 };
 
 static void set_idle(struct session *s, bool idle) {
     if (s->idle == idle)
@@ -250,6 +250,20 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
     list_append(&env->sessions, &s->link);
     counter_add(&env->n_sessions, 1);
     wait_for_more(s);
+}
+
+bool sessions_shed_idle(struct session_env *env) {
+    unsigned looked = 0;
+    list_each(it, &env->sessions) {
+        struct session *s = list_entry(it, struct session, link);
+        if (looked++ == SHED_LOOKS)
+            return false;
+        if (!s->idle || s->conn.can_read)
+            continue;
+        end(s, false);
+        return true;
+    }
+    return false;
 }
 
 void sessions_close_idle(struct session_env *env) {

@@ -90,6 +90,8 @@ static inline void session_deadline(struct session *s, uint64_t at_ms) {
 void session_abort(struct session *s);
 /* Those that wait for another request. One that has had none yet is given a second, and is not
  * counted as idle until then. */
+/* R9: one that waits for nothing makes room for one that comes. False: none of the oldest does. */
+bool sessions_shed_idle(struct session_env *env);
 void sessions_close_idle(struct session_env *env);
 void sessions_close_all(struct session_env *env); /* whatever they are doing */
 void sessions_fini(struct session_env *env);      /* frees what is kept; none may be open */

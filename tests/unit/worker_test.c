@@ -456,6 +456,34 @@ static void a_dripping_head_times_out(void **state) {
     close_stage(s);
 }
 
+/* R9, R10: at the limit the oldest client that waits for nothing makes room for a new one; when all
+ * are busy the new one is turned away. */
+static void idle_clients_make_room(void **state) {
+    (void)state;
+    struct stage s = open_stage(name_itself);
+    struct wire w[4];
+    struct message m;
+    struct model_limits l = {.connections = 2};
+    struct model_gateway gateway = {.limits = &l};
+    world_put(&s.g->world, MODEL_KIND_gateway, STR("gateway/-/c"), &gateway);
+    gate_publish(s.g);
+    for (int i = 0; i < 3; i++) {
+        dial(&s, &w[i]);
+        wire_say(&w[i], GET);
+        assert_int_equal(wire_answer(&w[i], &m, false), 200);
+    }
+    assert_true(wire_more(&w[0]) <= 0); /* the oldest was closed */
+    wire_say(&w[1], "GET / HTTP/1.1\r\n");
+    wire_say(&w[2], "GET / HTTP/1.1\r\n");
+    wait_until(gate_gauges(s.g).idle_sessions == 0);
+    dial(&s, &w[3]);
+    assert_true(wire_more(&w[3]) <= 0);
+    assert_int_equal(gate_gauges(s.g).refused, 1);
+    for (int i = 0; i < 4; i++)
+        wire_close(&w[i]);
+    close_stage(s);
+}
+
 static void what_is_no_request_is_refused(void **state) {
     (void)state;
     struct stage s = open_stage(name_itself);
@@ -475,6 +503,7 @@ static void what_is_no_request_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upstream_connection_is_used_again),
+        cmocka_unit_test(idle_clients_make_room),
         cmocka_unit_test(a_stale_connection_costs_a_get_nothing),
         cmocka_unit_test(a_stale_connection_never_repeats_a_post),
         cmocka_unit_test(a_cut_answer_is_cut_for_the_client),
