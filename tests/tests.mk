@@ -73,5 +73,8 @@ lint:
 
 # The long forms of what `make test` runs for 30 seconds.
 soak: fuzzers all $(TOOLS)
+	@SLUICE_SOAK=1 tests/e2e/edit-latency
+	@SLUICE_SOAK=1 tests/e2e/swap
+	@tests/bench/scale
 	@SLUICE_FUZZ_SECONDS=1800 $(RUN) fuzz
 	@for i in $$(seq 50); do $(RUN) e2e || exit 1; done
