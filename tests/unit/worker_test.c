@@ -267,9 +267,10 @@ static void a_broken_chunked_body_is_refused(void **state) {
 
 /* ---- slow clients ---- */
 
+/* It has sent something, and nothing more for 400 ms: longer than the upstream may be silent. */
 static bool stopped(struct peer *p) {
     size_t before = atomic_load(&p->bytes);
-    poll(NULL, 0, 50);
+    poll(NULL, 0, 400);
     return before > 0 && atomic_load(&p->bytes) == before;
 }
 
@@ -286,8 +287,6 @@ static void slow_reader(struct model_timeouts *t) {
     wait_until(stopped(s.p));
     assert_true(atomic_load(&s.p->bytes) < FLOOD);
     assert_true(gate_gauges(s.g).buffer_bytes <= 160 * 1024);
-    for (int i = 0; i < 8; i++)
-        assert_true(stopped(s.p)); /* longer than the upstream may be silent */
     assert_int_equal(wire_answer(&w, &m, false), 200);
     assert_true(m.whole);
     assert_int_equal(m.length, FLOOD);
