@@ -18,9 +18,10 @@ static void add_rule(struct world *w, cJSON *to, const struct rule *r,
                      const struct model_match *m) {
     doc_text(to, "rule", words_rule(&w->arena, r->model));
     doc_text(to, "match", words_match(&w->arena, m));
-    doc_text(to, "object", words_origin(&w->arena, r->model->origin));
-    doc_text(to, "field", r->model->origin ? r->model->origin->field : STR_NONE);
-    doc_text(to, "place", world_place(w, r->model->origin));
+    const struct model_origin *from = rule_origin(r, &w->arena);
+    doc_text(to, "object", words_origin(&w->arena, from));
+    doc_text(to, "field", from ? from->field : STR_NONE);
+    doc_text(to, "place", world_place(w, from));
 }
 
 static struct str address_of(struct world *w, const struct endpoint *e) {

@@ -57,8 +57,9 @@ static struct line *all_lines(struct world *w, size_t *n) {
 }
 
 static struct str source(struct world *w, const struct rule *r) {
-    struct str place = world_place(w, r->model->origin);
-    return arena_fmt(&w->arena, "%.*s%s%.*s", STR_FMT(words_origin(&w->arena, r->model->origin)),
+    const struct model_origin *from = rule_origin(r, &w->arena);
+    struct str place = world_place(w, from);
+    return arena_fmt(&w->arena, "%.*s%s%.*s", STR_FMT(words_origin(&w->arena, from)),
                      place.n > 0 ? " " : "", STR_FMT(place));
 }
 
@@ -96,9 +97,10 @@ static void as_document(struct ctl *c, struct world *w, const struct line *lines
             doc_text(k, "backend", words_backend(&w->arena, r->model->backends[b].backend));
             cJSON_AddNumberToObject(k, "weight", (double)r->model->backends[b].weight);
         }
-        doc_text(j, "object", words_origin(&w->arena, r->model->origin));
-        doc_text(j, "field", r->model->origin ? r->model->origin->field : STR_NONE);
-        doc_text(j, "place", world_place(w, r->model->origin));
+        const struct model_origin *from = rule_origin(r, &w->arena);
+        doc_text(j, "object", words_origin(&w->arena, from));
+        doc_text(j, "field", from ? from->field : STR_NONE);
+        doc_text(j, "place", world_place(w, from));
     }
     doc_print(c, doc);
 }

@@ -445,3 +445,10 @@ void parsed_free(struct keeper *k, struct parsed *p) {
     object_drop(p->object);
     part_give_back(k, &p->part);
 }
+
+/* A kept model lies right behind its struct parsed. */
+const struct model_origin *rule_origin(const struct rule *r, struct arena *a) {
+    const struct parsed *p = (const struct parsed *)(const void *)r->model - 1;
+    must(p->model == r->model);
+    return ((const struct model_route *)object_decode(p->object, a, NULL))->origin;
+}

@@ -173,6 +173,9 @@ bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
 const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot);
 const struct rule *snapshot_rule(const struct snapshot *s,
                                  uint32_t slot); /* for metrics' names; NULL */
+/* Where the user wrote it; NULL if that was not said. It is not kept decoded (rule.model has none):
+ * decoded anew into the arena, for whoever explains. Strings borrow from the rule. */
+const struct model_origin *rule_origin(const struct rule *r, struct arena *a);
 /* The slot of the backend that a mirror of the rule names, or UINT32_MAX. */
 uint32_t rule_mirror(const struct rule *r, const struct model_mirror *m);
 bool snapshot_trusts(const struct snapshot *s, const uint8_t address[16]); /* v4 as v4-mapped */
