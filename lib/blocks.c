@@ -15,6 +15,9 @@ static const bool all_heap = true;
 static const bool all_heap = false;
 #endif
 
+/* Chunks from which on they are large pages: what is not used of the last one is memory too. */
+enum { MANY = 8 };
+
 struct blocks_chunk { /* at the start of its memory */
     struct blocks_chunk *next;
 };
@@ -37,11 +40,14 @@ static void chunk_new(struct blocks *b) {
     if (start > p)
         munmap(p, (size_t)(start - p));
     munmap(start + CHUNK, (size_t)(p + CHUNK - start));
-    if (b->chunks != NULL) /* the first one is mostly empty with few routes: small pages */
-        madvise(start, CHUNK, MADV_HUGEPAGE);
     struct blocks_chunk *c = (struct blocks_chunk *)(void *)start;
     c->next = b->chunks;
     b->chunks = c;
+    if (++b->n_chunks == MANY)
+        for (struct blocks_chunk *one = c; one != NULL; one = one->next)
+            madvise(one, CHUNK, MADV_HUGEPAGE);
+    else if (b->n_chunks > MANY)
+        madvise(c, CHUNK, MADV_HUGEPAGE);
     b->at = start + 64;
     b->end = start + CHUNK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * blocks: memory for many small things that are read at random, in pages of 2 MiB: with 100,000
- * routes half of a lookup's time would go into finding the page (TLB misses) of ordinary memory.
+ * blocks: memory for many small things that are read at random, in pages of 2 MiB once there is
+ * much of it: with 100,000 routes half of a lookup's time would go into finding the page (TLB
+ * misses) of ordinary memory.
  * A block has no header; its owner remembers its class. Given-back blocks are used again for the
  * same class. One thread.
  *
@@ -22,6 +23,7 @@ struct blocks_chunk;
 struct blocks {
     struct blocks_chunk *chunks;
     char *at, *end;
+    size_t n_chunks;
     void *free[BLOCKS_CLASSES];
 };
 

@@ -351,7 +351,7 @@ static void set_vhost(struct builder *b, struct site *s, struct vhost *v) {
         v->site = s;
     count_wild(b, v, true);
     count_wild(b, old, false);
-    hosts_set(b->keeper, &b->hosts, vhost_hostname(name), v, b->rules);
+    hosts_set(b->keeper, &b->hosts, vhost_hostname(name), v);
     if (old)
         part_retire(b->keeper, &old->part);
 }

@@ -23,8 +23,7 @@ static void prefetch(const struct host_place *at, const struct pages *rules) {
     __builtin_prefetch(v);
     __builtin_prefetch(v + 64);
     __builtin_prefetch(v + 128);
-    __builtin_prefetch(at->rule);
-    __builtin_prefetch(pages_place(rules, at->first));
+    __builtin_prefetch(pages_get(rules, at->first));
 }
 
 /* The place of a key in its page, or the free one where its run ends. */
@@ -61,16 +60,15 @@ const struct vhost *hosts_named(const struct hosts *h, struct str hostname) {
 
 static uint64_t hash_of_vhost(const struct vhost *v) { return hash_of(vhost_key(v), v->wildcard); }
 
-static struct host_place place_of(uint64_t hash, const struct vhost *v, const struct pages *rules) {
-    uint32_t first = vhost_first_rule(v);
-    return (struct host_place){v, pages_get(rules, first), tag_of(hash), first};
+static struct host_place place_of(uint64_t hash, const struct vhost *v) {
+    return (struct host_place){v, tag_of(hash), vhost_first_rule(v)};
 }
 
-static void insert(struct host_page *p, uint64_t hash, struct host_place place) {
+static void insert(struct host_page *p, uint64_t hash, const struct vhost *v) {
     uint32_t i = home_of(hash);
     while (p->at[i].tag != 0)
         i = (i + 1) & (HOST_PAGE - 1);
-    p->at[i] = place;
+    p->at[i] = place_of(hash, v);
     p->n++;
 }
 
@@ -104,7 +102,7 @@ static void grow(struct keeper *k, struct hosts *h) {
         for (uint32_t j = 0; j < HOST_PAGE; j++)
             if (p->at[j].tag != 0) {
                 uint64_t hash = hash_of_vhost(p->at[j].vhost);
-                insert(new->page[page_of(new, hash)], hash, p->at[j]);
+                insert(new->page[page_of(new, hash)], hash, p->at[j].vhost);
             }
         part_retire(k, &p->part);
     }
@@ -130,8 +128,7 @@ static struct host_page *writable(struct keeper *k, struct hosts *h, uint32_t at
     return p;
 }
 
-void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v,
-               const struct pages *rules) {
+void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v) {
     if (hostname.n == 0) {
         h->any = v;
         return;
@@ -148,11 +145,11 @@ void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const str
     uint32_t i = find(p, hash, key, wildcard, NULL);
     bool was = p->at[i].tag != 0;
     if (was && v)
-        p->at[i] = place_of(hash, v, rules);
+        p->at[i] = place_of(hash, v);
     else if (was)
         take_out(p, i);
     else if (v)
-        insert(p, hash, place_of(hash, v, rules));
+        insert(p, hash, v);
     h->n += (v != NULL);
     h->n -= was;
 }

@@ -8,9 +8,8 @@
  *          ─► page   first: the rule that will most likely be the answer
  *
  * A random lookup among many hosts waits for memory and for nothing else, so what it will need is
- * asked for as soon as it is known: the vhost, its first rule and the place where that rule's
- * address stands, all at once. The rule's address here is only a hint for that: it is not followed,
- * and a rule that was made anew since has another.
+ * asked for as soon as it is known: the vhost and its first rule at once (`first`), not one after
+ * the other.
  *
  *     shop.example.com    key "shop.example.com"
  *     *.example.com       key ".example.com", wildcard
@@ -34,9 +33,8 @@ struct vhost;
 
 struct host_place {
     const struct vhost *vhost;
-    const void *rule; /* hint: where vhost's first rule was */
-    uint32_t tag;     /* 0: free */
-    uint32_t first;   /* slot of vhost's first rule */
+    uint32_t tag;   /* 0: free */
+    uint32_t first; /* slot of vhost's first rule */
 };
 
 struct host_page {
@@ -58,10 +56,8 @@ struct hosts {
     uint64_t wild_lengths[HOST_MAX / 64 + 1]; /* bit n: some wildcard's key has n bytes */
 };
 
-/* Main thread: sets what a name (as in vhost->hostname) leads to, NULL takes it out. rules: as they
- * are now. */
-void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v,
-               const struct pages *rules);
+/* Main thread: sets what a name (as in vhost->hostname) leads to, NULL takes it out. */
+void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const struct vhost *v);
 void hosts_retire(struct keeper *k, struct hosts *h);
 
 /* Workers. rules: where the rule is prefetched from; may be NULL. */

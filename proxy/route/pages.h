@@ -32,13 +32,6 @@ static inline void *pages_get(const struct pages *p, uint32_t i) {
     return likely(page != NULL) ? page->at[i & (PAGE_SLOTS - 1)] : NULL;
 }
 
-/* Where an element stands, to be prefetched; NULL where pages_get() is for want of a page. */
-static inline const void *pages_place(const struct pages *p, uint32_t i) {
-    if (unlikely(!p || i >> PAGE_BITS >= p->n || !p->page[i >> PAGE_BITS]))
-        return NULL;
-    return &p->page[i >> PAGE_BITS]->at[i & (PAGE_SLOTS - 1)];
-}
-
 /* Sets an element of the version that is being built; *p is that version (NULL: empty). */
 void pages_set(struct keeper *k, struct pages **p, uint32_t i, void *value);
 /* The whole version is given up; its elements are the caller's. */
