@@ -7,15 +7,6 @@ socklen_t addr_len(const struct addr *a) {
     return a->sa.sa_family == AF_INET ? sizeof(a->v4) : sizeof(a->v6);
 }
 
-bool addr_eq(const struct addr *a, const struct addr *b) {
-    if (a->sa.sa_family != b->sa.sa_family)
-        return false;
-    if (a->sa.sa_family == AF_INET)
-        return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
-    return a->v6.sin6_port == b->v6.sin6_port &&
-           memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, 16) == 0;
-}
-
 bool addr_set(struct addr *a, struct str bytes, uint16_t port) {
     memset(a, 0, sizeof(*a));
     if (bytes.n == 4) {

@@ -43,7 +43,6 @@ struct addr {
     };
 };
 socklen_t addr_len(const struct addr *a);
-bool addr_eq(const struct addr *a, const struct addr *b); /* family, address, port */
 /* 4 or 16 bytes in network order; anything else: false */
 bool addr_set(struct addr *a, struct str bytes, uint16_t port) MUST_USE;
 bool addr_parse(struct addr *a, struct str text) MUST_USE; /* "1.2.3.4:80", "[::1]:80" */
@@ -139,9 +138,7 @@ void conn_wrote(struct conn *c, size_t n);
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after);
 void conn_unlend(struct conn *c); /* takes back what was not sent */
 /* The loan or what follows it is not sent whole: nothing may be appended. */
-static inline bool conn_lending(const struct conn *c) {
-    return c->lent_n > 0 || c->after_n > 0;
-}
+static inline bool conn_lending(const struct conn *c) { return c->lent_n > 0 || c->after_n > 0; }
 static inline size_t conn_pending(const struct conn *c) {
     return c->out.end - c->out.at + c->lent_n + c->after_n;
 }

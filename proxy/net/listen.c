@@ -14,7 +14,6 @@ struct listener {
     int fd;
     struct loop_watch *watch; /* NULL while paused */
     struct timer resume;
-    bool paused; /* by the owner */
     uint64_t *failures;
     void (*accepted)(void *arg, int fd, const struct addr *peer);
     void *arg;
@@ -34,8 +33,7 @@ static void stop(struct listener *ln) {
 
 static void on_resume(struct timer *t) {
     struct listener *ln = container_of(t, struct listener, resume);
-    if (!ln->paused)
-        start(ln);
+    start(ln);
 }
 
 /* The client is gone, or the network failed before we took it: not the listener's fault. */
@@ -93,21 +91,6 @@ struct listener *listener_new(struct loop *l, const struct addr *at, int backlog
     timer_init(&ln->resume, on_resume);
     start(ln);
     return ln;
-}
-
-void listener_pause(struct listener *ln, bool paused) {
-    ln->paused = paused;
-    if (paused)
-        stop(ln);
-    else if (!timer_is_set(&ln->resume))
-        start(ln);
-}
-
-struct addr listener_addr(const struct listener *ln) {
-    struct addr a = {0};
-    socklen_t n = sizeof(a);
-    must(getsockname(ln->fd, &a.sa, &n) == 0);
-    return a;
 }
 
 void listener_free(struct listener *ln) {

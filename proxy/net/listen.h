@@ -17,8 +17,6 @@ struct listener;
 struct listener *listener_new(struct loop *l, const struct addr *at, int backlog,
                               void (*accepted)(void *arg, int fd, const struct addr *peer),
                               void *arg, uint64_t *failures);
-void listener_pause(struct listener *ln, bool paused); /* the kernel's queue keeps clients */
-struct addr listener_addr(const struct listener *ln);  /* as bound: port 0 resolved */
 /* Accepts who is in the kernel's queue, then closes it. */
 void listener_free(struct listener *ln);
 

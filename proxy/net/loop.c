@@ -103,11 +103,8 @@ void loop_run(struct loop *l) {
         conns_run_ready(l);
         wheel_turn(l->wheel, l->now_ms);
         conns_flush(l, true);
-        if (l->turn_end != NULL)
-            l->turn_end(l, l->turn_arg);
         conns_end_turn(l);
         note_lag(l);
-        l->turns++;
         l->in_turn = false;
     }
 }

@@ -7,7 +7,7 @@
  *      │   handlers run          recv → parse → route → pick → serialise, one call stack
  *      │   flush dirty           one write per side per turn (principle 6)
  *      │   turn the wheel
- *      └── end of turn hook      the worker adopts a new snapshot here
+ *      └── free what was closed
  *
  * The clock is read once a turn, and by whoever needs it finer (loop_clock_ns: vDSO, no system
  * call). One thread.
@@ -37,10 +37,7 @@ struct loop {
     struct list hot;    /* conn.dirty_link: bytes to flush after this handler */
     struct list dirty;  /* conn.dirty_link: at the end of the turn */
     struct list doomed; /* conn.dirty_link: closed, freed at the end of the turn */
-    void (*turn_end)(struct loop *l, void *arg); /* may be NULL */
-    void *turn_arg;
     bool stop;
-    uint64_t turns;
     uint64_t lag_ns_max; /* longest turn since it was last read; relaxed, the scrape sets it to 0 */
 };
 

@@ -19,7 +19,7 @@ struct slab_free;
 
 struct slabs {
     struct slab_free *free[SLAB_SIZES];
-    uint64_t free_bytes;   /* on the free lists */
+    uint64_t free_bytes; /* on the free lists */
     size_t keep;         /* at most so much of it */
     uint64_t used_bytes; /* taken and not given back; a counter */
     size_t limit;        /* of used_bytes */

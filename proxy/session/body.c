@@ -68,6 +68,25 @@ enum body body_take(struct conn *c, struct h1_body *b, struct loan *loan, struct
     }
 }
 
+bool body_lend(struct conn *to, struct str piece, bool last, bool chunked) {
+    if (!chunked) {
+        if (piece.n > 0)
+            conn_lend(to, piece.p, piece.n, STR_NONE);
+        return true;
+    }
+    char *p = conn_room(to, H1_CHUNK_LINE);
+    if (p == NULL)
+        return false;
+    if (piece.n == 0) {
+        memcpy(p, "0\r\n\r\n", 5);
+        conn_wrote(to, 5);
+        return true;
+    }
+    conn_wrote(to, h1_chunk_line(p, piece.n));
+    conn_lend(to, piece.p, piece.n, last ? STR("\r\n0\r\n\r\n") : STR("\r\n"));
+    return true;
+}
+
 void body_repay(struct conn *c, struct loan *loan, size_t n) {
     debug_must(loan->open && n <= loan->left);
     loan->left -= (uint32_t)n;

@@ -32,6 +32,9 @@ struct loan {
 /* loan must not be open. With BODY_PIECE it is, and *piece is what it stands for. */
 enum body body_take(struct conn *c, struct h1_body *b, struct loan *loan, struct str *piece,
                     bool *last);
+/* Lends a piece on to the connection that sends it, in a chunk of its own where it is chunked
+ * there; a piece of no bytes is only the end. False: no room. */
+bool body_lend(struct conn *to, struct str piece, bool last, bool chunked);
 /* n of the lent bytes are not needed any more. When all are paid the loan is closed. */
 void body_repay(struct conn *c, struct loan *loan, size_t n);
 

@@ -319,29 +319,6 @@ void request_failed(struct stream *st, enum reason reason) {
 
 /* ---- body ---- */
 
-static struct str chunk_end(bool last) { return last ? STR("\r\n0\r\n\r\n") : STR("\r\n"); }
-
-/* False: no room. A piece of no bytes is only the end. */
-static bool lend_piece(struct stream *st, struct str piece, bool last) {
-    struct conn *c = &st->up->conn;
-    if (st->request_framing != FRAMING_CHUNKED) {
-        if (piece.n > 0)
-            conn_lend(c, piece.p, piece.n, STR_NONE);
-        return true;
-    }
-    char *p = conn_room(c, H1_CHUNK_LINE);
-    if (p == NULL)
-        return false;
-    if (piece.n == 0) {
-        memcpy(p, "0\r\n\r\n", 5);
-        conn_wrote(c, 5);
-        return true;
-    }
-    conn_wrote(c, h1_chunk_line(p, piece.n));
-    conn_lend(c, piece.p, piece.n, chunk_end(last));
-    return true;
-}
-
 static void body_failed(struct stream *st, enum body what) {
     switch (what) {
     case BODY_BAD:
@@ -391,7 +368,7 @@ void request_pump(struct stream *st) {
         st->request_bytes += piece.n;
         if (st->mirror != NULL)
             mirror_body(st, piece, last);
-        if (!lend_piece(st, piece, last)) {
+        if (!body_lend(&st->up->conn, piece, last, st->request_framing == FRAMING_CHUNKED)) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }

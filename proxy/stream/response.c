@@ -177,26 +177,6 @@ static bool read_head(struct stream *st) {
 
 /* ---- body ---- */
 
-static bool lend_piece(struct stream *st, struct str piece, bool last) {
-    struct conn *c = &st->session->conn;
-    if (!st->chunked) {
-        if (piece.n > 0)
-            conn_lend(c, piece.p, piece.n, STR_NONE);
-        return true;
-    }
-    char *p = conn_room(c, H1_CHUNK_LINE);
-    if (p == NULL)
-        return false;
-    if (piece.n == 0) {
-        memcpy(p, "0\r\n\r\n", 5);
-        conn_wrote(c, 5);
-        return true;
-    }
-    conn_wrote(c, h1_chunk_line(p, piece.n));
-    conn_lend(c, piece.p, piece.n, last ? STR("\r\n0\r\n\r\n") : STR("\r\n"));
-    return true;
-}
-
 static void body_failed(struct stream *st, enum body what) {
     switch (what) {
     case BODY_BAD:
@@ -227,7 +207,7 @@ static void read_body(struct stream *st) {
         }
         st->answer_last = last;
         st->response_bytes += piece.n;
-        if (!lend_piece(st, piece, last)) {
+        if (!body_lend(&st->session->conn, piece, last, st->chunked)) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }

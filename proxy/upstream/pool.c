@@ -295,14 +295,14 @@ bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
     return true;
 }
 
-void upstreams_close_idle(struct upstreams *us) {
+static void close_all_idle(struct upstreams *us) {
     for (uint32_t i = 0; i < us->n_targets; i++)
         if (us->targets[i] != NULL)
             close_idle(us->targets[i]);
 }
 
 void upstreams_fini(struct upstreams *us) {
-    upstreams_close_idle(us);
+    close_all_idle(us);
     conns_end_turn(us->loop);
     for (uint32_t i = 0; i < us->n_targets; i++)
         mem_free(us->targets[i]);

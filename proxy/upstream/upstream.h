@@ -67,7 +67,6 @@ struct upstream {
     struct loan loan;    /* of it, to the client */
     uint64_t started_ns; /* of the connect */
     uint64_t idle_since_ms;
-    uint32_t idle_ms;  /* kept so long in the pool */
     uint32_t requests; /* served over it, this one counted */
 };
 
@@ -88,7 +87,6 @@ void upstreams_init(struct upstreams *us, struct loop *l, const struct upstream_
 void upstreams_fini(struct upstreams *us); /* no stream may have one */
 /* Before streams use a snapshot: room for its slots. False: no memory. */
 bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) MUST_USE;
-void upstreams_close_idle(struct upstreams *us);
 
 /* An endpoint that was not tried yet, ejected ones last; NULL when there is none. */
 const struct endpoint *upstream_pick(struct upstreams *us, const struct backend *b,
