@@ -84,13 +84,6 @@ void metric_count(struct metric_text *t, struct str labels, uint64_t v) {
     out_char(t->o, '\n');
 }
 
-void metric_value(struct metric_text *t, struct str labels, double v) {
-    char room[32];
-    int n = snprintf(room, sizeof(room), "%.9g\n", v);
-    sample(t, suffix(t), labels);
-    out_bytes(t->o, room, (size_t)n);
-}
-
 /* Nanoseconds as decimal seconds without trailing zeros: exact, and cheaper than a double. */
 static void out_seconds(struct out *o, uint64_t ns) {
     char digits[10] = ".";

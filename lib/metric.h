@@ -76,7 +76,6 @@ void metric_begin(struct metric_text *t, struct out *o, bool openmetrics);
 void metric_family(struct metric_text *t, enum metric_type type, const char *name,
                    const char *help);
 void metric_count(struct metric_text *t, struct str labels, uint64_t v);    /* whole numbers */
-void metric_value(struct metric_text *t, struct str labels, double v);      /* finite */
 void metric_seconds(struct metric_text *t, struct str labels, uint64_t ns); /* written in seconds */
 void metric_histogram(struct metric_text *t, struct str labels, const struct histogram_scale *s,
                       const struct histogram *h);

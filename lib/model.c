@@ -56,13 +56,6 @@ const char *model_word(const struct model_words *w, uint32_t number) {
     return "unknown";
 }
 
-int model_word_number(const struct model_words *w, struct str word) {
-    for (size_t i = 0; w->words[i].word; i++)
-        if (str_eq(str_of(w->words[i].word), word))
-            return (int)w->words[i].number;
-    return -1;
-}
-
 static void *at(const void *value, size_t offset) { return (char *)(uintptr_t)value + offset; }
 
 static uint32_t count_of(const struct model_field *f, const void *value) {

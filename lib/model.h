@@ -5,16 +5,17 @@
  *
  * Two forms of one thing:
  *
- *   struct model_route *r                     plain struct: filled by the compiler, read by the proxy
- *   struct object { kind, id, hash, bytes }   the encoded form, with its name: stored, sent, compared
+ *   struct model_route *r                     plain struct: filled by the compiler, read by the
+ * proxy struct object { kind, id, hash, bytes }   the encoded form, with its name: stored, sent,
+ * compared
  *
  * The encoding is canonical (fields in order of their numbers, defaults left out), so equal bytes
  * are equal objects and the content hash is the hash of the bytes. A field that a reader does not
  * know is skipped by its length; the bytes keep it, so it survives being stored and sent on.
  *
- *   field  = key length bytes     key = number << 1 | 1   (text, data, part; lists repeat the field)
- *          | key value            key = number << 1       (bool, uint, word)
- *   key, length, value: unsigned LEB128 of at most 10 bytes, shortest form only
+ *   field  = key length bytes     key = number << 1 | 1   (text, data, part; lists repeat the
+ * field) | key value            key = number << 1       (bool, uint, word) key, length, value:
+ * unsigned LEB128 of at most 10 bytes, shortest form only
  *
  * Decoding trusts nothing: every length is checked against what is left, nesting is at most
  * MODEL_DEPTH, a list has at most MODEL_LIST_MAX elements, and what is made of n bytes takes at
@@ -28,17 +29,17 @@
 #include "lib/why.h"
 
 enum {
-    MODEL_VERSION = 1,             /* of the contract; readers accept any, see above */
-    MODEL_OBJECT_MAX = 4 << 20,    /* bytes of one encoded object */
-    MODEL_ID_MAX = 1024,           /* bytes of an id */
+    MODEL_VERSION = 1,          /* of the contract; readers accept any, see above */
+    MODEL_OBJECT_MAX = 4 << 20, /* bytes of one encoded object */
+    MODEL_ID_MAX = 1024,        /* bytes of an id */
     MODEL_DEPTH = 8,
-    MODEL_LIST_MAX = 1 << 16,      /* elements of one list */
+    MODEL_LIST_MAX = 1 << 16, /* elements of one list */
 };
 #define MODEL_NEVER UINT32_MAX /* in a *_ms or limit field: no limit */
 
 /* ---- enums: enum model_balance { MODEL_ROUND_ROBIN = 0, ... } ---- */
-#define E(number, NAME, word) MODEL_##NAME = (number),
-#define ENUM(name, doc, words) enum model_##name { words };
+#define E(number, NAME, word)  MODEL_##NAME = (number),
+#define ENUM(name, doc, words) enum model_##name{words};
 #define PART(name, doc, fields)
 #define KIND(number, name, doc, fields)
 #include "lib/model.def"
@@ -69,8 +70,15 @@ enum model_kind {
 
 /* ---- the tables, for whoever walks over them (docs, dumps, tests) ---- */
 enum model_type {
-    MODEL_T_BOOL, MODEL_T_UINT, MODEL_T_TEXT, MODEL_T_DATA, MODEL_T_HIDE,
-    MODEL_T_WORD, MODEL_T_TEXTS, MODEL_T_ONE, MODEL_T_MANY,
+    MODEL_T_BOOL,
+    MODEL_T_UINT,
+    MODEL_T_TEXT,
+    MODEL_T_DATA,
+    MODEL_T_HIDE,
+    MODEL_T_WORD,
+    MODEL_T_TEXTS,
+    MODEL_T_ONE,
+    MODEL_T_MANY,
 };
 
 struct model_word {
@@ -89,8 +97,8 @@ struct model_field {
     uint16_t n_offset; /* of the count, TEXTS and MANY */
     uint8_t type;      /* enum model_type */
     const char *name, *doc;
-    const struct model_struct *part;  /* ONE, MANY */
-    const struct model_words *words;  /* WORD */
+    const struct model_struct *part; /* ONE, MANY */
+    const struct model_words *words; /* WORD */
 };
 
 struct model_struct {
@@ -104,8 +112,6 @@ const struct model_struct *model_struct_of(enum model_kind kind);
 const char *model_kind_name(enum model_kind kind); /* "route"; "unknown" */
 /* The user's word for a value of an ENUM, e.g. model_word(&model_words_balance, 1). */
 const char *model_word(const struct model_words *w, uint32_t number);
-/* The number of a word, or -1. Exact case. */
-int model_word_number(const struct model_words *w, struct str word);
 
 #define E(number, NAME, word)
 #define ENUM(name, doc, words) extern const struct model_words model_words_##name;
@@ -139,16 +145,17 @@ bool model_equal(const struct model_struct *s, const void *a, const void *b);
  * belongs to one thread at a time (pass it on by giving the count away). */
 struct object {
     uint32_t holds;
-    uint32_t kind;     /* enum model_kind, or a number we do not know */
-    uint64_t hash;     /* content hash: of kind, id and bytes */
-    uint64_t id_hash;  /* of the id; hash & 255 is its bucket */
-    struct str id;     /* "route/shop/catalog/rule-0", NUL-terminated */
-    struct str bytes;  /* encoding, at most MODEL_OBJECT_MAX */
+    uint32_t kind;    /* enum model_kind, or a number we do not know */
+    uint64_t hash;    /* content hash: of kind, id and bytes */
+    uint64_t id_hash; /* of the id; hash & 255 is its bucket */
+    struct str id;    /* "route/shop/catalog/rule-0", NUL-terminated */
+    struct str bytes; /* encoding, at most MODEL_OBJECT_MAX */
 };
 
 /* From the plain form. NULL: the id or the encoding is too large. */
 struct object *object_try_new(enum model_kind kind, struct str id, const void *value);
-struct object *object_new(enum model_kind kind, struct str id, const void *value); /* dies instead */
+struct object *object_new(enum model_kind kind, struct str id,
+                          const void *value); /* dies instead */
 /* From foreign bytes: checks id and encoding. NULL with *why. An unknown kind is kept unread. */
 struct object *object_from_bytes(uint32_t kind, struct str id, struct str bytes, struct why *why);
 struct object *object_hold(struct object *o);
@@ -172,7 +179,9 @@ enum { MODEL_BUCKETS = 256 };
 struct digest {
     uint64_t bucket[MODEL_BUCKETS];
 };
-static inline unsigned object_bucket(const struct object *o) { return (unsigned)(o->id_hash & (MODEL_BUCKETS - 1)); }
+static inline unsigned object_bucket(const struct object *o) {
+    return (unsigned)(o->id_hash & (MODEL_BUCKETS - 1));
+}
 void digest_add(struct digest *d, const struct object *o);
 void digest_sub(struct digest *d, const struct object *o);
 uint64_t digest_total(const struct digest *d); /* one number for all: the revision */

@@ -255,11 +255,9 @@ size_t compile_run(struct compiler *c) {
     while ((su = store_next_dirty(c->store)))
         if (run_unit(c, su->data))
             n++;
-    c->units += n;
     return n;
 }
 
-uint64_t compile_units(const struct compiler *c) { return c->units; }
 uint64_t compile_runs(const struct compiler *c) { return c->runs; }
 
 /* ---- life ---- */

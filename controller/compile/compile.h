@@ -47,9 +47,6 @@ void compile_free(struct compiler *c); /* before the store */
 
 /* Compiles all dirty units once the store is synced. The number of units compiled. */
 size_t compile_run(struct compiler *c);
-/* All since the start. */
-uint64_t compile_units(const struct compiler *c);
-
 /* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
  * something else; what it made when it was last good and not nacked comes back. */
 void compile_quarantine(struct compiler *c, struct str id, const char *text);

@@ -91,7 +91,7 @@ struct compiler {
     struct str default_class; /* owned; n == 0: none */
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
-    uint64_t runs, units;
+    uint64_t runs;
 };
 
 /* ---- one compile of one unit ---- */
