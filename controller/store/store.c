@@ -22,6 +22,9 @@ struct key {
     struct entry *entry; /* the resource of this name, or NULL */
     struct set set;      /* the resources that have this index key */
     struct list readers; /* struct read, in_key */
+    struct why *why;     /* why it is absent, if there is a reason */
+    bool asked;          /* kept, read or not, until store_forget() */
+    bool unknown;        /* asked for, and the source has not said yet */
 };
 
 struct read {
@@ -54,6 +57,11 @@ struct store {
     void *changed_arg;
     void (*resource)(void *arg, const struct resource *was, const struct resource *now);
     void *resource_arg;
+    struct asking {
+        void (*asked)(void *arg, enum kube_kind kind, struct str ns, struct str name);
+        void *arg;
+    } ask[KUBE_KINDS];
+    size_t n_unknown;
 };
 
 struct store *store_new(void) {
@@ -90,12 +98,26 @@ static struct key *key_make(struct store *s, struct str name) {
 
 static void key_free(struct key *k) {
     set_fini(&k->set);
+    mem_free(k->why);
     mem_free(k);
 }
 
+/* The source has said what there is. */
+static void key_known(struct store *s, struct key *k, const struct why *why) {
+    s->n_unknown -= k->unknown;
+    k->unknown = false;
+    mem_free(k->why);
+    k->why = NULL;
+    if (why) {
+        k->why = mem_alloc(sizeof(*why));
+        *k->why = *why;
+    }
+}
+
 static void key_release(struct store *s, struct key *k) {
-    if (k->entry || k->set.n > 0 || !list_empty(&k->readers))
+    if (k->entry || k->set.n > 0 || !list_empty(&k->readers) || k->asked)
         return;
+    key_known(s, k, NULL);
     map_del(&s->keys, k->name);
     key_free(k);
 }
@@ -212,7 +234,15 @@ static struct key *record(struct store *s, struct store_unit *u, struct str name
 
 const struct resource *store_read(struct store *s, struct store_unit *u, enum kube_kind kind,
                                   struct str ns, struct str name) {
+    const struct asking *ask = &s->ask[kind];
     struct key *k = record(s, u, own_key(s, kind, ns, name));
+    if (ask->asked && !k->asked) {
+        k->asked = true;
+        k->unknown = !k->entry;
+        s->n_unknown += k->unknown;
+    }
+    if (ask->asked)
+        ask->asked(ask->arg, kind, ns, name);
     return k->entry ? k->entry->r : NULL;
 }
 
@@ -231,6 +261,53 @@ void store_touch(struct store *s, struct str key) {
     if (s->n_dirty != before)
         tell_changed(s);
 }
+
+/* ---- what is read one by one ---- */
+
+void store_ask(struct store *s, enum kube_kind kind,
+               void (*asked)(void *arg, enum kube_kind kind, struct str ns, struct str name),
+               void *arg) {
+    s->ask[kind] = (struct asking){asked, arg};
+}
+
+static bool same_why(const struct why *a, const struct why *b) {
+    return (!a && !b) || (a && b && strcmp(a->text, b->text) == 0);
+}
+
+void store_absent(struct store *s, enum kube_kind kind, struct str ns, struct str name,
+                  const struct why *why) {
+    struct key *k = key_find(s, own_key(s, kind, ns, name));
+    if (!k || !k->asked)
+        return;
+    bool news = k->unknown || !same_why(k->why, why);
+    key_known(s, k, why);
+    if (!store_delete(s, kind, ns, name) && news) {
+        touch(s, k);
+        tell_changed(s);
+    }
+}
+
+bool store_forget(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+    struct key *k = key_find(s, own_key(s, kind, ns, name));
+    if (!k || !k->asked || !list_empty(&k->readers))
+        return false;
+    bool there = k->entry != NULL;
+    k->asked = false;
+    if (there)
+        store_delete(s, kind, ns, name);
+    else
+        key_release(s, k);
+    return true;
+}
+
+bool store_is_unknown(const struct store *s, enum kube_kind kind, struct str ns, struct str name,
+                      const struct why **why) {
+    const struct key *k = key_find(s, own_key(s, kind, ns, name));
+    *why = k ? k->why : NULL;
+    return k && k->unknown;
+}
+
+size_t store_n_unknown(const struct store *s) { return s->n_unknown; }
 
 /* ---- resources ---- */
 
@@ -302,6 +379,7 @@ bool store_upsert(struct store *s, struct resource *r) {
     struct key *own = key_make(s, own_key(s, r->kind, r->meta.namespace, r->meta.name));
     struct entry *e = own->entry;
     struct resource *was = e ? e->r : NULL;
+    key_known(s, own, NULL);
     if (was && was->hash == r->hash) {
         was->from.line = r->from.line;
         resource_drop(r);
@@ -403,7 +481,10 @@ void store_free(struct store *s) {
         free_resources(s, &s->kinds[k]);
     for (struct map_slot *slot = NULL; (slot = map_next(&s->units, slot));)
         unit_free(slot->value);
-    must(s->keys.n == 0);
+    for (struct map_slot *slot = NULL; (slot = map_next(&s->keys, slot));) {
+        must(((struct key *)slot->value)->asked);
+        key_free(slot->value);
+    }
     map_fini(&s->units);
     map_fini(&s->keys);
     out_fini(&s->room);

@@ -52,6 +52,27 @@ void store_on_resource(struct store *s,
                                         const struct resource *now),
                        void *arg);
 
+/* ---- sources: what is read one by one, by name ---- */
+
+/* Secrets and the like are not watched as a whole: a source fetches those that some unit reads.
+ * asked() hears, from inside store_read(), of every such read; from the first on the resource is
+ * unknown until the source has upserted it or said that it is absent. The name is remembered until
+ * store_forget(). Without a call of this (a directory) everything is known once the store is
+ * synced. */
+void store_ask(struct store *s, enum kube_kind kind,
+               void (*asked)(void *arg, enum kube_kind kind, struct str ns, struct str name),
+               void *arg);
+/* The answer, where it is not an upsert: it does not exist, or (why, copied) may not be read. */
+void store_absent(struct store *s, enum kube_kind kind, struct str ns, struct str name,
+                  const struct why *why);
+/* If no unit reads it any more: it goes, and what was known of it. True if it went. */
+bool store_forget(struct store *s, enum kube_kind kind, struct str ns, struct str name);
+/* Of a resource that store_read() has just given as NULL: whether the source has still to say; else
+ * *why, if it is absent for a reason (NULL: it simply does not exist). */
+bool store_is_unknown(const struct store *s, enum kube_kind kind, struct str ns, struct str name,
+                      const struct why **why);
+size_t store_n_unknown(const struct store *s); /* names that were asked for and not answered */
+
 /* ---- looking, without a record: status, admin, tests ---- */
 
 const struct resource *store_get(const struct store *s, enum kube_kind kind, struct str ns,
