@@ -15,6 +15,7 @@
 #include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -253,7 +254,11 @@ static int read_config(struct kube_access *a, bool *changed, struct why *why) {
         goto out;
     rc = kubeconfig_parse(str_of(text), a->config, a->context, &fresh, why);
     if (rc == 0)
+        at(why, a->config);
+    if (rc == 0)
         rc = check_server(fresh.server, why);
+    if (rc == 0 && fresh.server_name)
+        rc = unit_dns_name(str_of(fresh.server_name), why);
     if (rc != 0) {
         kubeconfig_fini(&fresh);
         goto out;
