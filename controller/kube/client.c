@@ -43,9 +43,9 @@ struct kube_client {
     unsigned n_calls, n_streams; /* running */
     unsigned depth;              /* of our functions that call back */
     bool in_curl, gone;
-    uint64_t heard_ms; /* when the server last said anything */
-    uint32_t silence_ms,
-        answer_ms; /* then it is asked whether it lives; and has so long to say so */
+    uint64_t heard_ms;   /* when the server last said anything */
+    uint32_t silence_ms; /* after so long it is asked whether it lives */
+    uint32_t answer_ms;  /* and has so long to say so */
     struct kube_request *probe;
     struct kube_client_counters counters;
 };

@@ -29,12 +29,12 @@ static int refuse(struct reader *r, const char *text) { return why_text(r->why, 
 /* contexts, clusters and users are lists of {name, context|cluster|user}. NULL, with *why unless
  * the entry is there and empty. */
 static const cJSON *find(struct reader *r, const char *list, const char *inner, struct str name) {
-    const cJSON *entry, *all = json_get(r->root, list);
+    const cJSON *all = json_get(r->root, list);
     struct near n = near_to(name);
     struct shown a, b;
     r->list = list;
     r->name = name;
-    cJSON_ArrayForEach(entry, all) {
+    for (const cJSON *entry = all ? all->child : NULL; entry; entry = entry->next) {
         if (str_eq(json_text(entry, "name"), name)) {
             why_field(r->why, "%s[%.*s]", list, STR_FMT(name));
             return json_get(entry, inner);
