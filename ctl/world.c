@@ -4,9 +4,9 @@
 #include "ctl/fetch.h"
 #include "ctl/files.h"
 #include "ctl/table.h"
+#include "lib/base64.h"
 #include "lib/mem.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,23 +123,16 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w) {
 /* ---- from a proxy ---- */
 
 static struct object *object_of(const cJSON *j, struct why *why) {
-    const char *id = doc_get(j, "id"), *text = doc_get(j, "bytes");
-    size_t n = strlen(text), pad = 0;
-    while (pad < n && pad < 2 && text[n - 1 - pad] == '=')
-        pad++;
-    if (n % 4 != 0 || n > (size_t)MODEL_OBJECT_MAX * 2) {
-        why_text(why, "its bytes are no base64");
-        return NULL;
-    }
-    unsigned char *bytes = mem_alloc(n / 4 * 3 + 1);
-    int got = EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)n);
+    const char *id = doc_get(j, "id");
     struct object *o = NULL;
-    if (got < (int)pad)
-        why_text(why, "its bytes are no base64");
+    struct arena a;
+    struct str bytes;
+    arena_init(&a);
+    if (base64_decode(str_of(doc_get(j, "bytes")), &a, &bytes))
+        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id), bytes, why);
     else
-        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id),
-                              str_mk((char *)bytes, (size_t)got - pad), why);
-    mem_free(bytes);
+        why_text(why, "its bytes are no base64");
+    arena_fini(&a);
     return o;
 }
 

@@ -3,6 +3,7 @@
 
 #include "controller/kube/near.h"
 #include "controller/kube/rule.h"
+#include "lib/base64.h"
 #include "lib/json.h"
 #include "lib/units.h"
 
@@ -265,8 +266,24 @@ static int compare_pairs(const void *a, const void *b) {
     return str_cmp(((const struct kube_pair *)a)->key, ((const struct kube_pair *)b)->key);
 }
 
-static int get_pair(struct decode *d, const cJSON *json, struct kube_pair *pair) {
-    static const struct kube_field any = {.rule = KUBE_ANY};
+/* Bytes that no sentence may show, whatever is wrong with them. */
+static int get_secret(struct decode *d, const struct kube_field *f, const cJSON *json,
+                      struct str *value) {
+    if (!cJSON_IsString(json))
+        return decode_refuse(d, "must be a string; put it in quotes");
+    struct str s = str_of(json->valuestring);
+    if (s.n > KUBE_SECRET_MAX)
+        return decode_refuse(d, "a value of %zu bytes is too long; at most %d are allowed", s.n,
+                             KUBE_SECRET_MAX);
+    if (!f->low)
+        *value = arena_str(d->arena, s);
+    else if (!base64_decode(s, d->arena, value))
+        return decode_refuse(d, "is not base64; write it so, or in clear under stringData");
+    return 0;
+}
+
+static int get_pair(struct decode *d, const struct kube_field *f, const cJSON *json,
+                    struct kube_pair *pair) {
     size_t mark = d->at.n;
     struct str key = str_of(json->string);
     out_char(&d->at, '[');
@@ -275,13 +292,16 @@ static int get_pair(struct decode *d, const cJSON *json, struct kube_pair *pair)
     if (key.n > 1024)
         return decode_refuse(d, "a key of %zu bytes is too long; at most 1024 are allowed", key.n);
     pair->key = arena_str(d->arena, key);
-    if (get_text(d, &any, json, &pair->value) != 0)
+    if ((f->type == KUBE_T_SECRETS ? get_secret : get_text)(d, f, json, &pair->value) != 0)
         return -1;
     leave(d, mark);
     return 0;
 }
 
-static int get_pairs(struct decode *d, const cJSON *json, struct kube_pair **pairs, uint32_t *n) {
+static int get_pairs(struct decode *d, const struct kube_field *f, const cJSON *json,
+                     struct kube_pair **pairs, uint32_t *n) {
+    if (!cJSON_IsObject(json) && f->type == KUBE_T_SECRETS)
+        return decode_refuse(d, "must be an object");
     if (!cJSON_IsObject(json))
         return wrong_type(d, "an object", json);
     size_t count = count_members(json);
@@ -291,7 +311,7 @@ static int get_pairs(struct decode *d, const cJSON *json, struct kube_pair **pai
     *n = 0;
     const cJSON *child;
     cJSON_ArrayForEach(child, json) {
-        if (!cJSON_IsNull(child) && get_pair(d, child, &(*pairs)[(*n)++]) != 0)
+        if (!cJSON_IsNull(child) && get_pair(d, f, child, &(*pairs)[(*n)++]) != 0)
             return -1;
     }
     if (*n > 1)
@@ -307,11 +327,12 @@ static int get_pairs(struct decode *d, const cJSON *json, struct kube_pair **pai
 
 int decode_pairs(struct decode *d, const char *path, const cJSON *json, struct kube_pair **pairs,
                  uint32_t *n) {
+    static const struct kube_field any = {.type = KUBE_T_PAIRS, .rule = KUBE_ANY};
     if (!json)
         return 0;
     size_t mark = d->at.n;
     enter(d, str_of(path));
-    int rc = get_pairs(d, json, pairs, n);
+    int rc = get_pairs(d, &any, json, pairs, n);
     if (rc == 0)
         leave(d, mark);
     return rc;
@@ -351,7 +372,8 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     case KUBE_T_ONE:
         return get_one(d, f, json, p);
     case KUBE_T_PAIRS:
-        return get_pairs(d, json, p, at(value, f->n_offset));
+    case KUBE_T_SECRETS:
+        return get_pairs(d, f, json, p, at(value, f->n_offset));
     case KUBE_T_PORT:
         return get_port(d, json, p);
     case KUBE_T_LATER:

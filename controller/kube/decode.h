@@ -13,7 +13,10 @@
 
 struct cJSON;
 
-enum { KUBE_LIST_MAX = 10000 }; /* elements of one list, pairs of one map */
+enum {
+    KUBE_LIST_MAX = 10000,    /* elements of one list, pairs of one map */
+    KUBE_SECRET_MAX = 3 << 19 /* bytes of one value as it is written; a Secret is 1 MiB at most */
+};
 
 struct decode {
     struct arena *arena;

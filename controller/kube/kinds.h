@@ -83,6 +83,7 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #define PAIRS(c, json)                                                                             \
     struct kube_pair *c;                                                                           \
     uint32_t n_##c;
+#define SECRETS(c, json, b64) PAIRS(c, json)
 #define PORT(c, json)         struct kube_port c;
 #define LATER(c, json, what)  bool c;
 #define CLOSES(c, json, what) bool c;
@@ -111,6 +112,7 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef ONE
 #undef MANY
 #undef PAIRS
+#undef SECRETS
 #undef PORT
 #undef LATER
 #undef CLOSES
@@ -176,6 +178,9 @@ enum kube_kind kube_kind_of(struct str group, struct str kind); /* KUBE_NONE if 
 /* n == 0 and p == NULL if there is none. */
 struct str resource_label(const struct resource *r, struct str key);
 struct str resource_annotation(const struct resource *r, struct str key);
+/* A value of a Secret that was not refused, as bytes; of two under one key that of stringData, as
+ * in Kubernetes. p == NULL if there is none. */
+struct str resource_secret(const struct resource *r, struct str key);
 /* "Route shop/catalog" (or "IngressClass sluice"): the name in every message. */
 void resource_print_name(const struct resource *r, struct out *o);
 

@@ -25,7 +25,7 @@ void decode_print_pairs(const struct kube_pair *pairs, uint32_t n, struct out *o
 static void put_list(const struct kube_field *f, const void *value, struct out *o) {
     uint32_t n = *(const uint32_t *)at(value, f->n_offset);
     const void *elements = *(const void *const *)at(value, f->offset);
-    if (f->type == KUBE_T_PAIRS) {
+    if (f->type == KUBE_T_PAIRS || f->type == KUBE_T_SECRETS) {
         decode_print_pairs(elements, n, o);
         return;
     }
@@ -83,6 +83,7 @@ static void put_field(const struct kube_field *f, const void *value, struct out 
     case KUBE_T_INTS:
     case KUBE_T_MANY:
     case KUBE_T_PAIRS:
+    case KUBE_T_SECRETS:
         put_list(f, value, o);
         return;
     }

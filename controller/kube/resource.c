@@ -139,7 +139,10 @@ static int read_fields(struct resource *r, const cJSON *json, const struct ident
     decode_init(&d, &r->arena, &r->refused, info->strictness == KUBE_STRICT);
     if (check_version(&d, info, id) != 0 ||
         decode_pairs(&d, "metadata.labels", json_get(meta, "labels"), &r->meta.labels,
-                     &r->meta.n_labels) != 0 ||
+                     &r->meta.n_labels) != 0)
+        return -1;
+    /* kubectl keeps a copy of all values in an annotation of a Secret: nobody is to have it */
+    if (r->kind != KUBE_Secret &&
         decode_pairs(&d, "metadata.annotations", json_get(meta, "annotations"),
                      &r->meta.annotations, &r->meta.n_annotations) != 0)
         return -1;
@@ -229,6 +232,12 @@ static struct str find_pair(const struct kube_pair *pairs, uint32_t n, struct st
 
 struct str resource_label(const struct resource *r, struct str key) {
     return find_pair(r->meta.labels, r->meta.n_labels, key);
+}
+
+struct str resource_secret(const struct resource *r, struct str key) {
+    const struct kube_Secret *s = resource_Secret(r);
+    struct str clear = find_pair(s->string_data, s->n_string_data, key);
+    return clear.p ? clear : find_pair(s->data, s->n_data, key);
 }
 
 struct str resource_annotation(const struct resource *r, struct str key) {

@@ -26,6 +26,7 @@
 #define ONE(c, json, p)         FIELD(c, json, ONE, .part = &part_##p)
 #define MANY(c, json, p)        LIST(c, json, MANY, .part = &part_##p)
 #define PAIRS(c, json)          LIST(c, json, PAIRS, )
+#define SECRETS(c, json, b64)   LIST(c, json, SECRETS, .low = (b64))
 #define PORT(c, json)           FIELD(c, json, PORT, )
 #define LATER(c, json, w)       FIELD(c, json, LATER, .what = (w))
 #define CLOSES(c, json, w)      FIELD(c, json, CLOSES, .what = (w))

@@ -24,6 +24,7 @@ enum kube_type {
     KUBE_T_ONE,
     KUBE_T_MANY,
     KUBE_T_PAIRS,
+    KUBE_T_SECRETS,
     KUBE_T_PORT,
     KUBE_T_LATER,
     KUBE_T_CLOSES,
@@ -33,9 +34,10 @@ struct kube_field {
     uint8_t type;                    /* enum kube_type */
     uint8_t rule;                    /* enum kube_rule: TEXT, TEXTS */
     uint16_t offset;                 /* of the value */
-    uint16_t n_offset;               /* of the count: TEXTS, INTS, MANY, PAIRS */
+    uint16_t n_offset;               /* of the count: TEXTS, INTS, MANY, PAIRS, SECRETS */
     const char *path;                /* "spec.rules", or in a part "matches" */
-    int64_t low, high;               /* INT, INTS; low is the default of a BOOL or WORD */
+    int64_t low, high;               /* INT, INTS; low is the default of a BOOL or WORD, and
+                                        whether SECRETS are base64 */
     const struct kube_part *part;    /* ONE, MANY */
     const struct model_words *words; /* WORD, CHOICE */
     const char *what;                /* LATER, CLOSES: in words */

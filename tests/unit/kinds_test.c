@@ -4,6 +4,7 @@
  * written as JSON with ' for ".
  */
 #include "controller/kube/table.h"
+#include "lib/base64.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
@@ -92,8 +93,9 @@ static void routes_are_refused_in_words(void **state) {
         {"'spec': []", "spec: must be an object, not a list"},
         {"'spec': {}, 'spec': {}", "spec: is there twice; remove one"},
         {"'spec': {'rules': [], 'rules': []}", "spec.rules: is there twice; remove one"},
-        {"'spec': {'tls': {'certificateRefs': []}}",
-         "spec.tls: TLS is not supported yet; remove it"},
+        {"'spec': {'tls': {'certificateRefs': [{'namespace': 'x'}]}}",
+         "spec.tls.certificateRefs[0].name: is missing"},
+        {"'spec': {'tls': {'secretName': 'x'}}", "spec.tls.secretName: unknown field; remove it"},
         {"'spec': {'rules': 'abc'}", "spec.rules: must be a list, not \"abc\""},
         {"'spec': {'rules': [{}, 80]}", "spec.rules[1]: must be an object, not 80"},
         {"'spec': {'rules': [{'name': 'A_b'}]}",
@@ -457,6 +459,100 @@ static void sizes_are_bounded(void **state) {
     resource_drop(r);
 }
 
+/* A Secret's values, and that no sentence quotes one, wherever it was put. */
+
+#define SECRET                                                                                     \
+    "{'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 's', 'namespace': 'shop', "       \
+    "'annotations': {'a': 'hunter2'}}, "
+
+static void secrets_are_bytes(void **state) {
+    (void)state;
+    struct resource *r = good(SECRET "'type': 'kubernetes.io/tls', 'data': {'tls.key': 'AP8=', "
+                                     "'b': 'aHVu\\ndGVyMg==', 'empty': ''}, "
+                                     "'stringData': {'b': 'clear', 'c': 'too'}}");
+    assert_true(str_eq(resource_Secret(r)->type, STR("kubernetes.io/tls")));
+    assert_true(str_eq(resource_secret(r, STR("tls.key")), STR("\0\xff")));
+    assert_true(str_eq(resource_secret(r, STR("b")), STR("clear")));
+    assert_true(str_eq(resource_secret(r, STR("c")), STR("too")));
+    assert_non_null(resource_secret(r, STR("empty")).p);
+    assert_null(resource_secret(r, STR("other")).p);
+    assert_int_equal(r->meta.n_annotations, 0);
+    struct resource *other = good(SECRET "'type': 'kubernetes.io/tls', 'data': {'tls.key': 'AP4=', "
+                                         "'b': 'aHVudGVyMg==', 'empty': ''}, "
+                                         "'stringData': {'b': 'clear', 'c': 'too'}}");
+    assert_true(other->hash != r->hash);
+    resource_drop(other);
+    resource_drop(r);
+}
+
+static void secrets_are_never_quoted(void **state) {
+    (void)state;
+    static const struct refusal table[] = {
+        {"'data': {'k': 'hunter2'}",
+         "data[k]: is not base64; write it so, or in clear under stringData"},
+        {"'data': {'k': 'aHVu=dGVy'}",
+         "data[k]: is not base64; write it so, or in clear under stringData"},
+        {"'data': {'k': 20240101}", "data[k]: must be a string; put it in quotes"},
+        {"'stringData': {'k': true}", "stringData[k]: must be a string; put it in quotes"},
+        {"'stringData': {'k': ['hunter2']}", "stringData[k]: must be a string; put it in quotes"},
+        {"'data': 'aHVudGVyMg=='", "data: must be an object"},
+        {"'stringData': {'k': 'hunter2', 'k': 'hunter3'}",
+         "stringData: \"k\" is there twice; remove one"},
+    };
+    expect_refusals(SECRET, "Secret shop/s", table, ARRAY_LEN(table));
+    char *long_one = mem_alloc(1 << 21), *text = mem_alloc((1 << 21) + 500);
+    memset(long_one, 'A', 1 << 21);
+    long_one[(1 << 21) - 1] = 0;
+    snprintf(text, (1 << 21) + 500, SECRET "'data': {'k': '%s'}}", long_one);
+    struct why why;
+    bool foreign;
+    struct resource *r = make(text, &foreign, &why);
+    expect_sentence(&r->refused, "Secret shop/s: data[k]: a value of 2097151 bytes is too long; at "
+                                 "most 1572864 are allowed");
+    resource_drop(r);
+    mem_free(long_one);
+    mem_free(text);
+}
+
+static void base64_is_strict(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        struct str bytes; /* p == NULL: refused */
+    } table[] = {
+        {"", {"", 0}},
+        {"Zg==", {"f", 1}},
+        {"Zm8=", {"fo", 2}},
+        {"Zm9v", {"foo", 3}},
+        {"Zm9vYg==", {"foob", 4}},
+        {"Zm\r\n9v\n", {"foo", 3}},
+        {"+/+/", {"\xfb\xff\xbf", 3}},
+        {"Zg=", {0}},
+        {"Zg", {0}},
+        {"Z", {0}},
+        {"Z===", {0}},
+        {"====", {0}},
+        {"Zh==", {0}},
+        /* bits left over */ {"Zm9=", {0}},
+        {"Zm9v=", {0}},
+        {"Zg==Zg==", {0}},
+        {"Zm 9v", {0}},
+        {"Zm9-", {0}},
+        {"Zm9_", {0}},
+        {"=Zm9", {0}},
+        {"Zg==Zm9vZm9v", {0}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        struct arena a;
+        struct str bytes;
+        arena_init(&a);
+        bool good = base64_decode(str_of(table[i].text), &a, &bytes);
+        if (good != (table[i].bytes.p != NULL) || (good && !str_eq(bytes, table[i].bytes)))
+            fail_msg("%s", table[i].text);
+        arena_fini(&a);
+    }
+}
+
 static void tables_fit_the_decoder(void **state) {
     (void)state;
     for (unsigned k = KUBE_NONE + 1; k < KUBE_KINDS; k++) {
@@ -519,6 +615,9 @@ int main(void) {
         cmocka_unit_test(kubernetes_kinds_are_lenient),
         cmocka_unit_test(the_hash_is_of_what_is_read),
         cmocka_unit_test(sizes_are_bounded),
+        cmocka_unit_test(secrets_are_bytes),
+        cmocka_unit_test(secrets_are_never_quoted),
+        cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(tables_fit_the_decoder),
         cmocka_unit_test(json_behind_a_narrower_door),
     };
