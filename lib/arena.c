@@ -55,7 +55,7 @@ static void grow(struct arena *a, size_t n) {
 void *arena_alloc(struct arena *a, size_t n) {
     must(n <= SIZE_MAX - 7);
     n = (n + 7) & ~(size_t)7;
-    if (n > (size_t)(a->end - a->at))
+    if (!a->at || n > (size_t)(a->end - a->at)) /* no memory at all is somewhere, too */
         grow(a, n);
     void *p = a->at;
     a->at += n;
