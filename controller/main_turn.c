@@ -9,10 +9,12 @@
 #include <time.h>
 
 enum {
-    QUIET_MS = 10,         /* so long without a change: the next one is compiled at once */
-    DEBOUNCE_MS = 10,      /* else: so long after the last one */
-    DEBOUNCE_MAX_MS = 200, /* but not later than that after the first */
-    FIRST_WAIT_MS = 1000,  /* for proxies that may remember what is lost */
+    QUIET_MS = 10,           /* so long without a change: the next one is compiled at once */
+    DEBOUNCE_MS = 10,        /* else: so long after the last one */
+    DEBOUNCE_MAX_MS = 200,   /* but not later than that after the first */
+    FIRST_WAIT_MS = 1000,    /* for proxies that may remember what is lost */
+    SECRETS_WAIT_MS = 10000, /* for what is read one by one */
+    CLOCK_MS = 60000,        /* between looks at the time: certificates expire */
     RESERVED_MAX = 1024,
     ASKS_MAX = 256,
 };
@@ -32,12 +34,12 @@ struct turn {
     struct store *store;
     struct compiler *compiler;
     struct push *push;
-    struct event *compile, *first, *release;
+    struct event *compile, *first, *release, *secrets, *clock;
     struct turn_numbers numbers;
 
     bool pending, debounced;
     uint64_t first_change_ms, last_change_ms;
-    bool compiled, committed, first_waited;
+    bool compiled, committed, first_waited, secrets_waited;
     bool (*unread)(void *arg);
     void *unread_arg;
     struct map fosters; /* ids (owned) that the compiler did not make → themselves */
@@ -370,8 +372,22 @@ static bool first_waits(struct turn *t) {
     return fleet(t).ready == 0 && evtimer_pending(t->first, NULL);
 }
 
+/* Whether the first commit still waits for Secrets. What is not known by then is asked for from the
+ * fleet, as what is lost. */
+static bool secrets_wait(struct turn *t) {
+    size_t unknown = store_n_unknown(t->store);
+    if (t->committed || unknown == 0)
+        return false;
+    if (!t->secrets_waited) {
+        t->secrets_waited = true;
+        arm(t->secrets, SECRETS_WAIT_MS);
+    }
+    return evtimer_pending(t->secrets, NULL);
+}
+
 static void commit(struct turn *t) {
-    if (!store_is_synced(t->store) || first_waits(t) || (t->committed && !t->changed))
+    if (!store_is_synced(t->store) || secrets_wait(t) || first_waits(t) ||
+        (t->committed && !t->changed))
         return;
     uint64_t before = now_ns(), revision = push_revision(t->push);
     push_commit(t->push);
@@ -409,6 +425,22 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
 static void on_first(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     commit(arg);
+}
+
+static void on_secrets(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    (void)fd, (void)what;
+    if (!t->committed)
+        log_warn("compile", "secrets=%zu are not known yet; the others go out without them",
+                 store_n_unknown(t->store));
+    commit(t);
+}
+
+static void on_clock(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    (void)fd, (void)what;
+    compile_clock(t->compiler, (uint64_t)time(NULL));
+    arm(t->clock, CLOCK_MS);
 }
 
 /* ---- what the fleet says ---- */
@@ -475,6 +507,8 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     t->compile = evtimer_new(base, on_turn, t);
     t->first = evtimer_new(base, on_first, t);
     t->release = evtimer_new(base, on_release, t);
+    t->secrets = evtimer_new(base, on_secrets, t);
+    t->clock = evtimer_new(base, on_clock, t);
     t->push = push_new(base, link, &events, t, why);
     if (!t->push) {
         turn_free(t);
@@ -482,6 +516,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     }
     t->compiler = compile_new(store, &sink);
     store_on_change(store, on_store_change, t);
+    on_clock(-1, 0, t);
     return t;
 }
 
@@ -494,6 +529,8 @@ void turn_free(struct turn *t) {
     event_free(t->compile);
     event_free(t->first);
     event_free(t->release);
+    event_free(t->secrets);
+    event_free(t->clock);
     forget_answer(t);
     set_clear(&t->lost);
     set_clear(&t->asked);

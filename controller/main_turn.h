@@ -10,7 +10,8 @@
  * The first commit waits while something is lost and a proxy that serves can be asked for it: what
  * the fleet remembers is asked for before anything is taken away. The same when a file could not be
  * read at the start: nobody knows what stands in it, so whatever a proxy serves beyond what was
- * compiled is fostered until the file can be read.
+ * compiled is fostered until the file can be read. And while a Secret was asked for and not
+ * answered, for at most 10 s.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_TURN_H
 #define SLUICE_CONTROLLER_MAIN_TURN_H

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* ---- findings ---- */
 
@@ -110,6 +111,7 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w) {
             arena_fmt(&w->arena, str_ends(str_of(c->file), STR("/")) ? "%s" : "%s/", c->file);
     w->store = store_new();
     w->compiler = compile_new(w->store, &nobody);
+    compile_clock(w->compiler, (uint64_t)time(NULL));
     if (files_load(c->file, w->store, unreadable, w, &why) < 0)
         return ctl_fail(c, CTL_UNREACHABLE, "%s", why.text);
     compile_run(w->compiler);

@@ -116,6 +116,7 @@ static void class_settings(struct class_ *k) {
     k->identity = g && g->n_identity_headers > 0 ? g->identity_headers : identity;
     k->n_identity = g && g->n_identity_headers > 0 ? g->n_identity_headers : ARRAY_LEN(identity);
     k->release_after_ms = 60000;
+    k->ssl_redirect = true;
     k->ingress_body_limit = 1 << 20;
     if (g && g->host_ownership) {
         const struct kube_host_ownership *o = g->host_ownership;
@@ -127,6 +128,7 @@ static void class_settings(struct class_ *k) {
     }
     if (g && g->ingress) {
         k->foreign_warn = str_eq(g->ingress->foreign_annotations, STR("Warn"));
+        k->ssl_redirect = g->ingress->ssl_redirect;
         int64_t limit = g->ingress->body_limit;
         if (limit >= 0)
             k->ingress_body_limit = limit == 0 ? MODEL_NEVER : (uint64_t)limit;

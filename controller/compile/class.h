@@ -20,6 +20,7 @@ struct class_ {
     enum ownership ownership;
     uint64_t release_after_ms;
     bool foreign_warn;           /* foreign annotations never refuse */
+    bool ssl_redirect;           /* Ingresses with tls send plain requests to https */
     uint64_t ingress_body_limit; /* as model_route.body_limit */
     const struct str *identity;  /* patterns of identity headers */
     size_t n_identity;

@@ -4,6 +4,7 @@
  * class, the owner of its host) steps back behind it in the queue.
  */
 #include "controller/compile/backend.h"
+#include "controller/compile/certificate.h"
 #include "controller/compile/policy.h"
 #include "controller/compile/route.h"
 #include "controller/compile/twice.h"
@@ -59,7 +60,8 @@ static void status_take(struct making *m) {
     s->held = refused && !m->gone && u->objects.n > 0;
 }
 
-static uint64_t status_hash(const struct unit *u) {
+/* Of what a unit says, not of its objects. */
+static uint64_t said_hash(const struct unit *u) {
     const struct compile_status *s = &u->status;
     uint64_t h = (s->ours ? 1u : 0u) | (s->held ? 2u : 0u);
     for (size_t i = 0; i < CONDITION_TYPES; i++) {
@@ -70,7 +72,11 @@ static uint64_t status_hash(const struct unit *u) {
     }
     for (size_t i = 0; i < s->n_warnings; i++)
         h = hash_mix(h, why_hash(&s->warnings[i]));
-    return hash_mix(h, objects_revision(&u->objects)) | 1;
+    return h;
+}
+
+static uint64_t status_hash(const struct unit *u) {
+    return hash_mix(said_hash(u), objects_revision(&u->objects)) | 1;
 }
 
 static void tell_status(struct making *m) {
@@ -110,6 +116,7 @@ static void compile_resource(struct making *m) {
     case UNIT_DEFAULT_CLASS:
     case UNIT_HOST:
     case UNIT_BACKEND:
+    case UNIT_CERTIFICATE:
     case UNIT_KINDS:
         must(false);
     }
@@ -151,12 +158,16 @@ static void take_nothing(struct making *m) {
     unit_lost(m->c, u, false);
 }
 
+/* It has objects, and reads something that is not known yet. */
+static bool stays(const struct making *m) { return m->keep && m->u->objects.n > 0; }
+
 /* The resource is refused: its last good version is compiled again instead, against the world of
  * today. False: step back. */
 static bool hold(struct making *refused) {
     struct unit *u = refused->u;
     struct compiler *c = refused->c;
     if (!u->good) {
+        unit_restore_wants(c, u); /* what it wanted while it stepped back is of no use */
         if (refused->n_hosts > 0 && refused->class && list_empty(&u->claims))
             claims_take(c, u, refused->class, refused->hosts, refused->n_hosts);
         if (!u->restored)
@@ -169,9 +180,11 @@ static bool hold(struct making *refused) {
     making_init(&m, c, u, u->good);
     compile_resource(&m);
     bool step_back = m.wait;
-    if (m.gone || m.foreign)
+    if (step_back || stays(&m))
+        unit_add_wants(&m);
+    else if (m.gone || m.foreign)
         take_nothing(&m);
-    else if (!step_back && !why_set(&m.why) && !nacked(&m))
+    else if (!why_set(&m.why) && !nacked(&m))
         unit_take(&m);
     making_fini(&m);
     return !step_back;
@@ -181,8 +194,10 @@ static bool hold(struct making *refused) {
 static bool run_resource(struct making *m) {
     struct unit *u = m->u;
     compile_resource(m);
-    if (m->wait)
-        return false;
+    if (m->wait || (stays(m) && !m->foreign && !m->gone && !why_set(&m->why))) {
+        unit_add_wants(m);
+        return !m->wait;
+    }
     if (m->foreign || m->gone) {
         take_nothing(m);
     } else if (why_set(&m->why)) {
@@ -196,6 +211,8 @@ static bool run_resource(struct making *m) {
             policy_attach(m);
         unit_take(m);
     }
+    if (m->keep && !why_set(&m->why))
+        return true; /* there is nothing to say before it is known */
     status_take(m);
     if (u->kind == UNIT_CLASS)
         class_tell(m->c, u);
@@ -212,12 +229,26 @@ static bool run_derived(struct making *m) {
         backend_compile(m);
     if (m->wait)
         return false;
-    bool stays = (m->keep && m->u->objects.n > 0) || nacked(m);
-    if (!stays)
+    bool held = stays(m) || nacked(m);
+    if (!held)
         unit_take(m);
     status_take(m);
-    m->u->status.held = stays;
+    m->u->status.held = held;
     return true;
+}
+
+static void run_certificate(struct making *m) {
+    struct unit *u = m->u;
+    certificate_compile(m);
+    if (u->certificate == CERTIFICATE_GOOD && nacked(m)) {
+        refuse_as(m, "Rejected", NULL, "a proxy could not use it: %s", u->nack->text);
+        u->certificate = CERTIFICATE_BAD;
+    } else if (!stays(m)) {
+        unit_take(m);
+    }
+    if (u->certificate != CERTIFICATE_UNKNOWN)
+        status_take(m);
+    certificate_tell(m->c, u, said_hash(u));
 }
 
 /* True if the unit was compiled, false if it stepped back or ended. */
@@ -231,13 +262,17 @@ static bool run_unit(struct compiler *c, struct unit *u) {
             return true;
         }
     }
-    if (u->kind == UNIT_BACKEND && u->wanted == 0) {
+    if ((u->kind == UNIT_BACKEND || u->kind == UNIT_CERTIFICATE) && u->wanted == 0) {
         unit_end(c, u); /* whoever asked for it was refused, or stepped back and asks again */
         return false;
     }
     struct making m;
     making_init(&m, c, u, r);
-    bool done = r ? run_resource(&m) : run_derived(&m);
+    bool done = true;
+    if (u->kind == UNIT_CERTIFICATE)
+        run_certificate(&m);
+    else
+        done = r ? run_resource(&m) : run_derived(&m);
     making_fini(&m);
     if (!done)
         store_unit_dirty(c->store, u->su);
@@ -289,6 +324,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     map_init(&c->lost);
     list_init(&c->unproven);
     list_init(&c->reserved);
+    list_init(&c->certificates);
     unit_get(c, UNIT_DEFAULT_CLASS, STR_NONE, STR_NONE, STR_NONE);
     store_on_resource(s, on_resource, c);
     return c;
@@ -351,9 +387,18 @@ static const struct compile_status *service_status(const struct compiler *c,
     return any ? status_of(any) : NULL;
 }
 
+static const struct compile_status *secret_status(const struct compiler *c,
+                                                  const struct resource *r) {
+    const struct unit *u =
+        unit_find(c, UNIT_CERTIFICATE, r->meta.namespace, r->meta.name, STR_NONE);
+    return u && u->status.ours ? status_of(u) : NULL;
+}
+
 const struct compile_status *compile_status(const struct compiler *c, const struct resource *r) {
     if (r->kind == KUBE_Service)
         return service_status(c, r);
+    if (r->kind == KUBE_Secret)
+        return secret_status(c, r);
     enum unit_kind kind = unit_kind_of(r->kind);
     if (kind == UNIT_KINDS)
         return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * compile: resources in, model objects and wanted statuses out. Pure: no I/O, no clock, no threads;
- * the same resources give the same bytes on every controller. Only dirty units are compiled.
+ * compile: resources in, model objects and wanted statuses out. Pure: no I/O, no clock (it is
+ * told the time), no threads; the same resources give the same bytes on every controller. Only
+ * dirty units are compiled.
  *
  *     unit                        reads                                   makes
  *     DefaultClass                IngressClasses                          which class is the
@@ -12,6 +13,7 @@
  *     Ingress/NS/NAME             the same                                route (one per path)
  *     Host/CLASS/HOSTNAME         the objects that claim it               host; who owns it
  *     Backend/NS/SERVICE/PORT     Service, EndpointSlices, policy         backend, endpoints
+ *     Certificate/NS/SECRET       Secret                                  certificate
  *     TrafficPolicy/NS/NAME       its targets                             traffic
  *     AuthPolicy, Consumer        itself                                  only a status
  *
@@ -47,6 +49,9 @@ void compile_free(struct compiler *c); /* before the store */
 
 /* Compiles all dirty units once the store is synced. The number of units compiled. */
 size_t compile_run(struct compiler *c);
+/* Tells the time, in seconds since 1970: the units of certificates that have expired since the last
+ * call are dirty now, for the warning. Objects do not depend on it. */
+void compile_clock(struct compiler *c, uint64_t seconds);
 /* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
  * something else; what it made when it was last good and not nacked comes back. */
 void compile_quarantine(struct compiler *c, struct str id, const char *text);
@@ -81,8 +86,8 @@ struct compile_status {
     bool held;         /* refused, and its last good version still serves */
 };
 /* NULL if the resource is not one that compiles, or was not compiled yet. For a Service: of the
- * ports that something refers to, the first with something to say. Lives until the next call that
- * compiles. */
+ * ports that something refers to, the first with something to say. For a Secret: of its
+ * certificate, if something refers to it. Lives until the next call that compiles. */
 const struct compile_status *compile_status(const struct compiler *c, const struct resource *r);
 /* Counts compile_run() calls that had something to do. */
 uint64_t compile_runs(const struct compiler *c);

@@ -57,6 +57,7 @@ static void claim_drop(struct compiler *c, struct claim *k) {
     store_unit_dirty(c->store, k->host->unit->su);
     list_del(&k->unit_link);
     list_del(&k->host_link);
+    mem_free((void *)(uintptr_t)k->tls.p);
     mem_free(k);
 }
 
@@ -94,15 +95,36 @@ void claims_take(struct compiler *c, struct unit *u, const struct class_ *class,
             claim_add(c, u, class->name, hosts[i], created);
 }
 
+void claim_certify(struct compiler *c, struct unit *u, struct str class, struct str hostname,
+                   const struct model_route_tls *tls) {
+    struct claim *k = claim_of(u, class, hostname);
+    struct out o = out_heap(MODEL_OBJECT_MAX);
+    must(k);
+    if (tls) {
+        const struct model_route_tls brought = {.certificates = tls->certificates,
+                                                .n_certificates = tls->n_certificates,
+                                                .default_certificate = tls->default_certificate};
+        model_encode(&model_struct_route_tls, &brought, &o);
+    }
+    if (!str_eq(k->tls, out_done(&o))) {
+        mem_free((void *)(uintptr_t)k->tls.p);
+        k->tls = str_mk(mem_dup(o.p, o.n), o.n);
+        store_unit_dirty(c->store, k->host->unit->su);
+    }
+    out_fini(&o);
+}
+
 /* "host/CLASS/HOSTNAME" */
-static void restore_one(struct compiler *c, struct unit *u, struct str id, uint64_t created) {
+static void restore_one(struct compiler *c, struct unit *u, struct str id,
+                        const struct model_route *r) {
     struct str kind, class, name = str_cut(str_cut(id, '/', &kind), '/', &class);
     if (!str_eq(kind, STR("host")) || class.n == 0 || name.n == 0 || class.n + name.n > 520)
         return;
     if (str_eq(name, STR("*")))
         name = STR("");
     if (!claim_of(u, class, name))
-        claim_add(c, u, class, name, created);
+        claim_add(c, u, class, name, r->created);
+    claim_certify(c, u, class, name, r->tls);
 }
 
 void claims_restore(struct compiler *c, struct unit *u) {
@@ -113,7 +135,7 @@ void claims_restore(struct compiler *c, struct unit *u) {
         arena_init(&a);
         const struct model_route *r = object_decode(u->objects.v[i], &a, NULL);
         for (uint32_t k = 0; k < r->n_hosts; k++)
-            restore_one(c, u, r->hosts[k], r->created);
+            restore_one(c, u, r->hosts[k], r);
         arena_fini(&a);
     }
 }
@@ -236,6 +258,28 @@ static uint64_t decision_hash(const struct host *h, struct claim **v, size_t n) 
     return hash_mix(hash, (h->contested ? 2u : 0u) | 1);
 }
 
+static void add_certificate(struct model_host *o, struct str id) {
+    for (uint32_t i = 0; i < o->n_certificates; i++)
+        if (str_eq(o->certificates[i], id))
+            return;
+    if (o->n_certificates < HOST_CERTIFICATES_MAX)
+        o->certificates[o->n_certificates++] = id;
+}
+
+/* What everybody who has the host brings to it, the oldest first. */
+static void add_tls(struct making *m, struct claim **v, size_t n, struct model_host *o) {
+    o->certificates = arena_array(&m->a, HOST_CERTIFICATES_MAX, sizeof(struct str));
+    for (size_t i = 0; i < n; i++) {
+        struct model_route_tls tls = {0};
+        if (v[i]->answer != HOST_GRANTED || v[i]->tls.n == 0)
+            continue;
+        must(model_decode(&model_struct_route_tls, v[i]->tls, &m->a, &tls, NULL, NULL) == 0);
+        o->default_certificate |= tls.default_certificate;
+        for (uint32_t k = 0; k < tls.n_certificates; k++)
+            add_certificate(o, tls.certificates[k]);
+    }
+}
+
 static void make_host(struct making *m, struct claim **v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (v[i]->answer != HOST_GRANTED)
@@ -248,6 +292,7 @@ static void make_host(struct making *m, struct claim **v, size_t n) {
             .origin = &origin,
             .gateway = model_id(&m->a, MODEL_KIND_gateway, STR_NONE, m->u->ns, STR_NONE),
             .hostname = m->u->name};
+        add_tls(m, v, n, &o);
         make(m, MODEL_KIND_host, host_id(&m->a, m->u->ns, m->u->name), &o);
         return;
     }

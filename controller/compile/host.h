@@ -18,6 +18,8 @@
 
 #include "controller/compile/class.h"
 
+enum { HOST_CERTIFICATES_MAX = 16 }; /* of the oldest claims, when there are more */
+
 enum host_answer { HOST_GRANTED, HOST_TAKEN, HOST_RESERVED, HOST_NOT_ASSIGNED };
 
 struct claim {
@@ -26,6 +28,7 @@ struct claim {
     struct unit *unit;
     uint64_t created;
     enum host_answer answer; /* once the host is decided */
+    struct str tls; /* encoded route_tls, owned: what it brings to the host; n == 0: none */
 };
 
 struct host {
@@ -53,6 +56,10 @@ void claims_restore(struct compiler *c, struct unit *u); /* from the hosts of it
 bool claims_wait(const struct unit *u);                  /* some host of u is still to be decided */
 /* The claim of m->u on a hostname, recorded as read. NULL: it has none. */
 const struct claim *claim_read(struct making *m, struct str hostname);
+
+/* What the claim of u brings to the host: certificates. tls may be NULL. */
+void claim_certify(struct compiler *c, struct unit *u, struct str class, struct str hostname,
+                   const struct model_route_tls *tls);
 
 struct str host_id(struct arena *a, struct str class, struct str hostname);
 

@@ -173,16 +173,64 @@ static int all_routes(struct ingress *g) {
 
 static int check(struct making *m, const struct kube_Ingress *k, size_t paths) {
     const struct at *spec = AT(NULL, "spec");
-    if (k->n_tls > 0)
-        return refuse_as(m, "NotSupported", AT(spec, "tls"),
-                         "TLS is not supported yet; an Ingress that asks for it is not served in "
-                         "clear");
     if (paths > INGRESS_PATHS_MAX)
         return refuse(m, AT(spec, "rules"), "%zu paths are more than the limit of %d", paths,
                       INGRESS_PATHS_MAX);
     if (k->n_rules == 0 && !k->default_backend)
         return refuse(m, spec, "there are neither rules nor a defaultBackend; write one of them");
     return 0;
+}
+
+static struct model_route_tls *tls_of(const struct making *m, struct str host) {
+    for (size_t i = 0; i < m->n_hosts; i++)
+        if (str_eq(m->hosts[i], host))
+            return m->tls[i];
+    return NULL;
+}
+
+static bool same_tls(const struct model_route_tls *a, const struct model_route_tls *b) {
+    return a == b || (a && b && model_equal(&model_struct_route_tls, a, b));
+}
+
+/* The default backend is one route for all hosts without TLS, and one for those that have the same
+ * of it: "default", "default.0", "default.1". */
+static void spread_default(struct ingress *g, const struct model_route *fallback) {
+    struct making *m = g->m;
+    struct str *names = arena_array(&m->a, m->n_hosts, sizeof(struct str));
+    bool *done = arena_array(&m->a, m->n_hosts, sizeof(bool));
+    unsigned secured = 0;
+    for (size_t i = 0; i < m->n_hosts; i++) {
+        size_t n = 0;
+        for (size_t k = i; k < m->n_hosts && !done[i]; k++)
+            if (!done[k] && same_tls(m->tls[i], m->tls[k])) {
+                names[n++] = m->hosts[k];
+                done[k] = k != i;
+            }
+        if (n == 0)
+            continue;
+        struct model_route *o = &g->routes[g->n];
+        *o = *fallback;
+        o->order = g->n++;
+        if (m->tls[i])
+            o->rule = arena_fmt(&m->a, "default.%u", secured++);
+        route_hosts(m, names, n, o);
+        route_secure(m, m->tls[i], o);
+    }
+}
+
+static void give_hosts(struct ingress *g) {
+    size_t n = g->n;
+    for (size_t i = 0; i < n; i++) {
+        struct model_route *o = &g->routes[i];
+        if (o->fallback) { /* the last one */
+            const struct model_route fallback = *o;
+            g->n--;
+            spread_default(g, &fallback);
+            return;
+        }
+        route_hosts(g->m, &g->hosts[i], 1, o);
+        route_secure(g->m, tls_of(g->m, g->hosts[i]), o);
+    }
 }
 
 void ingress_compile(struct making *m) {
@@ -198,21 +246,16 @@ void ingress_compile(struct making *m) {
         return;
     foreign_annotations(m, m->class);
     struct ingress g = {.m = m, .k = k};
-    g.routes = arena_array(&m->a, paths + 1, sizeof(*g.routes));
+    g.routes = arena_array(&m->a, paths + m->n_hosts, sizeof(*g.routes));
     g.hosts = arena_array(&m->a, paths + 1, sizeof(*g.hosts));
     route_base(m, MODEL_SOURCE_INGRESS, false, &g.base);
     g.base.one_label = true;
     g.base.body_limit = m->class->ingress_body_limit;
     route_traffic(m, STR_NONE, &g.base);
-    if (all_routes(&g) != 0 || route_claim(m) != 0)
+    if (all_routes(&g) != 0 || ingress_tls(m, k) != 0 || route_claim(m) != 0)
         return;
-    for (size_t i = 0; i < g.n; i++) {
-        struct model_route *o = &g.routes[i];
-        if (o->fallback)
-            route_hosts(m, m->hosts, m->n_hosts, o);
-        else
-            route_hosts(m, &g.hosts[i], 1, o);
-    }
+    route_certify(m);
+    give_hosts(&g);
     twice_take(m, g.routes, g.n);
     struct str owner = arena_fmt(&m->a, "ingress:%.*s", STR_FMT(m->r->meta.name));
     for (size_t i = 0; i < g.n; i++) {

@@ -280,10 +280,13 @@ void route_compile(struct making *m) {
         return;
     }
     struct model_route *routes = arena_array(&m->a, k->n_rules, sizeof(*routes));
-    if (rules_make(m, k, routes) != 0 || route_claim(m) != 0)
+    if (rules_make(m, k, routes) != 0 || route_tls(m, k->tls) != 0 || route_claim(m) != 0)
         return;
-    for (uint32_t i = 0; i < k->n_rules; i++)
+    route_certify(m);
+    for (uint32_t i = 0; i < k->n_rules; i++) {
         route_hosts(m, m->hosts, m->n_hosts, &routes[i]);
+        route_secure(m, m->tls[0], &routes[i]);
+    }
     twice_take(m, routes, k->n_rules);
     for (uint32_t i = 0; i < k->n_rules; i++) {
         struct str id =

@@ -19,6 +19,7 @@ enum { /* a resource of more is refused */
        EDIT_HEADERS_MAX = 64,
        PATH_MAX_BYTES = 1024,
        INGRESS_PATHS_MAX = 4096,
+       INGRESS_TLS_MAX = 1024, /* hosts of all entries */
 };
 
 void route_compile(struct making *m);
@@ -34,6 +35,14 @@ int route_claim(struct making *m);
 void route_hosts(struct making *m, const struct str *hostnames, size_t n, struct model_route *o);
 /* The TrafficPolicy that targets it, and what follows from it. section: n == 0 = none. */
 void route_traffic(struct making *m, struct str section, struct model_route *o);
+
+/* tls.c: what m->hosts show and plain requests get; m->tls. -1 as well when a Secret is waited for.
+ * k may be NULL. */
+int route_tls(struct making *m, const struct kube_route_tls *k);
+int ingress_tls(struct making *m, const struct kube_Ingress *k);
+/* What that means for a route. tls is that of its hosts; NULL: none. */
+void route_secure(struct making *m, const struct model_route_tls *tls, struct model_route *o);
+void route_certify(struct making *m); /* tells the hosts, whose claims are there */
 
 /* match.c */
 int match_make(struct making *m, const struct at *at, const struct kube_route_match *k,

@@ -5,6 +5,7 @@
 #include "controller/compile/unit.h"
 
 #include "controller/compile/attach.h"
+#include "controller/compile/certificate.h"
 #include "controller/compile/class.h"
 #include "controller/compile/host.h"
 #include "controller/compile/twice.h"
@@ -24,6 +25,7 @@ static const struct {
     [UNIT_INGRESS] = {"Ingress", KUBE_Ingress},
     [UNIT_HOST] = {"Host", KUBE_NONE},
     [UNIT_BACKEND] = {"Backend", KUBE_NONE},
+    [UNIT_CERTIFICATE] = {"Certificate", KUBE_NONE},
     [UNIT_TRAFFIC] = {"TrafficPolicy", KUBE_TrafficPolicy},
     [UNIT_AUTH] = {"AuthPolicy", KUBE_AuthPolicy},
     [UNIT_CONSUMER] = {"Consumer", KUBE_Consumer},
@@ -70,9 +72,12 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     list_init(&u->unproven_link);
     list_init(&u->claims);
     list_init(&u->said);
+    list_init(&u->certificate_link);
     su->data = u;
     if (kind == UNIT_HOST)
         host_begin(u);
+    if (kind == UNIT_CERTIFICATE)
+        certificate_begin(c, u);
     return u;
 }
 
@@ -122,6 +127,7 @@ void unit_end(struct compiler *c, struct unit *u) {
         host_end(c, u);
     class_end(c, u);
     list_del(&u->unproven_link);
+    list_del(&u->certificate_link);
     objects_fini(&u->proven);
     resource_drop(u->good);
     mem_free(u->nack);
@@ -147,6 +153,8 @@ struct str unit_prefix(struct arena *a, const struct unit *u, unsigned i) {
         return arena_fmt(a, "route/%.*s/ingress:%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_TRAFFIC && i == 0)
         return arena_fmt(a, "traffic/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_CERTIFICATE && i == 0)
+        return model_id(a, MODEL_KIND_certificate, u->ns, u->name, STR_NONE);
     if (u->kind == UNIT_CLASS && i == 0)
         return arena_fmt(a, "gateway/-/%.*s", STR_FMT(u->name));
     if (u->kind == UNIT_CLASS && i == 1)
@@ -254,6 +262,14 @@ void unit_take_wants(struct making *m) {
     mem_free(was);
 }
 
+void unit_add_wants(struct making *m) {
+    if (m->n_wants == 0)
+        return;
+    for (size_t i = 0; i < m->u->n_wants; i++)
+        want(m, m->u->wants[i]);
+    unit_take_wants(m);
+}
+
 void unit_take(struct making *m) {
     objects_sorted_revision(&m->objects);
     unit_replace(m->c, m->u, &m->objects);
@@ -287,14 +303,17 @@ void compile_proven(struct compiler *c) {
     }
 }
 
-/* "backend/NS/SERVICE/PORT", as restored routes name it. */
+/* "backend/NS/SERVICE/PORT" or "certificate/NS/SECRET", as restored routes name it. */
 static void want_id(struct making *m, struct str id) {
     struct str kind, ns, name;
     struct str port = str_cut(str_cut(str_cut(id, '/', &kind), '/', &ns), '/', &name);
     uint64_t number;
-    if (str_eq(kind, STR("backend")) && ns.n > 0 && ns.n <= 63 && name.n > 0 && name.n <= 253 &&
-        str_to_u64(port, 65535, &number))
+    if (ns.n == 0 || ns.n > 63 || name.n == 0 || name.n > 253)
+        return;
+    if (str_eq(kind, STR("backend")) && str_to_u64(port, 65535, &number))
         want(m, unit_get(m->c, UNIT_BACKEND, ns, name, port));
+    if (str_eq(kind, STR("certificate")) && !port.p)
+        want(m, unit_get(m->c, UNIT_CERTIFICATE, ns, name, STR_NONE));
 }
 
 static void want_filters(struct making *m, const struct model_filter *f, uint32_t n) {
@@ -303,8 +322,7 @@ static void want_filters(struct making *m, const struct model_filter *f, uint32_
             want_id(m, f[i].mirror->backend);
 }
 
-/* What the restored routes call is wanted again. */
-static void wants_restore(struct compiler *c, struct unit *u) {
+void unit_restore_wants(struct compiler *c, struct unit *u) {
     struct making m;
     making_init(&m, c, u, NULL);
     for (size_t i = 0; i < u->objects.n; i++) {
@@ -316,6 +334,8 @@ static void wants_restore(struct compiler *c, struct unit *u) {
             want_id(&m, r->backends[k].backend);
             want_filters(&m, r->backends[k].filters, r->backends[k].n_filters);
         }
+        for (uint32_t k = 0; r->tls && k < r->tls->n_certificates; k++)
+            want_id(&m, r->tls->certificates[k]);
     }
     unit_take_wants(&m);
     making_fini(&m);
@@ -336,6 +356,6 @@ void compile_restore(struct compiler *c, struct str prefix, struct object *const
     u->restored = true;
     unit_replace(c, u, &now);
     claims_restore(c, u);
-    wants_restore(c, u);
+    unit_restore_wants(c, u);
     store_unit_dirty(c->store, u->su);
 }

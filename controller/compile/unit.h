@@ -5,7 +5,7 @@
  *     resource comes ─► unit, dirty ─► made: struct making ─► unit_take(): put and del what differs
  *                          ▲                  │ wants                        │
  *                          │                  ▼                              ▼
- *            a key that it read changed   Backend, Host units          objects: live
+ *            a key that it read changed   Backend, Certificate, Host   objects: live
  *                                         (live while wanted)          proven:  live before that,
  * until every proxy serves
  *
@@ -25,6 +25,7 @@ enum unit_kind {
     UNIT_INGRESS,
     UNIT_HOST,
     UNIT_BACKEND,
+    UNIT_CERTIFICATE,
     UNIT_TRAFFIC,
     UNIT_AUTH,
     UNIT_CONSUMER,
@@ -52,7 +53,7 @@ struct unit {
     enum unit_kind kind;
     struct str ns, name; /* of the resource; Host: class and hostname; Backend: of the Service */
     struct str part;     /* Backend: the port */
-    uint32_t wanted;     /* Backend, Host: by so many units; ends at 0 */
+    uint32_t wanted;     /* Backend, Certificate, Host: by so many units; ends at 0 */
 
     struct objects objects; /* live */
     struct objects proven;  /* what a nack goes back to, while unproven */
@@ -71,9 +72,12 @@ struct unit {
     struct why *whys; /* of the conditions and warnings */
     uint64_t status_hash;
 
-    struct class_ *class;        /* UNIT_CLASS: the last good settings */
-    uint64_t fact;               /* UNIT_CLASS: hash of what readers see */
-    struct host *host;           /* UNIT_HOST */
+    struct class_ *class; /* UNIT_CLASS: the last good settings */
+    uint64_t fact;        /* UNIT_CLASS, UNIT_CERTIFICATE: hash of what readers see */
+    struct host *host;    /* UNIT_HOST */
+    uint8_t certificate;  /* UNIT_CERTIFICATE: enum certificate_state */
+    uint64_t expires;     /* of the certificate; 0: none */
+    struct list certificate_link;
     struct attachment *attached; /* policies */
     size_t n_attached;
     int64_t attached_limit; /* what readers take from a policy beside its id: bodyLimit */
@@ -91,6 +95,8 @@ struct compiler {
     struct str default_class; /* owned; n == 0: none */
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
+    struct list certificates;
+    uint64_t now; /* see compile_clock() */
     uint64_t runs;
 };
 
@@ -108,7 +114,8 @@ struct at {
 struct making {
     struct compiler *c;
     struct unit *u;
-    const struct resource *r; /* the version that is compiled; NULL for Host and Backend */
+    const struct resource *r; /* the version that is compiled; NULL for Host and Backend; of a
+                                 Certificate the Secret */
     const struct class_ *class;
     struct arena a;
     struct objects objects;
@@ -129,6 +136,7 @@ struct making {
     size_t n_wants, cap_wants;
     struct str *hosts; /* claimed, before the owners are asked; lower case, "" = any host */
     size_t n_hosts;
+    struct model_route_tls **tls; /* of each of them; NULL: none */
 };
 
 enum { WARNINGS_MAX = 16 };
@@ -166,12 +174,18 @@ void unit_release(struct compiler *c, struct unit *u);
 /* What was made becomes live; the arrays of m are taken. */
 void unit_take(struct making *m);
 void unit_take_wants(struct making *m);
+/* The unit steps back, or stays as it is: what it has just asked for is wanted as well, so that it
+ * is there when the unit comes again. */
+void unit_add_wants(struct making *m);
+/* What the routes of u name is wanted, and nothing else. */
+void unit_restore_wants(struct compiler *c, struct unit *u);
 uint64_t objects_sorted_revision(struct objects *o); /* sorts them first */
 uint64_t objects_revision(const struct objects *o);
 void objects_fini(struct objects *o);
 void unit_replace(struct compiler *c, struct unit *u, struct objects *now);
 
-/* The resource kind that a unit kind stands for; KUBE_NONE for Host, Backend, DefaultClass. */
+/* The resource kind that a unit kind stands for; KUBE_NONE for Host, Backend, Certificate,
+ * DefaultClass. */
 enum kube_kind unit_resource_kind(enum unit_kind kind);
 void unit_lost(struct compiler *c, struct unit *u, bool lost);
 struct str unit_prefix(struct arena *a, const struct unit *u,

@@ -307,7 +307,7 @@ static int get_pairs(struct decode *d, const struct kube_field *f, const cJSON *
     size_t count = count_members(json);
     if (count > KUBE_LIST_MAX)
         return decode_refuse(d, "has %zu entries; at most %d are allowed", count, KUBE_LIST_MAX);
-    *pairs = count > 0 ? arena_array(d->arena, count, sizeof(**pairs)) : NULL;
+    *pairs = arena_array(d->arena, count, sizeof(**pairs));
     *n = 0;
     const cJSON *child;
     cJSON_ArrayForEach(child, json) {

@@ -11,11 +11,14 @@ static const char *refused_as(const struct compiler *c, const struct resource *r
     return why_set(&r->refused) ? "Invalid" : NULL;
 }
 
-/* Service and EndpointSlice have a line only when there is something to say. */
+/* Service, Secret and EndpointSlice have a line only when there is something to say. */
 static bool has_line(const struct compiler *c, const struct resource *r) {
     const struct compile_status *s = compile_status(c, r);
     if (r->kind == KUBE_Service)
         return why_set(&r->refused) || (s && s->n_warnings > 0);
+    if (r->kind == KUBE_Secret)
+        return why_set(&r->refused) ||
+               (s && (s->n_warnings > 0 || !s->conditions[CONDITION_ACCEPTED].value));
     return s ? s->ours : why_set(&r->refused);
 }
 
