@@ -5,6 +5,7 @@
  */
 #include "ctl/explain.h"
 
+#include "ctl/certificate.h"
 #include "ctl/reasons.h"
 #include "ctl/request.h"
 
@@ -162,6 +163,7 @@ static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r
         cJSON *j = cJSON_AddObjectToObject(doc, "winner");
         add_rule(w, j, m.rule, m.match);
         doc_text(j, "hostname", words_host(&w->arena, m.hostname));
+        certificate_tls(w, j, m.rule->model, m.hostname);
         add_filters(j, m.rule->model);
         add_backends(w, j, m.rule);
         if (m.rule->refusal != REASON_NONE) {

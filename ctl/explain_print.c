@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/certificate.h"
 #include "ctl/explain.h"
 #include "ctl/table.h"
 
@@ -30,6 +31,7 @@ static void print_winner(struct ctl *c, const cJSON *w) {
     fprintf(c->out, "\n%srule %s%s  ", tone_on(c, TONE_HEAD), doc_get(w, "rule"), tone_off(c));
     print_place(c, w);
     fprintf(c->out, "  because   host %s, %s\n", doc_get(w, "hostname"), doc_get(w, "match"));
+    certificate_print(c, doc_each(w, "tls"));
     cJSON_ArrayForEach(j, doc_each(w, "filters")) {
         char *text = cJSON_PrintUnformatted(j);
         fprintf(c->out, "  filter    %s\n", text);

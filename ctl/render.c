@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * render: the objects that proxies would get. What is refused is said on stderr.
+ * render: the objects that proxies would get, without their secrets. What is refused is said on
+ * stderr.
  */
-#include "ctl/world.h"
+#include "ctl/certificate.h"
 
 enum ctl_exit ctl_render(struct ctl *c) {
     struct world w;
@@ -11,7 +12,7 @@ enum ctl_exit ctl_render(struct ctl *c) {
         cJSON *doc = cJSON_CreateObject();
         cJSON *list = doc_list(doc, "objects");
         for (size_t i = 0; i < w.n_objects; i++)
-            cJSON_AddItemToArray(list, doc_of_object(w.objects[i]));
+            cJSON_AddItemToArray(list, certificate_object(&w.arena, w.objects[i]));
         doc_print(c, doc);
         for (size_t i = 0; i < w.n_findings; i++)
             world_print_finding(c, c->err, &w.findings[i]);

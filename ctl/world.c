@@ -179,6 +179,20 @@ static void bad_object(void *arg, struct str id, const struct why *why) {
     add_finding(w, SEVERITY_REFUSED, &(struct dir_error){.why = named});
 }
 
+const struct object *world_object(const struct world *w, struct str id) {
+    for (size_t low = 0, high = w->n_objects; low < high;) {
+        size_t mid = low + (high - low) / 2;
+        int order = str_cmp(id, w->objects[mid]->id);
+        if (order == 0)
+            return w->objects[mid];
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
 void world_ignore(void *arg, struct str id, const struct why *why) {
     (void)arg, (void)id, (void)why;
 }

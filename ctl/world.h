@@ -44,6 +44,8 @@ struct world {
 enum ctl_exit world_open(struct ctl *c, struct world *w);
 void world_close(struct world *w);
 
+const struct object *world_object(const struct world *w, struct str id); /* or NULL */
+
 /* For builder_commit(), where bad objects are of no interest. */
 void world_ignore(void *arg, struct str id, const struct why *why);
 

@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "proxy/admin/admin.h"
 #include "proxy/admin/wire.h"
+#include "tests/unit/certificate_make.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -254,6 +255,65 @@ static void explains_conditions(void **state) {
     assert_lacks(out_text, "the method is another");
 }
 
+/* ---- certificates ---- */
+
+/* A Secret of that name in YAML; at returns its end. */
+static char *put_secret(const char *name, const char *not_after, char *at, const char *end) {
+    char pems[2][4096];
+    EVP_PKEY *key = make_ec("P-256");
+    X509 *x = make_x509(key, &(struct making_x509){.subject = "the shop",
+                                                   .names = "DNS:a.example.com",
+                                                   .not_after = not_after});
+    put_x509(x, pems[0], pems[0] + sizeof(pems[0]));
+    put_key(key, pems[1], pems[1] + sizeof(pems[1]));
+    at += snprintf(at, (size_t)(end - at),
+                   "---\napiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: shop}\n"
+                   "type: kubernetes.io/tls\nstringData:\n",
+                   name);
+    for (int i = 0; i < 2; i++) {
+        struct str line, rest = str_of(pems[i]);
+        at += snprintf(at, (size_t)(end - at), "  tls.%s: |\n", i == 0 ? "crt" : "key");
+        while (rest.n > 0) {
+            rest = str_cut(rest, '\n', &line);
+            at += snprintf(at, (size_t)(end - at), "    %.*s\n", STR_FMT(line));
+        }
+    }
+    X509_free(x);
+    EVP_PKEY_free(key);
+    return at;
+}
+
+static void shows_certificates_without_their_keys(void **state) {
+    (void)state;
+    static char text[32768];
+    char *end = text + sizeof(text);
+    char *at = stpcpy(text, CLASS "---\n" ROUTE("a") "spec:\n  hostnames: [a.example.com]\n"
+                                                     "  tls:\n    certificateRefs: [{name: c}, "
+                                                     "{name: old}, {name: gone}]\n"
+                                                     "    redirect: true\n"
+                                                     "  rules: [{}]\n");
+    put_secret("old", "20210101000000Z", put_secret("c", NULL, at, end), end);
+    const char *file = put_file("tls.yaml", text);
+    assert_int_equal(ctl("explain", "GET", "http://a.example.com/", "-f", file, NULL),
+                     CTL_PROBLEMS);
+    assert_has(out_text, "answers 503 policy_unavailable");
+    assert_has(out_text, "  tls, redirect 308\n"
+                         "    certificate/shop/c  CN=the shop  ECDSA P-256  a.example.com  until "
+                         "2031-02-28\n"
+                         "    certificate/shop/old  CN=the shop  ECDSA P-256  a.example.com  until "
+                         "2021-01-01\n"
+                         "    certificate/shop/gone  is not there\n");
+    assert_lacks(out_text, "(hidden)");
+    assert_int_equal(ctl("render", "-f", file, "-o", "json", NULL), CTL_PROBLEMS);
+    assert_has(out_text, "\"subject\": \"CN=the shop\"");
+    assert_has(out_text, "\"notAfter\": \"2031-02-28\"");
+    assert_has(out_text, "\"key\": \"(hidden)\"");
+    assert_int_equal(ctl("validate", "-f", file, NULL), CTL_PROBLEMS);
+    assert_has(out_text, "warning: Secret shop/old: the certificate has expired on 2021-01-01");
+    assert_has(out_text, "warning: Route shop/a: spec.tls.certificateRefs[2]: there is no Secret "
+                         "gone");
+}
+
 /* ---- wrong files ---- */
 
 static void says_what_is_wrong(void **state) {
@@ -456,6 +516,7 @@ int main(void) {
         cmocka_unit_test(explains_a_winner),
         cmocka_unit_test(explains_what_is_refused),
         cmocka_unit_test_setup_teardown(explains_conditions, dir_make, dir_drop),
+        cmocka_unit_test_setup_teardown(shows_certificates_without_their_keys, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(from_a_live_proxy, serve, unserve),
         cmocka_unit_test_setup_teardown(from_a_live_controller, serve, unserve),
