@@ -35,6 +35,13 @@ static const char *const poison[] = {
     R("'hostnames':['a.example.com']," RULES), /* another namespace's host */
     R("'hostnames':['g1.example.com','g2.example.com']," RULES),
     R(HOSTS "'tls':{}," RULES),
+    R(HOSTS "'tls':{'certificateRefs':[{'name':'c','namespace':'shop'}]}," RULES), /* not granted */
+    R(HOSTS "'tls':{'certificateRefs':[{'name':'junk'},{'name':'none'}]}," RULES),
+    R("'hostnames':['g1.example.com'],'tls':{'certificateRefs':[{'name':'junk'}]}," RULES),
+    "'apiVersion':'v1','kind':'Secret'," META("junk", "evil",
+                                              "") ",'type':'kubernetes.io/tls',"
+                                                  "'data':{'tls.crt':'AAAA','tls.key':'AAAA'}",
+    "'apiVersion':'v1','kind':'Secret'," META("junk", "evil", "") ",'data':[]",
     R(HOSTS "'unknown':1," RULES),
     R("'ingressClassName':'nobody'," RULES),
     R("'ingressClassName':7," RULES),
@@ -69,6 +76,10 @@ static const char *const poison[] = {
     I("'rules':[{'host':'a.example.com','http':{'paths':[{'path':'/"
       "','pathType':'Prefix','backend':{'service':{'name':'web','port':{'number':80}}}}]}}]"),
     I("'tls':[{}],'rules':[{'host':'evil.example.com'}]"),
+    I("'tls':[{'hosts':['g1.example.com'],'secretName':'../../shop/c'}],"
+      "'rules':[{'host':'evil.example.com'}]"),
+    I("'tls':[{'hosts':['g1.example.com'],'secretName':'junk'}],'rules':[{'host':'g1.example.com'}"
+      "]"),
     I("'rules':[{'host':'evil.example.com','http':{'paths':[{'path':'/"
       "','pathType':'Odd','backend':{}}]}}]"),
     I("'defaultBackend':{'resource':{'kind':'x','name':'y'}}"),
