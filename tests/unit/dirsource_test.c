@@ -304,7 +304,7 @@ static void poisoned_objects_beside_good_ones(void **state) {
         "spec: 1",
         "spec: []",
         "spec: text",
-        "spec: {tls: {}}",
+        "spec: {tls: {secretName: a}}",
         "spec: {rules: {}}",
         "spec: {rules: [1]}",
         "spec: {rules: [[]]}",
