@@ -126,15 +126,15 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w) {
 
 static struct object *object_of(const cJSON *j, struct why *why) {
     const char *id = doc_get(j, "id");
+    struct str text = str_of(doc_get(j, "bytes"));
+    char *room = mem_alloc(BASE64_ROOM(text.n));
     struct object *o = NULL;
-    struct arena a;
-    struct str bytes;
-    arena_init(&a);
-    if (base64_decode(str_of(doc_get(j, "bytes")), &a, &bytes))
-        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id), bytes, why);
+    size_t n;
+    if (base64_decode(text, room, &n))
+        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id), str_mk(room, n), why);
     else
         why_text(why, "its bytes are no base64");
-    arena_fini(&a);
+    mem_free(room);
     return o;
 }
 

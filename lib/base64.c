@@ -11,9 +11,8 @@ static int digit(char c) {
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-bool base64_decode(struct str text, struct arena *a, struct str *bytes) {
-    char *to = arena_alloc(a, text.n / 4 * 3 + 4);
-    size_t n = 0, digits = 0, pads = 0;
+bool base64_decode(struct str text, char *room, size_t *n) {
+    size_t at = 0, digits = 0, pads = 0;
     uint32_t bits = 0;
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
@@ -28,13 +27,13 @@ bool base64_decode(struct str text, struct arena *a, struct str *bytes) {
             return false;
         bits = bits << 6 | (uint32_t)v;
         if (digits++ % 4 != 0)
-            to[n++] = (char)(bits >> (6 - 2 * ((digits - 1) % 4)));
+            room[at++] = (char)(bits >> (6 - 2 * ((digits - 1) % 4)));
     }
     if (pads > 2 || (digits + pads) % 4 != 0)
         return false;
     if ((bits & ((1U << 2 * pads) - 1)) != 0) /* two bits for each '=' */
         return false;
-    to[n] = 0;
-    *bytes = str_mk(to, n);
+    room[at] = 0;
+    *n = at;
     return true;
 }

@@ -5,10 +5,12 @@
 #ifndef SLUICE_LIB_BASE64_H
 #define SLUICE_LIB_BASE64_H
 
-#include "lib/arena.h"
+#include "lib/str.h"
 
-/* Strict but for line breaks, which are passed over: padded, nothing behind the padding, no bits
- * left over. *bytes is in the arena with a NUL added; it is untouched when false. */
-bool base64_decode(struct str text, struct arena *a, struct str *bytes) MUST_USE;
+#define BASE64_ROOM(n) ((n) / 4 * 3 + 4) /* for what n characters stand for, and a NUL */
+
+/* Into room, of BASE64_ROOM(text.n) bytes; a NUL is added behind the *n bytes. Strict but for line
+ * breaks, which are passed over: padded, nothing behind the padding, no bits left over. */
+bool base64_decode(struct str text, char *room, size_t *n) MUST_USE;
 
 #endif

@@ -275,11 +275,15 @@ static int get_secret(struct decode *d, const struct kube_field *f, const cJSON 
     if (s.n > KUBE_SECRET_MAX)
         return decode_refuse(d, "a value of %zu bytes is too long; at most %d are allowed", s.n,
                              KUBE_SECRET_MAX);
-    if (!f->low)
+    if (!f->low) {
         *value = arena_str(d->arena, s);
-    else if (!base64_decode(s, d->arena, value))
-        return decode_refuse(d, "is not base64; write it so, or in clear under stringData");
-    return 0;
+        return 0;
+    }
+    char *room = arena_alloc(d->arena, BASE64_ROOM(s.n));
+    value->p = room;
+    return base64_decode(s, room, &value->n)
+               ? 0
+               : decode_refuse(d, "is not base64; write it so, or in clear under stringData");
 }
 
 static int get_pair(struct decode *d, const struct kube_field *f, const cJSON *json,

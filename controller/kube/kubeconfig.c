@@ -6,10 +6,10 @@
 
 #include "controller/kube/near.h"
 #include "controller/kube/yaml.h"
+#include "lib/base64.h"
 #include "lib/json.h"
 #include "lib/mem.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 struct reader {
@@ -80,17 +80,13 @@ static char *beside(const char *kubeconfig, char *path) {
 
 /* NULL when it is no base64. A NUL inside ends it, as PEM has none. */
 static char *decode(const char *text) {
-    size_t n = strlen(text);
-    if (n == 0 || n % 4 != 0 || n > INT32_MAX)
-        return NULL;
-    char *bytes = mem_alloc(n / 4 * 3 + 1);
-    int got = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)text, (int)n);
-    if (got < 0) {
-        mem_free(bytes);
-        return NULL;
-    }
-    bytes[got - (text[n - 1] == '=') - (text[n - 2] == '=')] = 0;
-    return bytes;
+    struct str encoded = str_of(text);
+    char *bytes = mem_alloc(BASE64_ROOM(encoded.n));
+    size_t n;
+    if (encoded.n > 0 && base64_decode(encoded, bytes, &n))
+        return bytes;
+    mem_free(bytes);
+    return NULL;
 }
 
 static void forget(char *secret) {

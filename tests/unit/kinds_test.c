@@ -543,13 +543,12 @@ static void base64_is_strict(void **state) {
         {"Zg==Zm9vZm9v", {0}},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        struct arena a;
-        struct str bytes;
-        arena_init(&a);
-        bool good = base64_decode(str_of(table[i].text), &a, &bytes);
-        if (good != (table[i].bytes.p != NULL) || (good && !str_eq(bytes, table[i].bytes)))
+        char room[64];
+        size_t n;
+        bool good = base64_decode(str_of(table[i].text), room, &n);
+        if (good != (table[i].bytes.p != NULL) ||
+            (good && !str_eq(str_mk(room, n), table[i].bytes)))
             fail_msg("%s", table[i].text);
-        arena_fini(&a);
     }
 }
 
