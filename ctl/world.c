@@ -50,8 +50,8 @@ static void judge(struct world *w, const struct resource *r) {
     w->n_resources++;
     if (accepted && accepted->set && !accepted->value)
         add_of_resource(w, SEVERITY_REFUSED, r, accepted->why);
-    else if (why_set(&r->refused))
-        add_of_resource(w, SEVERITY_REFUSED, r, &r->refused);
+    else if (r->refused)
+        add_of_resource(w, SEVERITY_REFUSED, r, r->refused);
     if (resolved && resolved->set && !resolved->value)
         add_of_resource(w, SEVERITY_WARNING, r, resolved->why);
     for (size_t i = 0; s && i < s->n_warnings; i++)

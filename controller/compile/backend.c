@@ -68,7 +68,7 @@ static void add_slice(struct addresses *o, const struct resource *r,
     struct shown shown;
     if (!s) {
         warn(m, NULL, "EndpointSlice %.*s is refused: %s: %s; the endpoints stay as they were",
-             STR_FMT(r->meta.name), r->refused.field, r->refused.text);
+             STR_FMT(r->meta.name), r->refused->field, r->refused->text);
         m->keep = true;
         return;
     }

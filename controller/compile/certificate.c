@@ -46,7 +46,7 @@ static int from_secret(struct making *m) {
     struct why why = {0};
     struct shown shown;
     if (!s) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return -1;
     }
     if (!str_eq(s->type, STR("kubernetes.io/tls")))

@@ -102,10 +102,10 @@ static int find_config(struct making *m, const struct kube_class_parameters *p,
     if (!r)
         return refuse_as(m, "InvalidParameters", AT(at, "name"), "there is no GatewayConfig %s",
                          why_show(p->name, &shown));
-    if (why_set(&r->refused))
+    if (r->refused)
         return refuse_as(m, "InvalidParameters", AT(at, "name"),
                          "GatewayConfig %s is refused: %s%s%s", why_show(p->name, &shown),
-                         r->refused.field, r->refused.field[0] ? ": " : "", r->refused.text);
+                         r->refused->field, r->refused->field[0] ? ": " : "", r->refused->text);
     *config = r;
     return 0;
 }
@@ -138,7 +138,7 @@ static void class_settings(struct class_ *k) {
 void class_compile(struct making *m) {
     const struct kube_IngressClass *f = resource_IngressClass(m->r);
     if (!f) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return;
     }
     if (!str_eq(f->controller, STR(CLASS_CONTROLLER))) {
@@ -176,7 +176,7 @@ void class_compile(struct making *m) {
 
 void config_compile(struct making *m) {
     if (!resource_GatewayConfig(m->r))
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
     else
         config_make(m, m->r, NULL);
 }

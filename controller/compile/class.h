@@ -8,8 +8,6 @@
 
 #include "controller/compile/unit.h"
 
-#define CLASS_CONTROLLER "sluice.dev/ingress-controller"
-
 enum ownership { OWNER_OLDEST, OWNER_SHARED, OWNER_ASSIGNED };
 
 struct class_ {

@@ -236,7 +236,7 @@ static void give_hosts(struct ingress *g) {
 void ingress_compile(struct making *m) {
     const struct kube_Ingress *k = resource_Ingress(m->r);
     if (!k) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return;
     }
     if (route_class(m, class_name(m, k)) != 0 || hosts_of(m, k) != 0)

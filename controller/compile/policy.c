@@ -144,7 +144,7 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
 void traffic_compile(struct making *m) {
     const struct kube_TrafficPolicy *k = resource_TrafficPolicy(m->r);
     if (!k) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return;
     }
     struct model_traffic o = {.origin = origin_of(m, m->r, NULL)};
@@ -158,7 +158,7 @@ void traffic_compile(struct making *m) {
 
 void auth_compile(struct making *m) {
     if (!resource_AuthPolicy(m->r)) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return;
     }
     close_all(m, NULL,

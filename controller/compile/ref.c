@@ -94,10 +94,10 @@ static struct str last_good(struct making *m, const struct at *at, const struct 
     struct str port = arena_fmt(&m->a, "%u", ref->port.number);
     const struct unit *u = unit_find(m->c, UNIT_BACKEND, ns, ref->name, port);
     if (!u || u->objects.n == 0) {
-        unresolved(m, "BackendNotFound", at, "%s is refused: %s", shown, service->refused.text);
+        unresolved(m, "BackendNotFound", at, "%s is refused: %s", shown, service->refused->text);
         return STR_NONE;
     }
-    warn(m, at, "%s is refused: %s; its last good version is used", shown, service->refused.text);
+    warn(m, at, "%s is refused: %s; its last good version is used", shown, service->refused->text);
     return backend_id(m, ns, ref->name, ref->port.number);
 }
 

@@ -269,7 +269,7 @@ static int rules_make(struct making *m, const struct kube_Route *k, struct model
 void route_compile(struct making *m) {
     const struct kube_Route *k = resource_Route(m->r);
     if (!k) {
-        m->why = m->r->refused;
+        m->why = *m->r->refused;
         return;
     }
     if (route_class(m, k->ingress_class_name) != 0 || check_hostnames(m, k) != 0)

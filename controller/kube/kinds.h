@@ -20,6 +20,9 @@
 
 struct cJSON;
 
+/* spec.controller of the IngressClasses that are ours. */
+#define CLASS_CONTROLLER "sluice.dev/ingress-controller"
+
 enum kube_kind {
     KUBE_NONE,
 #define KIND(Name, group, version, plural, scope, strictness, ...) KUBE_##Name,
@@ -141,10 +144,11 @@ struct resource {
     enum kube_kind kind;
     struct kube_meta meta;
     struct resource_origin from;
-    uint64_t hash;      /* of all that is read: equal hash, equal meaning (metadata that
-                           nobody reads, as resourceVersion or managedFields, is left out) */
-    struct why refused; /* why_set(): the fields could not be read */
-    const void *fields; /* struct kube_KIND; NULL when refused */
+    uint64_t hash;             /* of all that is read: equal hash, equal meaning (metadata that
+                                  nobody reads, as resourceVersion or managedFields, is left out) */
+    uint32_t seen;             /* the source's own: the number of the list that had it last */
+    const struct why *refused; /* why the fields could not be read; NULL: they could */
+    const void *fields;        /* struct kube_KIND; NULL when refused */
     struct arena arena;
 };
 
@@ -152,6 +156,9 @@ struct resource {
  * *foreign is set when it is simply none of ours to judge (an unknown group). json is borrowed. */
 struct resource *resource_new(const struct cJSON *json, const struct resource_origin *from,
                               bool *foreign, struct why *why);
+/* The same of an object that cannot be used for a reason that its reader knows: refused. */
+struct resource *resource_new_refused(const struct cJSON *json, const struct resource_origin *from,
+                                      const struct why *refused, bool *foreign, struct why *why);
 struct resource *resource_hold(struct resource *r);
 void resource_drop(struct resource *r); /* NULL is fine */
 

@@ -132,11 +132,12 @@ static int check_version(struct decode *d, const struct kube_kind_info *info,
                     info->version);
 }
 
-static int read_fields(struct resource *r, const cJSON *json, const struct identity *id) {
+static int read_fields(struct resource *r, const cJSON *json, const struct identity *id,
+                       struct why *why) {
     const struct kube_kind_info *info = &kube_kinds[r->kind];
     const cJSON *meta = json_get(json, "metadata");
     struct decode d;
-    decode_init(&d, &r->arena, &r->refused, info->strictness == KUBE_STRICT);
+    decode_init(&d, &r->arena, why, info->strictness == KUBE_STRICT);
     if (check_version(&d, info, id) != 0 ||
         decode_pairs(&d, "metadata.labels", json_get(meta, "labels"), &r->meta.labels,
                      &r->meta.n_labels) != 0)
@@ -153,10 +154,14 @@ static int read_fields(struct resource *r, const cJSON *json, const struct ident
     return 0;
 }
 
-static void refuse(struct resource *r) {
-    struct out o = out_fixed(r->refused.object, sizeof(r->refused.object) - 1);
+/* Few are refused, so only they have room for a reason. */
+static void refuse(struct resource *r, const struct why *why) {
+    struct why *kept = arena_zalloc(&r->arena, sizeof(*kept));
+    *kept = *why;
+    struct out o = out_fixed(kept->object, sizeof(kept->object) - 1);
     resource_print_name(r, &o);
-    r->refused.object[o.n] = 0;
+    kept->object[o.n] = 0;
+    r->refused = kept;
     r->fields = NULL;
 }
 
@@ -174,7 +179,7 @@ static uint64_t hash_of(const struct resource *r) {
     if (r->fields)
         decode_print(kube_part_of(r->kind), r->fields, &o);
     else
-        why_print(&r->refused, &o);
+        why_print(r->refused, &o);
     uint64_t hash = hash_content(out_done(&o));
     out_fini(&o);
     return hash;
@@ -182,6 +187,11 @@ static uint64_t hash_of(const struct resource *r) {
 
 struct resource *resource_new(const cJSON *json, const struct resource_origin *from, bool *foreign,
                               struct why *why) {
+    return resource_new_refused(json, from, NULL, foreign, why);
+}
+
+struct resource *resource_new_refused(const cJSON *json, const struct resource_origin *from,
+                                      const struct why *refused, bool *foreign, struct why *why) {
     struct identity id = {0};
     *foreign = false;
     if (identify(json, &id, foreign, why) != 0)
@@ -196,8 +206,12 @@ struct resource *resource_new(const cJSON *json, const struct resource_origin *f
     if (from->file.n > 0)
         r->from.file = arena_str(&r->arena, from->file);
     read_meta(r, json_get(json, "metadata"));
-    if (read_fields(r, json, &id) != 0)
-        refuse(r);
+    struct why fault;
+    why_clear(&fault);
+    if (refused)
+        refuse(r, refused);
+    else if (read_fields(r, json, &id, &fault) != 0)
+        refuse(r, &fault);
     r->hash = hash_of(r);
     return r;
 }

@@ -8,18 +8,18 @@ static const char *refused_as(const struct compiler *c, const struct resource *r
         return s->ours && !s->conditions[CONDITION_ACCEPTED].value
                    ? s->conditions[CONDITION_ACCEPTED].reason
                    : NULL;
-    return why_set(&r->refused) ? "Invalid" : NULL;
+    return r->refused ? "Invalid" : NULL;
 }
 
 /* Service, Secret and EndpointSlice have a line only when there is something to say. */
 static bool has_line(const struct compiler *c, const struct resource *r) {
     const struct compile_status *s = compile_status(c, r);
     if (r->kind == KUBE_Service)
-        return why_set(&r->refused) || (s && s->n_warnings > 0);
+        return r->refused || (s && s->n_warnings > 0);
     if (r->kind == KUBE_Secret)
-        return why_set(&r->refused) ||
+        return r->refused ||
                (s && (s->n_warnings > 0 || !s->conditions[CONDITION_ACCEPTED].value));
-    return s ? s->ours : why_set(&r->refused);
+    return s ? s->ours : r->refused != NULL;
 }
 
 static void json_key(struct out *o, const char *key, struct str value) {
@@ -77,8 +77,8 @@ static void json_conditions(struct out *o, const struct compile_status *s, const
         if (s->conditions[i].set)
             json_condition(o, &first, types[i], s->conditions[i].value, s->conditions[i].reason,
                            s->conditions[i].why);
-    if (!s && why_set(&r->refused))
-        json_condition(o, &first, "Accepted", false, "Invalid", &r->refused);
+    if (!s && r->refused)
+        json_condition(o, &first, "Accepted", false, "Invalid", r->refused);
     if (served->asked)
         json_condition(o, &first, "Programmed", served->programmed,
                        served->programmed ? "Programmed" : "Pending", NULL);

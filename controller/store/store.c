@@ -382,6 +382,7 @@ bool store_upsert(struct store *s, struct resource *r) {
     key_known(s, own, NULL);
     if (was && was->hash == r->hash) {
         was->from.line = r->from.line;
+        was->seen = r->seen;
         resource_drop(r);
         return false;
     }

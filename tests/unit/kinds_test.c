@@ -42,8 +42,8 @@ static struct resource *good(const char *quoted) {
     struct resource *r = make(quoted, &foreign, &why);
     if (!r)
         fail_msg("not named: %s: %s: %s", why.object, why.field, why.text);
-    if (why_set(&r->refused))
-        fail_msg("refused: %s: %s", r->refused.field, r->refused.text);
+    if (r->refused)
+        fail_msg("refused: %s: %s", r->refused->field, r->refused->text);
     assert_non_null(r->fields);
     return r;
 }
@@ -71,7 +71,7 @@ static void expect_refusals(const char *before, const char *object, const struct
         assert_non_null(r);
         assert_null(r->fields);
         snprintf(sentence, sizeof(sentence), "%s: %s", object, table[i].sentence);
-        expect_sentence(&r->refused, sentence);
+        expect_sentence(r->refused, sentence);
         resource_drop(r);
     }
 }
@@ -439,7 +439,7 @@ static void sizes_are_bounded(void **state) {
     cJSON_AddStringToObject(cJSON_GetObjectItem(match, "path"), "value", path);
     mem_free(path);
     struct resource *r = from_json(json);
-    expect_sentence(&r->refused,
+    expect_sentence(r->refused,
                     "Route shop/r: spec.rules[0].matches[0].path.value: a string of 1048576 bytes "
                     "is too long; at most 65536 are allowed");
     resource_drop(r);
@@ -447,15 +447,15 @@ static void sizes_are_bounded(void **state) {
     for (int i = 0; i < 10001; i++)
         cJSON_AddItemToArray(hosts, cJSON_CreateString("a.example.com"));
     r = from_json(big);
-    expect_sentence(&r->refused,
+    expect_sentence(r->refused,
                     "Route shop/r: spec.hostnames: has 10001 elements; at most 10000 are allowed");
     resource_drop(r);
     cJSON *latin = parse(ROUTE "'spec': {'ingressClassName': 'x'}}");
     cJSON_SetValuestring(
         cJSON_GetObjectItem(cJSON_GetObjectItem(latin, "spec"), "ingressClassName"), "\xe9");
     r = from_json(latin);
-    assert_string_equal(r->refused.field, "spec.ingressClassName");
-    assert_non_null(strstr(r->refused.text, "is not UTF-8; write it anew"));
+    assert_string_equal(r->refused->field, "spec.ingressClassName");
+    assert_non_null(strstr(r->refused->text, "is not UTF-8; write it anew"));
     resource_drop(r);
 }
 
@@ -507,7 +507,7 @@ static void secrets_are_never_quoted(void **state) {
     struct why why;
     bool foreign;
     struct resource *r = make(text, &foreign, &why);
-    expect_sentence(&r->refused, "Secret shop/s: data[k]: a value of 2097151 bytes is too long; at "
+    expect_sentence(r->refused, "Secret shop/s: data[k]: a value of 2097151 bytes is too long; at "
                                  "most 1572864 are allowed");
     resource_drop(r);
     mem_free(long_one);
