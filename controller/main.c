@@ -7,8 +7,10 @@
 #include "controller/main_options.h"
 #include "controller/main_report.h"
 #include "controller/source/dir.h"
+#include "controller/source/kube.h"
 #include "controller/status/status.h"
 #include "lib/log.h"
+#include "lib/mem.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -19,7 +21,9 @@ struct controller {
     struct event_base *base;
     struct store *store;
     struct turn *turn;
-    struct dir_source *source;
+    struct kube_access *access; /* NULL without an API server */
+    struct kube_client *client;
+    struct source *source;
     struct admin *admin;
     struct event *term, *interrupt;
 };
@@ -31,12 +35,26 @@ static uint64_t revision(void *arg) {
     return push_revision(turn_push(c->turn));
 }
 
-static bool ready(void *arg, struct out *why) {
+struct listing {
+    struct out *o;
+    size_t n;
+    bool behind; /* the first stands on the line that says what is waited for */
+};
+
+static void line_of_fault(void *arg, struct str fault) {
+    struct listing *l = arg;
+    out_str(l->o, l->n++ == 0 && l->behind ? STR(": ") : STR("\n"));
+    out_str(l->o, fault);
+}
+
+/* What cannot be read is said here, and does not make the controller unready. */
+static bool ready(void *arg, struct out *body) {
     struct controller *c = arg;
-    if (turn_is_ready(c->turn))
-        return true;
-    out_lit(why, "reading the resources");
-    return false;
+    bool yes = turn_is_ready(c->turn);
+    struct listing l = {.o = body, .behind = !yes};
+    out_str(body, yes ? STR("ready") : STR("reading the resources"));
+    c->source->verbs->faults(c->source, line_of_fault, &l);
+    return yes;
 }
 
 static void proxies(void *arg, struct out *o) {
@@ -55,55 +73,38 @@ static void resources(void *arg, struct str kind, struct str ns, struct str name
     status_json(c->store, turn_compiler(c->turn), &fleet, kind, ns, name, o);
 }
 
+static void json_fault(void *arg, struct str fault) {
+    struct listing *l = arg;
+    if (l->n++ > 0)
+        out_char(l->o, ',');
+    out_json(l->o, fault);
+}
+
 static void source(void *arg, struct out *o) {
     struct controller *c = arg;
-    size_t n;
-    const struct dir_error *errors = dir_source_errors(c->source, &n);
+    struct listing l = {.o = o};
     out_char(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        char room[1024];
-        struct out line = out_fixed(room, sizeof(room));
-        dir_error_print(&errors[i], &line);
-        if (i > 0)
-            out_char(o, ',');
-        out_json(o, out_done(&line));
-    }
+    c->source->verbs->faults(c->source, json_fault, &l);
     out_char(o, ']');
 }
 
-static void one(struct metric_text *t, enum metric_type type, const char *name, const char *help,
-                uint64_t v) {
-    metric_family(t, type, name, help);
-    metric_count(t, STR_NONE, v);
+static void count_fault(void *arg, struct str fault) {
+    size_t *n = arg;
+    (void)fault;
+    ++*n;
 }
 
 static void metrics(void *arg, struct metric_text *t) {
     struct controller *c = arg;
-    const struct dir_counters *n = dir_source_counters(c->source);
-    size_t errors;
-    dir_source_errors(c->source, &errors);
-    one(t, METRIC_GAUGE, "sluice_controller_watch_files", "Files that are watched.", n->files);
-    one(t, METRIC_COUNTER, "sluice_controller_watch_parsed", "Files parsed, good or not.",
-        n->parsed);
-    one(t, METRIC_COUNTER, "sluice_controller_watch_changes", "Resources that came or changed.",
-        n->upserted);
-    one(t, METRIC_COUNTER, "sluice_controller_watch_deletions", "Resources that went.", n->deleted);
-    one(t, METRIC_GAUGE, "sluice_controller_watch_errors", "What cannot be read now.", errors);
+    size_t n = 0;
+    c->source->verbs->metrics(c->source, t);
+    c->source->verbs->faults(c->source, count_fault, &n);
+    metric_family(t, METRIC_GAUGE, "sluice_controller_watch_errors", "What cannot be read now.");
+    metric_count(t, STR_NONE, n);
     report_metrics(c->turn, c->store, t);
 }
 
 /* ---- life ---- */
-
-/* A file as a whole, not an object in it: then there is a column, or no line. */
-static bool unread(void *arg) {
-    struct controller *c = arg;
-    size_t n;
-    const struct dir_error *e = c->source ? dir_source_errors(c->source, &n) : NULL;
-    for (size_t i = 0; e && i < n; i++)
-        if (e[i].column > 0 || e[i].line == 0)
-            return true;
-    return false;
-}
 
 _Noreturn static void fail(const struct why *why) {
     char room[1024];
@@ -127,15 +128,30 @@ static void on_signal(evutil_socket_t fd, short what, void *arg) {
     event_base_loopbreak(c->base);
 }
 
+static struct source *open_directory(struct controller *c, struct why *why) {
+    struct dir_source *d = dir_source_new(c->base, c->store, c->o.directory, on_error, c, why);
+    return d ? dir_source_base(d) : NULL;
+}
+
+static struct source *open_kube(struct controller *c, struct why *why) {
+    const struct kube_source_options o = {c->o.namespaces, c->o.n_namespaces, c->o.watch_secrets};
+    c->access = kube_access_new(c->o.kubeconfig, c->o.context, why);
+    if (!c->access)
+        return NULL;
+    c->client = kube_client_new(c->base, c->access);
+    return kube_source_base(kube_source_new(c->base, c->store, c->client, &o));
+}
+
 static void start(struct controller *c) {
     struct why why = {0};
     c->store = store_new();
-    c->turn = turn_new(c->base, c->store, c->o.link, unread, c, &why);
+    c->turn = turn_new(c->base, c->store, c->o.link, &why);
     if (!c->turn)
         fail(&why);
-    c->source = dir_source_new(c->base, c->store, c->o.directory, on_error, c, &why);
+    c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
     if (!c->source)
         fail(&why);
+    turn_source(c->turn, c->source);
     const struct admin_host host = {
         turn_compiler(c->turn), revision, ready, proxies, resources, source, metrics, c};
     c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &host, &why);
@@ -152,9 +168,12 @@ static void end(struct controller *c) {
     event_free(c->term);
     event_free(c->interrupt);
     admin_free(c->admin);
-    dir_source_free(c->source);
+    c->source->verbs->free(c->source);
+    kube_client_free(c->client);
+    kube_access_free(c->access);
     turn_free(c->turn);
     store_free(c->store);
+    mem_free(c->o.namespaces);
     event_base_free(c->base);
 }
 
@@ -164,8 +183,8 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     c.base = event_base_new();
     start(&c);
-    log_info("main", "started version=%s source=dir:%s link=%s", sluice_version, c.o.directory,
-             c.o.link);
+    log_info("main", "started version=%s source=%s%s link=%s", sluice_version,
+             c.o.directory ? "dir:" : "kube", c.o.directory ? c.o.directory : "", c.o.link);
     event_base_dispatch(c.base);
     log_info("main", "ending");
     end(&c);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/main_options.h"
 
+#include "controller/kube/rule.h"
+#include "controller/source/kube.h"
 #include "lib/log.h"
+#include "lib/mem.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -12,15 +15,23 @@ static const char help[] =
     "sluice-controller: reads Kubernetes resources, compiles them and keeps every proxy up to "
     "date.\n"
     "\n"
-    "  --source dir:PATH        a directory of YAML files, watched for changes (required)\n"
+    "  --source kube            the Kubernetes API server; or\n"
+    "  --source dir:PATH        a directory of YAML files, watched for changes (one is required)\n"
+    "  --kubeconfig FILE        kube: how to reach it (default: the pod's service account, else\n"
+    "                           $KUBECONFIG, else ~/.kube/config)\n"
+    "  --context NAME           kube: of the kubeconfig (default: its current-context)\n"
+    "  --namespaces NAME,...    kube: read only these (default: all)\n"
+    "  --watch-secrets          kube: hear of changed TLS Secrets at once, not within a minute;\n"
+    "                           takes the verbs list and watch on all Secrets\n"
     "  --link HOST:PORT         where proxies connect, loopback only (default: 127.0.0.1:7400)\n"
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7401)\n"
     "  --admin HOST:PORT        /config /status, loopback only (default: 127.0.0.1:7402)\n"
     "  --log-level LEVEL        error, warn, info or debug (default: info)\n"
     "  --version, --help\n"
     "\n"
-    "Example:\n"
-    "  sluice-controller --source dir:examples/quickstart/manifests\n";
+    "Examples:\n"
+    "  sluice-controller --source dir:examples/quickstart/manifests\n"
+    "  sluice-controller --source kube --kubeconfig ~/.kube/config\n";
 
 _Noreturn static void usage(const char *option, const char *value, const char *what) {
     fprintf(stderr, "sluice-controller: --%s %s: %s; see sluice-controller --help\n", option, value,
@@ -28,10 +39,26 @@ _Noreturn static void usage(const char *option, const char *value, const char *w
     exit(2);
 }
 
+/* The directory; NULL: the API server. */
 static const char *parse_source(const char *value) {
+    if (strcmp(value, "kube") == 0)
+        return NULL;
     if (strncmp(value, "dir:", 4) != 0 || value[4] == 0)
-        usage("source", value, "write it as dir:PATH");
+        usage("source", value, "write it as kube or dir:PATH");
     return value + 4;
+}
+
+static void parse_namespaces(struct options *o, const char *value) {
+    struct str rest = str_of(value), name;
+    while (rest.p) {
+        rest = str_cut(rest, ',', &name);
+        if (!kube_is_name(name))
+            usage("namespaces", value, "write names with commas between them, as shop,blog");
+        if (o->n_namespaces == KUBE_NAMESPACES_MAX)
+            usage("namespaces", value, "these are too many; leave it out to read all");
+        o->namespaces = mem_realloc(o->namespaces, (o->n_namespaces + 1) * sizeof(*o->namespaces));
+        o->namespaces[o->n_namespaces++] = name;
+    }
 }
 
 static void parse_level(const char *value) {
@@ -42,9 +69,26 @@ static void parse_level(const char *value) {
 }
 
 void options_parse(struct options *o, int argc, char **argv) {
-    enum { SOURCE = 1, LINK, TELEMETRY, ADMIN, LEVEL, VERSION, HELP };
+    enum {
+        SOURCE = 1,
+        KUBECONFIG,
+        CONTEXT,
+        NAMESPACES,
+        WATCH_SECRETS,
+        LINK,
+        TELEMETRY,
+        ADMIN,
+        LEVEL,
+        VERSION,
+        HELP
+    };
+    bool source = false;
     static const struct option known[] = {
         {"source", required_argument, NULL, SOURCE},
+        {"kubeconfig", required_argument, NULL, KUBECONFIG},
+        {"context", required_argument, NULL, CONTEXT},
+        {"namespaces", required_argument, NULL, NAMESPACES},
+        {"watch-secrets", no_argument, NULL, WATCH_SECRETS},
         {"link", required_argument, NULL, LINK},
         {"telemetry", required_argument, NULL, TELEMETRY},
         {"admin", required_argument, NULL, ADMIN},
@@ -59,6 +103,19 @@ void options_parse(struct options *o, int argc, char **argv) {
         switch (c) {
         case SOURCE:
             o->directory = parse_source(optarg);
+            source = true;
+            break;
+        case KUBECONFIG:
+            o->kubeconfig = optarg;
+            break;
+        case CONTEXT:
+            o->context = optarg;
+            break;
+        case NAMESPACES:
+            parse_namespaces(o, optarg);
+            break;
+        case WATCH_SECRETS:
+            o->watch_secrets = true;
             break;
         case LINK:
             o->link = optarg;
@@ -85,6 +142,6 @@ void options_parse(struct options *o, int argc, char **argv) {
     }
     if (optind < argc)
         usage("", argv[optind], "an argument without an option");
-    if (!o->directory)
+    if (!source)
         usage("source", "", "is missing: it says where the resources are");
 }

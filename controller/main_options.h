@@ -5,8 +5,14 @@
 #ifndef SLUICE_CONTROLLER_MAIN_OPTIONS_H
 #define SLUICE_CONTROLLER_MAIN_OPTIONS_H
 
+#include "lib/str.h"
+
 struct options {
-    const char *directory; /* of --source dir:PATH */
+    const char *directory;            /* of --source dir:PATH; NULL: --source kube */
+    const char *kubeconfig, *context; /* NULL: the default */
+    struct str *namespaces;           /* n_namespaces == 0: all */
+    size_t n_namespaces;
+    bool watch_secrets;
     const char *link, *telemetry, *admin;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/main_turn.h"
 
+#include "controller/source/source.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/mem.h"
@@ -40,8 +41,7 @@ struct turn {
     bool pending, debounced;
     uint64_t first_change_ms, last_change_ms;
     bool compiled, committed, first_waited, secrets_waited;
-    bool (*unread)(void *arg);
-    void *unread_arg;
+    const struct source *source;
     struct map fosters; /* ids (owned) that the compiler did not make → themselves */
     bool changed;       /* something came out that is not committed yet */
 
@@ -232,7 +232,10 @@ static const char *const kind_prefixes[MODEL_KINDS] = {
 };
 
 /* Whether objects that only the fleet knows are to be kept: something was not read at the start. */
-static bool fostering(const struct turn *t) { return !t->committed && t->unread(t->unread_arg); }
+static bool unread(const struct turn *t) {
+    return t->source && t->source->verbs->unread(t->source);
+}
+static bool fostering(const struct turn *t) { return !t->committed && unread(t); }
 
 static bool ask_once(struct turn *t, struct str what, uint64_t proxy) {
     char key[MODEL_ID_MAX + 32];
@@ -318,12 +321,12 @@ static void foster(struct turn *t) {
     }
     if (t->fosters.n > 0)
         log_warn("compile",
-                 "objects=%zu are kept as the fleet has them, until every file can be read",
+                 "objects=%zu are kept as the fleet has them, until everything can be read",
                  t->fosters.n);
 }
 
 static void end_fostering(struct turn *t) {
-    if (t->fosters.n == 0 || t->unread(t->unread_arg))
+    if (t->fosters.n == 0 || unread(t))
         return;
     for (struct map_slot *s = NULL; (s = map_next(&t->fosters, s));)
         if (!compile_object(t->compiler, s->key))
@@ -490,7 +493,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
 /* ---- life ---- */
 
 struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
-                      bool (*unread)(void *arg), void *arg, struct why *why) {
+                      struct why *why) {
     static const struct push_events events = {.on_change = on_change,
                                               .on_ack = on_ack,
                                               .on_nack = on_nack,
@@ -499,8 +502,6 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     struct turn *t = mem_zalloc(sizeof(*t));
     const struct compile_sink sink = {put, del, lost, found, status, t};
     t->store = store;
-    t->unread = unread;
-    t->unread_arg = arg;
     map_init(&t->fosters);
     map_init(&t->lost);
     map_init(&t->asked);
@@ -539,6 +540,8 @@ void turn_free(struct turn *t) {
         mem_free(t->reserved[i].host);
     mem_free(t);
 }
+
+void turn_source(struct turn *t, const struct source *source) { t->source = source; }
 
 struct compiler *turn_compiler(struct turn *t) {
     return t->compiler;

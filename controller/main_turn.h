@@ -8,9 +8,9 @@
  *                  └────────────── nack ─► compile_quarantine
  *
  * The first commit waits while something is lost and a proxy that serves can be asked for it: what
- * the fleet remembers is asked for before anything is taken away. The same when a file could not be
- * read at the start: nobody knows what stands in it, so whatever a proxy serves beyond what was
- * compiled is fostered until the file can be read. And while a Secret was asked for and not
+ * the fleet remembers is asked for before anything is taken away. The same when a file (or a kind)
+ * could not be read at the start: nobody knows what stands in it, so whatever a proxy serves beyond
+ * what was compiled is fostered until it can be read. And while a Secret was asked for and not
  * answered, for at most 10 s.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_TURN_H
@@ -21,6 +21,7 @@
 #include "lib/metric.h"
 
 struct event_base;
+struct source;
 struct turn;
 
 struct turn_numbers {
@@ -28,10 +29,12 @@ struct turn_numbers {
     struct histogram compile, push, propagation;
 };
 
-/* Makes compiler and link. NULL with *why. unread: whether the source has files that could not be
- * read at all; while it has some since the start, objects that only the fleet knows stay there. */
+/* Makes compiler and link. NULL with *why. */
 struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
-                      bool (*unread)(void *arg), void *arg, struct why *why);
+                      struct why *why);
+/* Whose resources these are, before the loop runs: while it has some that it could not read at all
+ * since the start, objects that only the fleet knows stay there. */
+void turn_source(struct turn *t, const struct source *source);
 void turn_free(struct turn *t);
 
 struct compiler *turn_compiler(struct turn *t);

@@ -19,11 +19,7 @@ static void live(void *arg, const struct httpd_request *rq, struct httpd_answer 
 static void ready(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
     const struct admin *a = arg;
     (void)rq;
-    char room[200];
-    struct out why = out_fixed(room, sizeof(room));
-    bool yes = a->host.ready(a->host.arg, &why);
-    answer->status = yes ? 200 : 503;
-    out_str(&answer->body, yes ? STR("ready") : out_done(&why));
+    answer->status = a->host.ready(a->host.arg, &answer->body) ? 200 : 503;
     out_char(&answer->body, '\n');
 }
 

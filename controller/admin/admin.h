@@ -26,10 +26,10 @@ struct admin;
 struct admin_host {
     const struct compiler *compiler;
     uint64_t (*revision)(void *arg);
-    bool (*ready)(void *arg, struct out *why);
+    bool (*ready)(void *arg, struct out *body); /* and in words: what for, what is wrong */
     void (*proxies)(void *arg, struct out *o);
     void (*resources)(void *arg, struct str kind, struct str ns, struct str name, struct out *o);
-    void (*source)(void *arg, struct out *o); /* files that could not be read */
+    void (*source)(void *arg, struct out *o); /* what cannot be read */
     void (*metrics)(void *arg, struct metric_text *t);
     void *arg;
 };

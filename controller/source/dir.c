@@ -167,6 +167,7 @@ struct dir_source *dir_source_new(struct event_base *base, struct store *s, cons
                                   void (*on_report)(void *arg, const struct dir_error *e),
                                   void *arg, struct why *why) {
     struct dir_source *d = mem_zalloc(sizeof(*d));
+    d->base.verbs = &dir_source_verbs;
     d->store = s;
     d->root = str_dup(str_of(path));
     d->inotify = -1;
@@ -200,6 +201,10 @@ void dir_source_free(struct dir_source *d) {
     mem_free(d->all);
     mem_free(d->root);
     mem_free(d);
+}
+
+struct source *dir_source_base(struct dir_source *d) {
+    return &d->base;
 }
 
 const struct dir_counters *dir_source_counters(const struct dir_source *d) { return &d->counters; }

@@ -24,6 +24,7 @@
 #ifndef SLUICE_CONTROLLER_SOURCE_DIR_H
 #define SLUICE_CONTROLLER_SOURCE_DIR_H
 
+#include "controller/source/source.h"
 #include "controller/store/store.h"
 
 struct event_base;
@@ -47,6 +48,7 @@ struct dir_source *dir_source_new(struct event_base *base, struct store *s, cons
                                   void (*on_report)(void *arg, const struct dir_error *e),
                                   void *arg, struct why *why);
 void dir_source_free(struct dir_source *d); /* what is in the store stays there */
+struct source *dir_source_base(struct dir_source *d);
 
 /* What is wrong now, in order of files; lives until the next turn of the loop. */
 const struct dir_error *dir_source_errors(struct dir_source *d, size_t *n);

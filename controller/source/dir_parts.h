@@ -62,6 +62,7 @@ struct watch {
 };
 
 struct dir_source {
+    struct source base;
     struct store *store;
     char *root;
     struct map files;   /* path → struct file */
@@ -113,6 +114,7 @@ void dir_report(struct dir_source *d, struct file *f, uint32_t line, uint32_t co
 /* Tells that a claim loses; what is kept is the claim itself. */
 void dir_report_loser(struct dir_source *d, const struct claim *loser);
 void dir_forget_errors(struct file *f);
+extern const struct source_verbs dir_source_verbs;
 /* Of the directory itself, or one below it; the last one is kept. */
 void dir_report_fault(struct dir_source *d, const struct why *why);
 

@@ -96,3 +96,46 @@ const struct dir_error *dir_source_errors(struct dir_source *d, size_t *n) {
     *n = count;
     return d->all;
 }
+
+/* ---- as a source ---- */
+
+static void tell_faults(struct source *s, void (*each)(void *arg, struct str fault), void *arg) {
+    size_t n;
+    const struct dir_error *errors = dir_source_errors((struct dir_source *)s, &n);
+    for (size_t i = 0; i < n; i++) {
+        char room[1024];
+        struct out line = out_fixed(room, sizeof(room));
+        dir_error_print(&errors[i], &line);
+        each(arg, out_done(&line));
+    }
+}
+
+/* A file as a whole, not an object in it: then there is a column, or no line. */
+static bool unread(const struct source *s) {
+    size_t n;
+    const struct dir_error *e = dir_source_errors((struct dir_source *)(uintptr_t)s, &n);
+    for (size_t i = 0; i < n; i++)
+        if (e[i].column > 0 || e[i].line == 0)
+            return true;
+    return false;
+}
+
+static void one(struct metric_text *t, enum metric_type type, const char *name, const char *help,
+                uint64_t v) {
+    metric_family(t, type, name, help);
+    metric_count(t, STR_NONE, v);
+}
+
+static void metrics(struct source *s, struct metric_text *t) {
+    const struct dir_counters *n = dir_source_counters((const struct dir_source *)s);
+    one(t, METRIC_GAUGE, "sluice_controller_watch_files", "Files that are watched.", n->files);
+    one(t, METRIC_COUNTER, "sluice_controller_watch_parsed", "Files parsed, good or not.",
+        n->parsed);
+    one(t, METRIC_COUNTER, "sluice_controller_watch_changes", "Resources that came or changed.",
+        n->upserted);
+    one(t, METRIC_COUNTER, "sluice_controller_watch_deletions", "Resources that went.", n->deleted);
+}
+
+static void end(struct source *s) { dir_source_free((struct dir_source *)s); }
+
+const struct source_verbs dir_source_verbs = {tell_faults, unread, metrics, end};

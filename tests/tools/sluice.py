@@ -163,11 +163,11 @@ def get(number, path='/', host=None, method='GET', headers=None, body=None, time
 
 
 class Origin(Program):
-    def __init__(self, name, *options, at=None, cpus=None):
+    def __init__(self, name, *options, at=None, cpus=None, host='127.0.0.1'):
         self.port = at or port()
         self.name = name
         super().__init__(name, [os.path.join(BIN, 'tests/tools/origin'), '--listen',
-                                f'127.0.0.1:{self.port}', '--name', name, *options], cpus=cpus)
+                                f'{host}:{self.port}', '--name', name, *options], cpus=cpus)
         eventually(lambda: 'listening' in self.output(), f'{name} listens')
 
     def count(self):

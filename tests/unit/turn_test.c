@@ -153,11 +153,6 @@ static void asked(void *arg, enum kube_kind kind, struct str ns, struct str name
     (void)arg, (void)kind, (void)ns, (void)name;
 }
 
-static bool all_read(void *arg) {
-    (void)arg;
-    return false;
-}
-
 /* A port of its own for each test: the one before may still be in TIME_WAIT. */
 static int setup(void **state) {
     static char link[] = "127.0.0.1:21231", url[] = "ws://127.0.0.1:21231";
@@ -168,7 +163,7 @@ static int setup(void **state) {
     base = event_base_new();
     store = store_new();
     store_ask(store, KUBE_Secret, asked, NULL);
-    turn = turn_new(base, store, link, all_read, NULL, &why);
+    turn = turn_new(base, store, link, &why);
     if (!turn)
         fail_msg("%s", why.text);
     proxy_start(url);
