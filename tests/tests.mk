@@ -36,14 +36,14 @@ test: deps
 	@$(MAKE) --no-print-directory test-all-builds
 	@tests/run all
 
-.PHONY: test-unit test-prop test-golden test-vtc test-e2e test-desync test-budget
+.PHONY: test-unit test-prop test-golden test-vtc test-e2e test-kube test-desync test-budget
 test-unit: $(UNIT)
 	@$(RUN) unit
 test-prop: $(PROP)
 	@$(RUN) prop
 test-golden: $(GOLDEN)
 	@$(RUN) golden
-test-vtc test-e2e test-desync test-budget: all $(TOOLS) $(PRELOAD)
+test-vtc test-e2e test-kube test-desync test-budget: all $(TOOLS) $(PRELOAD)
 	@$(RUN) $(@:test-%=%)
 
 # The floors that have a build mode of their own.
@@ -75,6 +75,7 @@ lint:
 soak: fuzzers all $(TOOLS)
 	@SLUICE_SOAK=1 tests/e2e/edit-latency
 	@SLUICE_SOAK=1 tests/e2e/swap
+	@SLUICE_SOAK=1 tests/kube/memory
 	@tests/bench/scale
 	@SLUICE_FUZZ_SECONDS=1800 $(RUN) fuzz
 	@for i in $$(seq 50); do $(RUN) e2e || exit 1; done
