@@ -135,10 +135,26 @@ void source_progress(struct kube_source *s) {
 
 /* ---- what is wrong ---- */
 
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Other milliseconds, or another port, are no news. */
+static bool says_the_same(struct str a, struct str b) {
+    for (;;) {
+        while (a.n > 0 && is_digit(a.p[0]))
+            a = str_skip(a, 1);
+        while (b.n > 0 && is_digit(b.p[0]))
+            b = str_skip(b, 1);
+        if (a.n == 0 || b.n == 0 || a.p[0] != b.p[0])
+            return a.n == b.n;
+        a = str_skip(a, 1);
+        b = str_skip(b, 1);
+    }
+}
+
 void source_fault(char **fault, struct str text) {
     if (!text.p && *fault)
         log_info("source", "mended: %s", *fault);
-    else if (text.p && !(*fault && str_eq(str_of(*fault), text)))
+    else if (text.p && !(*fault && says_the_same(str_of(*fault), text)))
         log_warn("source", "%.*s", STR_FMT(text));
     mem_free(*fault);
     *fault = text.p ? str_dup(text) : NULL;

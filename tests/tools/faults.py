@@ -57,6 +57,13 @@ class Stream:
         with self.lock:
             self.sock.sendall(f'{len(data):x}\r\n'.encode() + data + b'\r\n')
 
+    def ended(self):
+        """A client that waits for an answer says nothing: what it says is good-bye."""
+        try:
+            return not self.alive or bool(select.select([self.sock], [], [], 0)[0])
+        except (OSError, ValueError):
+            return True
+
     def close(self):
         self.alive = False
         try:
@@ -100,7 +107,7 @@ class Proxy:
 
     def live(self, pattern):
         with self.lock:
-            return [s for s in self.streams if s.alive and re.search(pattern, s.line)]
+            return [s for s in self.streams if re.search(pattern, s.line) and not s.ended()]
 
     def inject(self, pattern, data):
         """Into every answer that is under way and matches; how many there were."""

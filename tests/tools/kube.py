@@ -287,9 +287,9 @@ class Cluster(Api):
                        {'apiVersion': f'{group}/v1', 'kind': 'RoleBinding',
                         'metadata': {'name': name, 'namespace': ns}, 'subjects': subject,
                         'roleRef': {'apiGroup': group, 'kind': 'Role', 'name': name}})
-        return self.token(name, namespace)
+        return self.token_of(name, namespace)
 
-    def token(self, name, namespace='default', seconds=3600):
+    def token_of(self, name, namespace='default', seconds=3600):
         answer = self.ask('POST', f'/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token',
                           {'apiVersion': 'authentication.k8s.io/v1', 'kind': 'TokenRequest',
                            'spec': {'expirationSeconds': seconds}})
