@@ -302,6 +302,11 @@ static int get_pair(struct decode *d, const struct kube_field *f, const cJSON *j
     return 0;
 }
 
+/* What `kubectl apply` keeps in an object: all of it once more, which nobody here reads. */
+static bool is_copy(const cJSON *pair) {
+    return strcmp(pair->string, "kubectl.kubernetes.io/last-applied-configuration") == 0;
+}
+
 static int get_pairs(struct decode *d, const struct kube_field *f, const cJSON *json,
                      struct kube_pair **pairs, uint32_t *n) {
     if (!cJSON_IsObject(json) && f->type == KUBE_T_SECRETS)
@@ -315,7 +320,8 @@ static int get_pairs(struct decode *d, const struct kube_field *f, const cJSON *
     *n = 0;
     const cJSON *child;
     cJSON_ArrayForEach(child, json) {
-        if (!cJSON_IsNull(child) && get_pair(d, f, child, &(*pairs)[(*n)++]) != 0)
+        if (!cJSON_IsNull(child) && !is_copy(child) &&
+            get_pair(d, f, child, &(*pairs)[(*n)++]) != 0)
             return -1;
     }
     if (*n > 1)

@@ -235,7 +235,7 @@ class Shim:
         self.target, self.silent = target, False
         self.port = sluice.port()
         self.address = f'127.0.0.1:{self.port}'
-        self.connections = 0
+        self.deaf = self.connections = 0
         self.listener = socket.create_server(('127.0.0.1', self.port))
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -248,13 +248,20 @@ class Shim:
             self.connections += 1
             threading.Thread(target=self.relay, args=(client,), daemon=True).start()
 
+    def silence(self):
+        """From now on nothing passes on the connections that there are."""
+        self.silent = True
+        sluice.eventually(lambda: self.deaf == self.connections, 'all are silent')
+
     def relay(self, client):
         """A connection that has met silence stays silent: those that come later are none of it."""
         host, _, port = self.target.partition(':')
         met = False
         with client, socket.create_connection((host, int(port))) as server:
             while True:
-                met = met or self.silent
+                if self.silent and not met:
+                    met = True
+                    self.deaf += 1
                 if met:
                     time.sleep(0.05)
                     continue
