@@ -391,6 +391,7 @@ static void the_hash_is_of_what_is_read(void **state) {
         WITH(", 'resourceVersion': '5', 'managedFields': [{}]", ""),
         WITH(", 'namespace': 'default'", "'rules': null"),
         WITH(", 'labels': {}, 'selfLink': 'x'", "'rules': []"),
+        WITH(", 'annotations': {'kubectl.kubernetes.io/last-applied-configuration': '{}'}", ""),
     };
     static const char *const differ[] = {
         WITH(", 'labels': {'a': 'b'}", ""),
