@@ -4,7 +4,10 @@
  */
 #include "controller/source/kube_parts.h"
 
-enum { NAME_FAULTS_MAX = 100 }; /* of what is read by name; one line says how many more */
+enum {
+    NAME_FAULTS_MAX = 100, /* of what is read by name; one line says how many more */
+    SLOW_MS = 3000,        /* a first list without a byte for so long is worth a word */
+};
 
 /* ---- words ---- */
 
@@ -65,6 +68,20 @@ static void tell_names(struct kube_source *s, void (*each)(void *arg, struct str
         each(arg, out_done(&o));
 }
 
+/* What the start waits for is not in the log: it is no fault yet. */
+static void tell_slow(const struct reflector *r, void (*each)(void *arg, struct str fault),
+                      void *arg) {
+    char room[512];
+    struct out o = out_fixed(room, sizeof(room));
+    uint64_t ms = source_now() - r->began_ms;
+    if (r->counts || !r->request || r->heard_ms >= r->began_ms || ms < SLOW_MS)
+        return;
+    out_lit(&o, "no answer yet to the list of ");
+    print_what(r, &o);
+    out_fmt(&o, ", for %llu s", (unsigned long long)(ms / 1000));
+    each(arg, out_done(&o));
+}
+
 static void faults(struct source *base, void (*each)(void *arg, struct str fault), void *arg) {
     struct kube_source *s = (struct kube_source *)base;
     if (s->unreachable)
@@ -73,6 +90,8 @@ static void faults(struct source *base, void (*each)(void *arg, struct str fault
         const struct reflector *r = list_entry(it, struct reflector, link);
         if (r->fault)
             each(arg, str_of(r->fault));
+        else
+            tell_slow(r, each, arg);
     }
     tell_names(s, each, arg);
 }
