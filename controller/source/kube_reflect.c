@@ -471,6 +471,8 @@ void reflector_relist(struct reflector *r) {
 
 void reflector_defined(struct reflector *r, bool there) {
     r->undefined = !there;
+    if (there)
+        backoff_reset(&r->backoff); /* what failed before was another state of the server */
     if (there && !r->request)
         reflector_begin(r);
 }
