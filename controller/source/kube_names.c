@@ -123,7 +123,8 @@ static void take_answer(struct name *n, const struct kube_answer *a) {
         backoff_reset(&n->backoff);
         source_fault(&n->fault, STR_NONE);
         poll_again(n);
-        s->upserted += store_upsert(s->store, r);
+        n->told = store_upsert(s->store, r);
+        s->upserted += n->told;
     } else {
         struct kube_answer bad = {.status = a->status, .why = why};
         set_fault(n, "get", &bad);
@@ -193,6 +194,13 @@ static void pump(struct kube_source *s) {
         get(list_entry(it, struct name, waiting));
 }
 
+/* Whether what asks was only made to look by the last answer. */
+static bool has_just_heard(struct name *n) {
+    bool told = n->told && source_now() - n->read_ms < KUBE_REREAD_MS;
+    n->told = false;
+    return told;
+}
+
 static void on_asked(void *arg, enum kube_kind kind, struct str ns, struct str name) {
     struct kube_source *s = arg;
     struct name *n = find(s, kind, ns, name);
@@ -200,7 +208,8 @@ static void on_asked(void *arg, enum kube_kind kind, struct str ns, struct str n
         names_absent(s, kind, ns, name, NULL);
         return;
     }
-    make_due_soon(n);
+    if (!has_just_heard(n))
+        make_due_soon(n);
 }
 
 void names_changed(struct reflector *r, cJSON *object, bool gone, const struct why *refused) {

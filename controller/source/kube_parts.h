@@ -96,6 +96,7 @@ struct name {
     struct kube_request *request;
     struct backoff backoff;
     uint64_t due_ms, read_ms;
+    bool told;    /* the store, just now: its readers are compiled for that */
     bool watched; /* a watch tells of its changes */
     char *fault;
 };
