@@ -320,8 +320,10 @@ static int get_pairs(struct decode *d, const struct kube_field *f, const cJSON *
     *n = 0;
     const cJSON *child;
     cJSON_ArrayForEach(child, json) {
-        if (!cJSON_IsNull(child) && !is_copy(child) &&
-            get_pair(d, f, child, &(*pairs)[(*n)++]) != 0)
+        if (cJSON_IsNull(child) || is_copy(child))
+            continue;
+        must(*n < count);
+        if (get_pair(d, f, child, &(*pairs)[(*n)++]) != 0)
             return -1;
     }
     if (*n > 1)
