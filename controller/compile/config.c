@@ -54,14 +54,6 @@ static int check_ownership(struct making *m, const struct kube_host_ownership *o
     if (o->n_assignments > 0 && !assigned)
         return refuse(m, AT(at, "assignments"),
                       "assignments count only with mode Assigned; set it or remove them");
-    for (uint32_t i = 0; i < o->n_assignments; i++) {
-        const struct at *one = AT_I(at, "assignments", i);
-        if (o->assignments[i].n_hostnames == 0)
-            return refuse(m, AT(one, "hostnames"), "no hostname is assigned; name at least one");
-        if (!o->assignments[i].namespace_selector)
-            return refuse(m, AT(one, "namespaceSelector"),
-                          "nobody is assigned; select namespaces by matchLabels ({} takes all)");
-    }
     return 0;
 }
 
@@ -84,9 +76,6 @@ static int check_listeners(struct making *m, const struct kube_GatewayConfig *g)
 
 static int config_check(struct making *m, const struct kube_GatewayConfig *g) {
     const struct at *spec = AT(NULL, "spec");
-    if (g->n_listeners > 64)
-        return refuse(m, AT(spec, "listeners"), "%u listeners are more than the limit of 64",
-                      g->n_listeners);
     if (check_listeners(m, g) != 0 || check_identity(m, g) != 0 ||
         check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0)
         return -1;

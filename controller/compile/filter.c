@@ -133,15 +133,11 @@ static int redirect_make(struct filtering *f, const struct at *at, const void *p
     const struct kube_redirect *k = part;
     struct making *m = f->m;
     struct model_redirect *r = o->redirect = arena_zalloc(&m->a, sizeof(*r));
-    struct shown shown;
     int64_t status = k->status_code < 0 ? 302 : k->status_code;
     if (f->rule->n_backend_refs > 0)
         return refuse(m, at,
                       "a rule that redirects sends nothing to its backendRefs; remove one of "
                       "the two");
-    if (k->scheme.n > 0 && !str_eq(k->scheme, STR("http")) && !str_eq(k->scheme, STR("https")))
-        return refuse(m, AT(at, "scheme"), "%s is neither http nor https",
-                      why_show(k->scheme, &shown));
     if (str_starts(k->hostname, STR("*")))
         return refuse(m, AT(at, "hostname"), "nobody can be sent to a wildcard; write one name");
     if (status != 301 && status != 302 && status != 303 && status != 307 && status != 308)
@@ -177,8 +173,6 @@ static int mirror_make(struct filtering *f, const struct at *at, const void *par
         r->numerator = (uint64_t)k->percent;
         r->denominator = 100;
     } else if (k->fraction) {
-        if (k->fraction->numerator < 0)
-            return refuse(m, AT(AT(at, "fraction"), "numerator"), "it is missing");
         r->numerator = (uint64_t)k->fraction->numerator;
         r->denominator = k->fraction->denominator < 0 ? 100 : (uint64_t)k->fraction->denominator;
         if (r->numerator > r->denominator)
@@ -222,8 +216,6 @@ static bool is_token_or_star(struct str s) {
 static int cors_list(struct making *m, const struct at *up, const char *name, const struct str *k,
                      uint32_t n, bool fold, struct str **o) {
     struct shown shown;
-    if (n > 64)
-        return refuse(m, AT(up, name), "%u are more than the limit of 64", n);
     *o = n > 0 ? arena_array(&m->a, n, sizeof(struct str)) : NULL;
     for (uint32_t i = 0; i < n; i++) {
         if (!is_token_or_star(k[i]))
@@ -242,11 +234,6 @@ static int cors_make(struct filtering *f, const struct at *at, const void *part,
     struct making *m = f->m;
     struct model_cors *c = o->cors = arena_zalloc(&m->a, sizeof(*c));
     struct shown shown;
-    if (k->n_allow_origins == 0)
-        return refuse(m, AT(at, "allowOrigins"), "no origin is allowed; name one, or *");
-    if (k->n_allow_origins > 64)
-        return refuse(m, AT(at, "allowOrigins"), "%u are more than the limit of 64",
-                      k->n_allow_origins);
     c->allow_origins = arena_array(&m->a, k->n_allow_origins, sizeof(struct str));
     c->n_allow_origins = k->n_allow_origins;
     for (uint32_t i = 0; i < k->n_allow_origins; i++) {
@@ -387,9 +374,6 @@ int filters_make(struct making *m, const struct at *up, const struct kube_route_
                  struct model_filter **filters, uint32_t *n_filters) {
     struct filtering f = {m, rule, of_backend};
     unsigned seen[ARRAY_LEN(types)] = {0};
-    if (n > RULE_FILTERS_MAX)
-        return refuse(m, AT(up, "filters"), "%u are more than the limit of %d", n,
-                      RULE_FILTERS_MAX);
     struct model_filter *o = n > 0 ? arena_array(&m->a, n, sizeof(*o)) : NULL;
     *filters = o;
     *n_filters = 0;

@@ -61,9 +61,9 @@ static void add_host(struct making *m, struct str host) {
 }
 
 static int hosts_of(struct making *m, const struct kube_Ingress *k) {
-    if (k->n_rules > ROUTE_RULES_MAX)
+    if (k->n_rules > INGRESS_RULES_MAX)
         return refuse(m, AT(AT(NULL, "spec"), "rules"), "%u rules are more than the limit of %d",
-                      k->n_rules, ROUTE_RULES_MAX);
+                      k->n_rules, INGRESS_RULES_MAX);
     m->hosts = arena_array(&m->a, k->n_rules + 1, sizeof(struct str));
     for (uint32_t i = 0; i < k->n_rules; i++) {
         const struct at *at = AT(AT_I(AT(NULL, "spec"), "rules", i), "host");

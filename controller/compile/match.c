@@ -80,18 +80,13 @@ static int values_make(struct making *m, const struct at *up, enum value_kind ki
                        const struct kube_value_match *k, uint32_t n, struct model_value_match **o) {
     static const char *const names[] = {"headers", "queryParams", "cookies"};
     struct shown shown;
-    if (n > MATCH_VALUES_MAX)
-        return refuse(m, AT(up, names[kind]), "%u are more than the limit of %d", n,
-                      MATCH_VALUES_MAX);
     *o = n > 0 ? arena_array(&m->a, n, sizeof(**o)) : NULL;
     for (uint32_t i = 0; i < n; i++) {
         const struct at *at = AT_I(up, names[kind], i);
         struct str name = kind == HEADERS ? lower(&m->a, k[i].name) : k[i].name;
-        if (kind == QUERY ? name.n == 0 || name.n > 256 : !is_token(name))
+        if (kind != QUERY && !is_token(name))
             return refuse(m, AT(at, "name"), "%s is no name of a %s", why_show(k[i].name, &shown),
-                          kind == HEADERS ? "header"
-                          : kind == QUERY ? "query parameter"
-                                          : "cookie");
+                          kind == HEADERS ? "header" : "cookie");
         for (uint32_t t = 0; t < i; t++)
             if (str_eq((*o)[t].name, name))
                 return refuse(m, AT(at, "name"), "%s is there twice in one match",

@@ -3,8 +3,6 @@
 
 #include "controller/compile/route.h"
 
-enum { TARGETS_MAX = 16 };
-
 /* ---- targets ---- */
 
 static int check_target(struct making *m, const struct at *at, const struct kube_target_ref *t) {
@@ -49,9 +47,6 @@ static void look_at_target(struct making *m, const struct at *at, const struct k
 
 static int targets(struct making *m, const struct kube_target_ref *refs, uint32_t n) {
     const struct at *spec = AT(NULL, "spec");
-    if (n == 0 || n > TARGETS_MAX)
-        return refuse(m, AT(spec, "targetRefs"), "%u targets; there must be 1 to %d", n,
-                      TARGETS_MAX);
     for (uint32_t i = 0; i < n; i++) {
         const struct at *at = AT_I(spec, "targetRefs", i);
         if (check_target(m, at, &refs[i]) != 0)

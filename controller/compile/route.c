@@ -164,28 +164,15 @@ void route_traffic(struct making *m, struct str section, struct model_route *o) 
 
 /* ---- Route ---- */
 
-static int check_hostnames(struct making *m, const struct kube_Route *k) {
-    const struct at *spec = AT(NULL, "spec");
-    if (k->n_hostnames > ROUTE_HOSTS_MAX)
-        return refuse(m, AT(spec, "hostnames"), "%u hostnames are more than the limit of %d",
-                      k->n_hostnames, ROUTE_HOSTS_MAX);
-    for (uint32_t i = 0; i < k->n_hostnames; i++)
-        for (uint32_t t = 0; t < i; t++)
-            if (str_eq(k->hostnames[i], k->hostnames[t]))
-                return refuse(m, AT_I(spec, "hostnames", i), "%.*s is there twice",
-                              STR_FMT(k->hostnames[i]));
+static void take_hostnames(struct making *m, const struct kube_Route *k) {
     m->n_hosts = k->n_hostnames > 0 ? k->n_hostnames : 1;
     m->hosts = arena_array(&m->a, m->n_hosts, sizeof(struct str));
     for (uint32_t i = 0; i < k->n_hostnames; i++)
         m->hosts[i] = k->hostnames[i];
-    return 0;
 }
 
 static int backends_make(struct making *m, const struct at *at, const struct kube_route_rule *k,
                          struct model_route *o) {
-    if (k->n_backend_refs > RULE_BACKENDS_MAX)
-        return refuse(m, AT(at, "backendRefs"), "%u are more than the limit of %d",
-                      k->n_backend_refs, RULE_BACKENDS_MAX);
     o->backends = arena_array(&m->a, k->n_backend_refs + 1, sizeof(*o->backends));
     uint64_t sum = 0;
     for (uint32_t i = 0; i < k->n_backend_refs; i++) {
@@ -228,9 +215,6 @@ static int backends_make(struct making *m, const struct at *at, const struct kub
 
 static int rule_make(struct making *m, const struct at *at, const struct kube_route_rule *k,
                      struct model_route *o) {
-    if (k->n_matches > RULE_MATCHES_MAX)
-        return refuse(m, AT(at, "matches"), "%u are more than the limit of %d", k->n_matches,
-                      RULE_MATCHES_MAX);
     o->n_matches = k->n_matches;
     o->matches = arena_array(&m->a, k->n_matches, sizeof(*o->matches));
     for (uint32_t i = 0; i < k->n_matches; i++)
@@ -272,13 +256,9 @@ void route_compile(struct making *m) {
         m->why = *m->r->refused;
         return;
     }
-    if (route_class(m, k->ingress_class_name) != 0 || check_hostnames(m, k) != 0)
+    if (route_class(m, k->ingress_class_name) != 0)
         return;
-    if (k->n_rules == 0 || k->n_rules > ROUTE_RULES_MAX) {
-        refuse(m, AT(AT(NULL, "spec"), "rules"), "%u rules; there must be 1 to %d", k->n_rules,
-               ROUTE_RULES_MAX);
-        return;
-    }
+    take_hostnames(m, k);
     struct model_route *routes = arena_array(&m->a, k->n_rules, sizeof(*routes));
     if (rules_make(m, k, routes) != 0 || route_tls(m, k->tls) != 0 || route_claim(m) != 0)
         return;

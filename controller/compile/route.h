@@ -10,12 +10,7 @@
 #include "controller/compile/ref.h"
 
 enum { /* a resource of more is refused */
-       ROUTE_RULES_MAX = 256,
-       ROUTE_HOSTS_MAX = 64,
-       RULE_MATCHES_MAX = 64,
-       RULE_FILTERS_MAX = 16,
-       RULE_BACKENDS_MAX = 16,
-       MATCH_VALUES_MAX = 16, /* headers, query parameters, cookies: of each */
+       INGRESS_RULES_MAX = 256,
        EDIT_HEADERS_MAX = 64,
        PATH_MAX_BYTES = 1024,
        INGRESS_PATHS_MAX = 4096,

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 static int decode_level(struct decode *d, const struct kube_part *part, const char *prefix,
-                        const cJSON *json, void *value, uint32_t *seen);
+                        const cJSON *json, void *value, uint64_t *seen);
 
 void decode_init(struct decode *d, struct arena *arena, struct why *why, bool strict) {
     d->arena = arena;
@@ -128,6 +128,26 @@ static int get_size(struct decode *d, const cJSON *json, int64_t *value) {
     return 0;
 }
 
+static int get_pick(struct decode *d, const struct kube_field *f, const cJSON *json,
+                    struct str *value) {
+    struct shown room;
+    char list[300];
+    struct out o = out_fixed(list, sizeof(list) - 1);
+    if (!cJSON_IsString(json))
+        return wrong_type(d, "a string", json);
+    struct str word, next, written = str_of(json->valuestring);
+    for (size_t i = 0; (word = kube_pick(f->picks, i)).p; i++) {
+        if (str_eq(word, written)) {
+            *value = word; /* of the table, which outlives every resource */
+            return 0;
+        }
+        next = kube_pick(f->picks, i + 1);
+        out_fmt(&o, "%s%.*s", o.n == 0 ? "" : next.p ? ", " : " or ", STR_FMT(word));
+    }
+    list[o.n] = 0;
+    return decode_refuse(d, "%s is unknown; write %s", decode_found(json, &room), list);
+}
+
 static int get_word(struct decode *d, const struct kube_field *f, const cJSON *json,
                     uint32_t *value) {
     struct shown room;
@@ -184,9 +204,9 @@ static int missing(struct decode *d, const char *path) {
     return rc;
 }
 
-static int check_required(struct decode *d, const struct kube_field *fields, uint32_t seen) {
+static int check_required(struct decode *d, const struct kube_field *fields, uint64_t seen) {
     for (size_t i = 0; fields[i].type != KUBE_T_END; i++)
-        if (fields[i].type == KUBE_T_REQUIRED && !(seen & (1U << (i + 1))))
+        if (fields[i].type == KUBE_T_REQUIRED && !(seen & (UINT64_C(1) << (i + 1))))
             return missing(d, fields[i + 1].path);
     return 0;
 }
@@ -206,7 +226,7 @@ static void set_defaults(const struct kube_field *fields, void *value) {
 
 static int get_part(struct decode *d, const struct kube_part *part, const cJSON *json,
                     void *value) {
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     if (!cJSON_IsObject(json))
         return wrong_type(d, "an object", json);
     set_defaults(part->fields(), value);
@@ -224,6 +244,8 @@ static int get_one(struct decode *d, const struct kube_field *f, const cJSON *js
 static int get_element(struct decode *d, const struct kube_field *f, const cJSON *json, void *p) {
     if (f->type == KUBE_T_TEXTS)
         return get_text(d, f, json, p);
+    if (f->type == KUBE_T_PICKS)
+        return get_pick(d, f, json, p);
     if (f->type == KUBE_T_INTS)
         return get_int(d, f->low, f->high, json, p);
     return get_part(d, f->part, json, p);
@@ -236,15 +258,36 @@ static size_t count_members(const cJSON *json) {
     return n;
 }
 
+/* Whether elements a and b of a set are one. */
+static bool same(const struct kube_field *f, const char *elements, size_t a, size_t b) {
+    if (f->type == KUBE_T_INTS)
+        return ((const int64_t *)elements)[a] == ((const int64_t *)elements)[b];
+    return str_eq(((const struct str *)elements)[a], ((const struct str *)elements)[b]);
+}
+
+/* Each element of a set is there once; the sets are short. */
+static int check_once(struct decode *d, const struct kube_field *f, const char *elements, size_t n,
+                      const cJSON *json) {
+    struct shown room;
+    for (size_t i = 1; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (same(f, elements, i, k)) {
+                out_fmt(&d->at, "[%zu]", i);
+                return decode_refuse(d, "%s is there twice; remove one",
+                                     decode_found(cJSON_GetArrayItem(json, (int)i), &room));
+            }
+    return 0;
+}
+
 static int get_list(struct decode *d, const struct kube_field *f, const cJSON *json, void *value) {
-    size_t size = f->type == KUBE_T_MANY    ? f->part->size
-                  : f->type == KUBE_T_TEXTS ? sizeof(struct str)
-                                            : sizeof(int64_t);
+    size_t size = f->type == KUBE_T_MANY   ? f->part->size
+                  : f->type == KUBE_T_INTS ? sizeof(int64_t)
+                                           : sizeof(struct str);
     if (!cJSON_IsArray(json))
         return wrong_type(d, "a list", json);
     size_t n = count_members(json);
-    if (n > KUBE_LIST_MAX)
-        return decode_refuse(d, "has %zu elements; at most %d are allowed", n, KUBE_LIST_MAX);
+    if (n > f->most)
+        return decode_refuse(d, "has %zu elements; at most %u are allowed", n, f->most);
     if (n == 0)
         return 0;
     char *elements = arena_array(d->arena, n, size);
@@ -259,7 +302,7 @@ static int get_list(struct decode *d, const struct kube_field *f, const cJSON *j
         leave(d, mark);
         i++;
     }
-    return 0;
+    return kube_field_is_set(f) ? check_once(d, f, elements, n, json) : 0;
 }
 
 static int compare_pairs(const void *a, const void *b) {
@@ -358,9 +401,15 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     switch ((enum kube_type)f->type) {
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_LATER:
+    case KUBE_T_CLOSES:
+    case KUBE_T_RULE:
+    case KUBE_T_COLUMN:
         return 0;
     case KUBE_T_TEXT:
         return get_text(d, f, json, p);
+    case KUBE_T_PICK:
+        return get_pick(d, f, json, p);
     case KUBE_T_BOOL:
         return get_bool(d, json, p);
     case KUBE_T_INT:
@@ -378,6 +427,7 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     case KUBE_T_CHOICE:
         return get_word(d, f, json, p);
     case KUBE_T_TEXTS:
+    case KUBE_T_PICKS:
     case KUBE_T_INTS:
     case KUBE_T_MANY:
         return get_list(d, f, json, value);
@@ -388,13 +438,25 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
         return get_pairs(d, f, json, p, at(value, f->n_offset));
     case KUBE_T_PORT:
         return get_port(d, json, p);
-    case KUBE_T_LATER:
-        return decode_refuse(d, "%s is not supported yet; remove it", f->what);
-    case KUBE_T_CLOSES:
-        *(bool *)p = true;
-        return 0;
     }
     return 0;
+}
+
+/* A field with its marks. What only closes is not read: of a part there is an empty one. */
+static int get_marked(struct decode *d, const struct kube_field *fields, size_t i,
+                      const cJSON *json, void *value) {
+    const struct kube_field *f = &fields[i];
+    enum kube_type mark = i > 0 ? (enum kube_type)fields[i - 1].type : KUBE_T_END;
+    if (mark == KUBE_T_LATER)
+        return decode_refuse(d, "%s is not supported yet; remove it", fields[i - 1].what);
+    if (mark == KUBE_T_CLOSES) {
+        if (f->type == KUBE_T_ONE)
+            *(void **)at(value, f->offset) = arena_zalloc(d->arena, f->part->size);
+        return 0;
+    }
+    if (mark == KUBE_T_REQUIRED && cJSON_IsArray(json) && !json->child)
+        return decode_refuse(d, "is empty; write at least one");
+    return get_field(d, f, json, value);
 }
 
 /* The field's name at this level, or n == 0: "spec.rules" is "rules" below "spec.". */
@@ -428,24 +490,24 @@ static int unknown_field(struct decode *d, const struct kube_field *fields, stru
 
 /* One member of an object of which fields is the table. */
 static int get_member(struct decode *d, const struct kube_field *fields, struct str prefix,
-                      bool top, const cJSON *json, void *value, uint32_t *seen) {
+                      bool top, const cJSON *json, void *value, uint64_t *seen) {
     struct str key = str_of(json->string);
     size_t i = 0;
     while (fields[i].type != KUBE_T_END && !str_eq(name_at(&fields[i], prefix), key))
         i++;
     if (fields[i].type == KUBE_T_END || key.n == 0)
         return d->strict ? unknown_field(d, fields, prefix, top, key) : 0;
-    if (*seen & (1U << i))
+    if (*seen & (UINT64_C(1) << i))
         return decode_refuse(d, "is there twice; remove one");
     if (cJSON_IsNull(json))
         return 0;
-    *seen |= 1U << i;
-    return get_field(d, &fields[i], json, value);
+    *seen |= UINT64_C(1) << i;
+    return get_marked(d, fields, i, json, value);
 }
 
 /* Members of one object. At the top of a kind "spec" is a level of its own, not a part. */
 static int decode_level(struct decode *d, const struct kube_part *part, const char *prefix,
-                        const cJSON *json, void *value, uint32_t *seen) {
+                        const cJSON *json, void *value, uint64_t *seen) {
     const struct kube_field *fields = part->fields();
     size_t mark = d->at.n;
     const cJSON *child;
@@ -459,7 +521,7 @@ static int decode_level(struct decode *d, const struct kube_part *part, const ch
 }
 
 static int decode_spec(struct decode *d, const struct kube_part *part, const cJSON *json,
-                       void *value, uint32_t *seen) {
+                       void *value, uint64_t *seen) {
     if (cJSON_IsNull(json))
         return 0;
     if (!cJSON_IsObject(json))
@@ -469,7 +531,7 @@ static int decode_spec(struct decode *d, const struct kube_part *part, const cJS
 
 int decode_kind(struct decode *d, enum kube_kind kind, const cJSON *json, void *value) {
     const struct kube_part *part = kube_part_of(kind);
-    uint32_t seen = 0;
+    uint64_t seen = 0;
     bool has_spec = false;
     const cJSON *child;
     set_defaults(part->fields(), value);

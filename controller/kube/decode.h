@@ -3,7 +3,7 @@
  * decode: JSON into the structs of kinds.def, driven by its tables. Everything is copied into the
  * arena. The first fault ends it, with field and sentence.
  *
- * The copy of an object that kubectl keeps among its annotations is passed over. null is absence, as everywhere in Kubernetes. A field that is there twice is refused, since two
+ * null is absence, as everywhere in Kubernetes. A field that is there twice is refused, since two
  * readers could choose differently.
  */
 #ifndef SLUICE_CONTROLLER_KUBE_DECODE_H
@@ -13,10 +13,8 @@
 
 struct cJSON;
 
-enum {
-    KUBE_LIST_MAX = 10000,    /* elements of one list, pairs of one map */
-    KUBE_SECRET_MAX = 3 << 19 /* bytes of one value as it is written; a Secret is 1 MiB at most */
-};
+/* Bytes of one value as it is written; a Secret is 1 MiB at most. */
+enum { KUBE_SECRET_MAX = 3 << 19 };
 
 struct decode {
     struct arena *arena;

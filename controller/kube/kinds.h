@@ -25,8 +25,8 @@ struct cJSON;
 
 enum kube_kind {
     KUBE_NONE,
-#define KIND(Name, group, version, plural, scope, strictness, ...) KUBE_##Name,
-#define PART(name, ...)
+#define KIND(Name, group, version, plural, brief, scope, strictness, doc, ...) KUBE_##Name,
+#define PART(name, doc, ...)
 #include "controller/kube/kinds.def"
 #undef KIND
 #undef PART
@@ -38,16 +38,20 @@ enum kube_strictness { KUBE_LENIENT, KUBE_STRICT };
 
 enum kube_rule { /* what a TEXT must look like; the decoder checks it and says so in words */
                  KUBE_ANY,     /* at most 64 KiB of UTF-8 without NUL */
+                 KUBE_SHORT,   /* 1 to 256 bytes without control characters */
                  KUBE_NAME,    /* RFC 1123 subdomain, ≤ 253 bytes */
                  KUBE_SECTION, /* RFC 1123 label-like name of a rule or listener, ≤ 63 bytes */
+                 KUBE_GROUP,   /* of an API: "", or as a name */
+                 KUBE_KIND,    /* of an object: letters, digits and '-', ≤ 63 bytes */
                  KUBE_HEADER,  /* field name: token, ≤ 256 bytes */
                  KUBE_HEADER_VALUE, /* field content, ≤ 4096 bytes */
                  KUBE_METHOD,       /* token, ≤ 24 bytes, upper case */
-                 KUBE_HOSTNAME,  /* lower-case DNS name, or *. and one; ≤ 253 bytes; no port, no
-                                    address */
-                 KUBE_CIDR,      /* 10.0.0.0/8, 2001:db8::/32, or an address */
-                 KUBE_OWNERSHIP, /* Oldest | Shared | Assigned */
-                 KUBE_FOREIGN,   /* Refuse | Warn */
+                 KUBE_HOSTNAME, /* lower-case DNS name, or *. and one; ≤ 253 bytes; no port, no
+                                   address */
+                 KUBE_CIDR,     /* 10.0.0.0/8, 2001:db8::/32, or an address */
+                 KUBE_URI,      /* http:// or https://, ≤ 2048 bytes, no space, no fragment */
+                 KUBE_CLOCK,    /* 08:00, 24:00 */
+                 KUBE_RULES
 };
 
 struct kube_pair {
@@ -59,50 +63,61 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 };
 
 /* Forward, so that parts may be in any order. */
-#define KIND(Name, group, version, plural, scope, strictness, ...)
-#define PART(name, ...) struct kube_##name;
+#define KIND(Name, group, version, plural, brief, scope, strictness, doc, ...)
+#define PART(name, doc, ...) struct kube_##name;
 #include "controller/kube/kinds.def"
 #undef PART
 
-#define REQUIRED(field)           field
-#define TEXT(c, json, rule)       struct str c;
-#define BOOL(c, json, def)        bool c;
-#define INT(c, json, min, max)    int64_t c;
-#define SPAN(c, json)             int64_t c;
-#define SIZE(c, json)             int64_t c;
-#define MAYBE(c, json)            int64_t c;
-#define WORD(c, json, words, def) enum model_##words c;
-#define CHOICE(c, json, words)    enum model_##words c;
-#define TEXTS(c, json, rule)                                                                       \
+#define REQUIRED(field)     field
+#define LATER(what, field)  field
+#define CLOSES(what, field) field
+#define RULE(cel, sentence)
+#define COLUMN(name, path)
+#define TEXT(c, json, rule, doc)       struct str c;
+#define PICK(c, json, words, def, doc) struct str c;
+#define BOOL(c, json, def, doc)        bool c;
+#define INT(c, json, min, max, doc)    int64_t c;
+#define SPAN(c, json, doc)             int64_t c;
+#define SIZE(c, json, doc)             int64_t c;
+#define MAYBE(c, json, doc)            int64_t c;
+#define WORD(c, json, words, def, doc) enum model_##words c;
+#define CHOICE(c, json, words, doc)    enum model_##words c;
+#define TEXTS(c, json, rule, most, doc)                                                            \
     struct str *c;                                                                                 \
     uint32_t n_##c;
-#define INTS(c, json, min, max)                                                                    \
+#define PICKS(c, json, words, doc)                                                                 \
+    struct str *c;                                                                                 \
+    uint32_t n_##c;
+#define INTS(c, json, min, max, most, doc)                                                         \
     int64_t *c;                                                                                    \
     uint32_t n_##c;
-#define ONE(c, json, part) struct kube_##part *c;
-#define MANY(c, json, part)                                                                        \
+#define ONE(c, json, part, doc) struct kube_##part *c;
+#define MANY(c, json, part, most, doc)                                                             \
     struct kube_##part *c;                                                                         \
     uint32_t n_##c;
-#define PAIRS(c, json)                                                                             \
+#define PAIRS(c, json, doc)                                                                        \
     struct kube_pair *c;                                                                           \
     uint32_t n_##c;
-#define SECRETS(c, json, b64) PAIRS(c, json)
-#define PORT(c, json)         struct kube_port c;
-#define LATER(c, json, what)  bool c;
-#define CLOSES(c, json, what) bool c;
-#define PART(name, ...)                                                                            \
+#define SECRETS(c, json, b64, doc) PAIRS(c, json, doc)
+#define PORT(c, json, doc)         struct kube_port c;
+#define PART(name, doc, ...)                                                                       \
     struct kube_##name {                                                                           \
         __VA_ARGS__                                                                                \
     };
 #undef KIND
-#define KIND(Name, group, version, plural, scope, strictness, ...)                                 \
+#define KIND(Name, group, version, plural, brief, scope, strictness, doc, ...)                     \
     struct kube_##Name {                                                                           \
         __VA_ARGS__                                                                                \
         char none_; /* a kind of which no field is read is not empty */                            \
     };
 #include "controller/kube/kinds.def"
 #undef REQUIRED
+#undef LATER
+#undef CLOSES
+#undef RULE
+#undef COLUMN
 #undef TEXT
+#undef PICK
 #undef BOOL
 #undef INT
 #undef SPAN
@@ -111,14 +126,13 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef WORD
 #undef CHOICE
 #undef TEXTS
+#undef PICKS
 #undef INTS
 #undef ONE
 #undef MANY
 #undef PAIRS
 #undef SECRETS
 #undef PORT
-#undef LATER
-#undef CLOSES
 #undef PART
 #undef KIND
 
@@ -164,8 +178,8 @@ void resource_drop(struct resource *r); /* NULL is fine */
 
 /* const struct kube_Route *resource_Route(r): NULL if it was refused; dies if it is another kind.
  */
-#define PART(name, ...)
-#define KIND(Name, group, version, plural, scope, strictness, ...)                                 \
+#define PART(name, doc, ...)
+#define KIND(Name, group, version, plural, brief, scope, strictness, doc, ...)                     \
     static inline const struct kube_##Name *resource_##Name(const struct resource *r) {            \
         must(r->kind == KUBE_##Name);                                                              \
         return (const struct kube_##Name *)r->fields;                                              \
@@ -176,8 +190,10 @@ void resource_drop(struct resource *r); /* NULL is fine */
 
 struct kube_kind_info {
     const char *kind, *group, *version, *plural;
+    const char *brief; /* its short name for kubectl; "" */
     enum kube_scope scope;
     enum kube_strictness strictness;
+    const char *doc;
 };
 extern const struct kube_kind_info kube_kinds[KUBE_KINDS];      /* [KUBE_NONE].kind is "" */
 enum kube_kind kube_kind_of(struct str group, struct str kind); /* KUBE_NONE if there is none */

@@ -31,7 +31,7 @@ static void put_list(const struct kube_field *f, const void *value, struct out *
     }
     put_number(o, n);
     for (uint32_t i = 0; i < n; i++) {
-        if (f->type == KUBE_T_TEXTS)
+        if (f->type == KUBE_T_TEXTS || f->type == KUBE_T_PICKS)
             put_text(o, ((const struct str *)elements)[i]);
         else if (f->type == KUBE_T_INTS)
             put_number(o, ((const int64_t *)elements)[i]);
@@ -51,15 +51,18 @@ static void put_field(const struct kube_field *f, const void *value, struct out 
     switch ((enum kube_type)f->type) {
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_LATER:
+    case KUBE_T_CLOSES:
+    case KUBE_T_RULE:
+    case KUBE_T_COLUMN:
         return;
     case KUBE_T_TEXT:
+    case KUBE_T_PICK:
         /* absent and empty differ in a few fields of Kubernetes, as ingressClassName */
         out_char(o, ((const struct str *)p)->p != NULL);
         put_text(o, *(const struct str *)p);
         return;
     case KUBE_T_BOOL:
-    case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
         out_char(o, *(const bool *)p);
         return;
     case KUBE_T_INT:
@@ -80,6 +83,7 @@ static void put_field(const struct kube_field *f, const void *value, struct out 
         put_one(f, *(const void *const *)p, o);
         return;
     case KUBE_T_TEXTS:
+    case KUBE_T_PICKS:
     case KUBE_T_INTS:
     case KUBE_T_MANY:
     case KUBE_T_PAIRS:
