@@ -3,7 +3,7 @@
  * ctl: sluicectl. One command a file; each puts together one document (cJSON) and prints it as
  * JSON, as YAML, or as a table for people.
  *
- *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c
+ *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              └ doc.c, table.c: printing
@@ -33,6 +33,7 @@ struct ctl {
     bool colour;
     enum ctl_format format;
     const char *controller, *proxy; /* HOST:PORT; NULL: not said */
+    const char *directory;          /* of -d; NULL: not said */
     const char *file;               /* of -f, a file or directory; NULL: not said */
     const char *headers[CTL_HEADERS_MAX];
     unsigned n_headers;
@@ -53,6 +54,7 @@ enum ctl_exit ctl_routes(struct ctl *c);
 enum ctl_exit ctl_explain(struct ctl *c);
 enum ctl_exit ctl_render(struct ctl *c);
 enum ctl_exit ctl_validate(struct ctl *c);
+enum ctl_exit ctl_crds(struct ctl *c);
 
 /* One line to err, "sluicectl: ..."; returns code, so that a command can return it. */
 enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) PRINTF_LIKE(3, 4);

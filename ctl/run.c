@@ -11,7 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TAKES_FILE = 1, NEEDS_FILE = 2, TAKES_PROXY = 4, TAKES_CONTROLLER = 8, TAKES_HEADERS = 16 };
+enum {
+    TAKES_FILE = 1,
+    NEEDS_FILE = 2,
+    TAKES_PROXY = 4,
+    TAKES_CONTROLLER = 8,
+    TAKES_HEADERS = 16,
+    TAKES_DIRECTORY = 32
+};
 
 struct command {
     const char *name, *usage, *summary, *help;
@@ -59,10 +66,19 @@ static const struct command commands[] = {
      "  sluicectl validate -f manifests/\n"
      "  sluicectl validate -f manifests/ -o json\n",
      TAKES_FILE | NEEDS_FILE, 0, CTL_TABLE, ctl_validate},
+    {"crds", "crds [-d DIR]", "the CustomResourceDefinitions of this version",
+     "Prints the definitions of our kinds for a Kubernetes API server, or writes one file for "
+     "each\n"
+     "into a directory. Apply those of a new version before its controller starts: it names the\n"
+     "ones that are older than itself in /ready, in its log and in `sluicectl status`.\n\n"
+     "  sluicectl crds | kubectl apply --server-side -f -\n"
+     "  sluicectl crds -d crds/ && kubectl apply --server-side -f crds/\n",
+     TAKES_DIRECTORY, 0, CTL_YAML, ctl_crds},
 };
 
 static const char options_help[] =
     "options:\n"
+    "  -d, --directory DIR          where files are written (crds)\n"
     "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
     "  -H, --header 'Name: value'   a request header (explain; may be repeated)\n"
     "  -o, --output json|yaml|table how it is printed\n"
@@ -122,6 +138,7 @@ static int format_of(struct ctl *c, const char *word) {
 enum { OPT_CONTROLLER = 256, OPT_PROXY, OPT_VERSION };
 
 static const struct option long_options[] = {
+    {"directory", required_argument, NULL, 'd'},
     {"file", required_argument, NULL, 'f'},
     {"header", required_argument, NULL, 'H'},
     {"output", required_argument, NULL, 'o'},
@@ -156,6 +173,9 @@ static bool wrong_option(struct ctl *c, char **argv, int option) {
 
 static bool take_option(struct ctl *c, struct asked *a, int option, char **argv) {
     switch (option) {
+    case 'd':
+        c->directory = optarg;
+        return true;
     case 'f':
         c->file = optarg;
         return true;
@@ -191,7 +211,8 @@ static bool fits(struct ctl *c, const struct command *m) {
         bool said;
         unsigned takes;
         const char *option;
-    } said[] = {{c->file != NULL, TAKES_FILE, "-f"},
+    } said[] = {{c->directory != NULL, TAKES_DIRECTORY, "-d"},
+                {c->file != NULL, TAKES_FILE, "-f"},
                 {c->proxy != NULL, TAKES_PROXY, "--proxy"},
                 {c->controller != NULL, TAKES_CONTROLLER, "--controller"},
                 {c->n_headers > 0, TAKES_HEADERS, "-H"}};
@@ -217,7 +238,7 @@ enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err) {
     struct ctl c = {.out = out, .err = err, .colour = isatty(fileno(out)) && !getenv("NO_COLOR")};
     struct asked asked = {.format = -1};
     optind = 0; /* start anew */
-    for (int o; (o = getopt_long(argc, argv, ":f:H:o:h", long_options, NULL)) != -1;)
+    for (int o; (o = getopt_long(argc, argv, ":d:f:H:o:h", long_options, NULL)) != -1;)
         if (!take_option(&c, &asked, o, argv))
             return CTL_USAGE;
     if (asked.version) {
