@@ -150,6 +150,7 @@ static cJSON *value_schema(const struct kube_field *f, bool required) {
         return list_schema(f, part_schema(f->part, ""), required);
     case KUBE_T_PAIRS:
         return pairs_schema(f);
+    case KUBE_T_SECRETS:
     case KUBE_T_PORT: /* of Kubernetes' own kinds alone */
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
@@ -175,10 +176,28 @@ static void add_default(cJSON *s, const struct kube_field *f, const struct kube_
         cJSON_AddTrueToObject(s, "default");
 }
 
+/* "How long is waited." of "How long is waited. Durations as 5s." */
+static struct str first_sentence(const char *doc) {
+    const char *end = strstr(doc, ". ");
+    return end ? str_mk(doc, (size_t)(end - doc) + 1) : str_of(doc);
+}
+
+/* What the field says and what its part says; a first sentence that both have stands once. */
+static void put_docs(struct out *o, const struct kube_field *f) {
+    struct str said = str_of(f->doc), part = f->type == KUBE_T_ONE ? str_of(f->part->doc) : STR("");
+    struct str first = first_sentence(f->doc);
+    bool both = part.n > 0 && str_eq(first, first_sentence(f->part->doc));
+    out_str(o, both ? part : said);
+    if (both)
+        out_str(o, str_skip(said, first.n));
+    else if (part.n > 0)
+        out_fmt(o, " %.*s", STR_FMT(part));
+}
+
 static void describe(cJSON *s, const struct kube_field *f, const struct kube_marks *marks) {
     char room[2048];
     struct out o = out_fixed(room, sizeof(room) - 1);
-    out_str(&o, str_of(f->doc));
+    put_docs(&o, f);
     if (marks->later)
         out_lit(&o, " NOT SUPPORTED YET: refused.");
     else if (marks->closes)

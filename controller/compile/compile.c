@@ -44,7 +44,8 @@ static void status_take(struct making *m) {
             set_condition(&s->conditions[CONDITION_ACCEPTED], m->reason ? m->reason : "Invalid",
                           &m->why, &room);
         else if (why_set(&m->closed))
-            set_condition(&s->conditions[CONDITION_ACCEPTED], "PolicyUnavailable", &m->closed,
+            set_condition(&s->conditions[CONDITION_ACCEPTED],
+                          m->closed_reason ? m->closed_reason : "PolicyUnavailable", &m->closed,
                           &room);
         else
             set_condition(&s->conditions[CONDITION_ACCEPTED], "Accepted", NULL, &room);

@@ -64,6 +64,12 @@ void compile_proven(struct compiler *c);
 void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
                      size_t n);
 
+/* Whether the API server may have lost fields of this kind's objects (controller/kube/schema.h).
+ * While it is so, policies of the kind are not accepted, with reason CRDOutdated: what an
+ * AuthPolicy targets is closed; of a TrafficPolicy counts what is left. Other kinds are not asked:
+ * to refuse every Route would be worse than what it prevents. */
+void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated);
+
 /* ---- statuses ---- */
 
 enum condition_type { CONDITION_ACCEPTED, CONDITION_RESOLVED_REFS, CONDITION_TYPES };

@@ -79,6 +79,15 @@ void close_all(struct making *m, const struct at *at, const char *fmt, ...) {
     va_end(args);
 }
 
+void close_as(struct making *m, const char *reason, const struct at *at, const char *fmt, ...) {
+    if (!why_set(&m->closed))
+        m->closed_reason = reason;
+    va_list args;
+    va_start(args, fmt);
+    say(&m->closed, m, at, fmt, args);
+    va_end(args);
+}
+
 void unresolved(struct making *m, const char *reason, const struct at *at, const char *fmt, ...) {
     if (!why_set(&m->unresolved))
         m->unresolved_reason = reason;

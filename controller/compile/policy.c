@@ -78,6 +78,37 @@ static void say_conflicts(struct making *m, const struct kube_target_ref *refs, 
     }
 }
 
+/* ---- what the API server may have lost ---- */
+
+static struct str outdated_key(char room[64], enum kube_kind kind) {
+    struct out o = out_fixed(room, 64);
+    out_fmt(&o, "outdated/%s", kube_kinds[kind].kind);
+    return out_done(&o);
+}
+
+void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated) {
+    char room[64];
+    if (c->outdated[kind] == outdated)
+        return;
+    c->outdated[kind] = outdated;
+    store_touch(c->store, outdated_key(room, kind));
+}
+
+/* Says so when it is: fields that make the policy strict may be missing from it. */
+static bool is_outdated(struct making *m, const char *effect) {
+    char room[64];
+    enum kube_kind kind = m->r->kind;
+    store_read_key(m->c->store, m->u->su, outdated_key(room, kind));
+    if (!m->c->outdated[kind])
+        return false;
+    close_as(m, "CRDOutdated", NULL,
+             "CustomResourceDefinition %s.%s is older than this controller, so that fields of this "
+             "object may have been lost without a word; %s until the ones of this version are "
+             "applied (`sluicectl crds | kubectl apply --server-side -f -`)",
+             kube_kinds[kind].plural, kube_kinds[kind].group, effect);
+    return true;
+}
+
 /* ---- TrafficPolicy ---- */
 
 static uint64_t or_zero(int64_t v) { return v < 0 ? 0 : (uint64_t)v; }
@@ -142,6 +173,7 @@ void traffic_compile(struct making *m) {
         m->why = *m->r->refused;
         return;
     }
+    is_outdated(m, "what is left of it counts");
     struct model_traffic o = {.origin = origin_of(m, m->r, NULL)};
     if (targets(m, k->target_refs, k->n_target_refs) != 0 || traffic_fill(m, k, &o) != 0)
         return;
@@ -156,9 +188,10 @@ void auth_compile(struct making *m) {
         m->why = *m->r->refused;
         return;
     }
-    close_all(m, NULL,
-              "authentication is not supported yet; everything that this policy targets is "
-              "answered with 503 policy_unavailable");
+    if (!is_outdated(m, "everything that it targets is answered with 503 policy_unavailable"))
+        close_all(m, NULL,
+                  "authentication is not supported yet; everything that this policy targets is "
+                  "answered with 503 policy_unavailable");
 }
 
 void consumer_compile(struct making *m) {

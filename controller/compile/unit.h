@@ -88,11 +88,12 @@ struct unit {
 struct compiler {
     struct store *store;
     struct compile_sink sink;
-    struct map targets;       /* "Route/shop/shop" → struct target */
-    struct map sayings;       /* see twice.h */
-    struct map owners;        /* object id → unit */
-    struct map lost;          /* prefix (owned) → unit */
-    struct str default_class; /* owned; n == 0: none */
+    struct map targets;        /* "Route/shop/shop" → struct target */
+    struct map sayings;        /* see twice.h */
+    struct map owners;         /* object id → unit */
+    struct map lost;           /* prefix (owned) → unit */
+    struct str default_class;  /* owned; n == 0: none */
+    bool outdated[KUBE_KINDS]; /* see compile_outdated() */
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
@@ -120,14 +121,15 @@ struct making {
     struct arena a;
     struct objects objects;
     size_t cap;
-    bool keep;          /* what it reads cannot be read: its objects stay as they are */
-    bool wait;          /* a fact is still to be compiled: the unit steps back */
-    bool foreign;       /* the resource is another controller's */
-    bool claimed;       /* its claims on hosts were told */
-    bool gone;          /* refused in a way that takes its objects away: no class, no host */
-    const char *reason; /* of why; NULL: Invalid */
-    struct why why;     /* refused */
-    struct why closed;  /* served, but every request is refused: a policy cannot be kept */
+    bool keep;                 /* what it reads cannot be read: its objects stay as they are */
+    bool wait;                 /* a fact is still to be compiled: the unit steps back */
+    bool foreign;              /* the resource is another controller's */
+    bool claimed;              /* its claims on hosts were told */
+    bool gone;                 /* refused in a way that takes its objects away: no class, no host */
+    const char *reason;        /* of why; NULL: Invalid */
+    struct why why;            /* refused */
+    struct why closed;         /* not accepted, and yet it counts: what it should guard is closed */
+    const char *closed_reason; /* NULL: PolicyUnavailable */
     const char *unresolved_reason;
     struct why unresolved;
     struct why *warnings;
@@ -149,6 +151,8 @@ int refuse(struct making *m, const struct at *at, const char *fmt, ...) PRINTF_L
 int refuse_as(struct making *m, const char *reason, const struct at *at, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 void close_all(struct making *m, const struct at *at, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void close_as(struct making *m, const char *reason, const struct at *at, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 void unresolved(struct making *m, const char *reason, const struct at *at, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 void warn(struct making *m, const struct at *at, const char *fmt, ...) PRINTF_LIKE(3, 4);

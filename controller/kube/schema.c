@@ -36,6 +36,7 @@ static char json_type(const struct kube_field *f) {
     case KUBE_T_MANY:
         return 'O';
     case KUBE_T_PAIRS:
+    case KUBE_T_SECRETS:
         return 'm';
     case KUBE_T_END:
     case KUBE_T_REQUIRED:

@@ -32,11 +32,11 @@
 #define PICKS(c, json, w, d)    LIST(c, json, PICKS, d, .picks = (w), .most = 32)
 #define INTS(c, json, min, max, n, d)                                                              \
     LIST(c, json, INTS, d, .low = (min), .high = (max), .most = (n))
-#define ONE(c, json, p, d)     FIELD(c, json, ONE, d, .part = &part_##p)
-#define MANY(c, json, p, n, d) LIST(c, json, MANY, d, .part = &part_##p, .most = (n))
-#define PAIRS(c, json, d)      LIST(c, json, PAIRS, d, .most = KUBE_LIST_MAX)
-#define SECRETS(c, json, b64, d)       LIST(c, json, SECRETS, d, .low = (b64), .most = KUBE_LIST_MAX)
-#define PORT(c, json, d)       FIELD(c, json, PORT, d, )
+#define ONE(c, json, p, d)       FIELD(c, json, ONE, d, .part = &part_##p)
+#define MANY(c, json, p, n, d)   LIST(c, json, MANY, d, .part = &part_##p, .most = (n))
+#define PAIRS(c, json, d)        LIST(c, json, PAIRS, d, .most = KUBE_LIST_MAX)
+#define SECRETS(c, json, b64, d) LIST(c, json, SECRETS, d, .low = (b64), .most = KUBE_LIST_MAX)
+#define PORT(c, json, d)         FIELD(c, json, PORT, d, )
 
 /* A function each, because offsetof needs the struct's name and the field macros do not have it. */
 #define PART(name, d, ...)                                                                         \

@@ -362,6 +362,41 @@ static void test_auth_policy_closes(void **state) {
     arena_fini(&a);
 }
 
+static const char *reason(struct world *w, enum kube_kind kind, const char *name) {
+    return status(w, kind, "shop", name)->conditions[CONDITION_ACCEPTED].reason;
+}
+
+/* The API server may have lost what makes them strict: they are not accepted until it has not. */
+static void test_policies_under_an_older_crd(void **state) {
+    struct world *w = *state;
+    static const enum kube_kind kinds[] = {KUBE_AuthPolicy, KUBE_TrafficPolicy};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        add(w,
+            "{'apiVersion':'sluice.dev/v1alpha1','kind':'%s'," META(
+                "p", "shop",
+                "") ",'spec':{'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'r'}]}}",
+            kube_kinds[kinds[i]].kind);
+    run(w);
+    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "PolicyUnavailable");
+    assert_string_equal(reason(w, KUBE_TrafficPolicy, "p"), "Accepted");
+    compile_outdated(w->compiler, KUBE_AuthPolicy, true);
+    assert_int_equal(run(w), 1);
+    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "CRDOutdated");
+    assert_string_equal(reason(w, KUBE_Route, "r"), "PolicyUnavailable"); /* and closed */
+    compile_outdated(w->compiler, KUBE_AuthPolicy, true);
+    assert_int_equal(run(w), 0);
+    compile_outdated(w->compiler, KUBE_TrafficPolicy, true);
+    run(w);
+    assert_string_equal(reason(w, KUBE_TrafficPolicy, "p"), "CRDOutdated");
+    assert_false(accepted(w, KUBE_TrafficPolicy, "shop", "p"));
+    need(w, "traffic/shop/p");
+    compile_outdated(w->compiler, KUBE_AuthPolicy, false);
+    compile_outdated(w->compiler, KUBE_TrafficPolicy, false);
+    run(w);
+    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "PolicyUnavailable");
+    assert_string_equal(reason(w, KUBE_TrafficPolicy, "p"), "Accepted");
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -389,6 +424,7 @@ int main(void) {
         T(test_owner_is_refused),
         T(test_ownership_changes),
         T(test_auth_policy_closes),
+        T(test_policies_under_an_older_crd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -532,7 +532,7 @@ static void secrets_are_never_quoted(void **state) {
     bool foreign;
     struct resource *r = make(text, &foreign, &why);
     expect_sentence(r->refused, "Secret shop/s: data[k]: a value of 2097151 bytes is too long; at "
-                                 "most 1572864 are allowed");
+                                "most 1572864 are allowed");
     resource_drop(r);
     mem_free(long_one);
     mem_free(text);
@@ -576,21 +576,38 @@ static void base64_is_strict(void **state) {
     }
 }
 
+static void check_field(const char *of, const struct kube_field *f, const struct kube_marks *m) {
+    if (!f->doc || f->doc[0] == 0 || f->doc[strlen(f->doc) - 1] != '.')
+        fail_msg("%s.%s: its description is no sentence: %s", of, f->path, f->doc ? f->doc : "");
+    if (m->required && (m->later || m->closes))
+        fail_msg("%s.%s: required, and refused when it is there", of, f->path);
+    if (f->type == KUBE_T_PICK && f->def[0]) {
+        size_t i = 0;
+        while (kube_pick(f->picks, i).p && !str_eq(kube_pick(f->picks, i), str_of(f->def)))
+            i++;
+        if (!kube_pick(f->picks, i).p)
+            fail_msg("%s.%s: its default %s is none of %s", of, f->path, f->def, f->picks);
+    }
+}
+
+static void check_table(const char *of, const struct kube_field *fields) {
+    size_t n = 0;
+    struct kube_marks marks;
+    while (fields[n].type != KUBE_T_END)
+        n++;
+    assert_true(n < KUBE_FIELDS_MAX);
+    for (const struct kube_field *f = fields; (f = kube_field_at(f, &marks)); f++)
+        check_field(of, f, &marks);
+}
+
 static void tables_fit_the_decoder(void **state) {
     (void)state;
+    for (const struct kube_part *const *p = kube_parts; *p; p++) {
+        assert_true((*p)->doc[0] != 0);
+        check_table((*p)->name, (*p)->fields());
+    }
     for (unsigned k = KUBE_NONE + 1; k < KUBE_KINDS; k++) {
-        size_t n = 0;
-        const struct kube_field *fields = kube_part_of((enum kube_kind)k)->fields();
-        while (fields[n].type != KUBE_T_END) {
-            if (fields[n].part) {
-                size_t m = 0;
-                while (fields[n].part->fields()[m].type != KUBE_T_END)
-                    m++;
-                assert_true(m < KUBE_FIELDS_MAX);
-            }
-            n++;
-        }
-        assert_true(n < KUBE_FIELDS_MAX);
+        check_table(kube_kinds[k].kind, kube_part_of((enum kube_kind)k)->fields());
         assert_int_equal(kube_kind_of(str_of(kube_kinds[k].group), str_of(kube_kinds[k].kind)), k);
     }
 }
