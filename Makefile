@@ -79,10 +79,7 @@ $(UNIT) $(PROP): $(B)/%: $(B)/%.o $(ROOMS)
 	@echo "  LD  $@"
 	@$(CC) -fno-lto $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lcmocka $(LIBS)
 
-$(TOOLS): $(B)/%: $(B)/%.o $(B)/liblib.a
-	@$(CC) -fno-lto $(LDFLAGS) -o $@ $< $(B)/liblib.a $(LIBS)
-
-$(BENCH): $(B)/%: $(B)/%.o $(ROOMS)
+$(TOOLS) $(BENCH): $(B)/%: $(B)/%.o $(ROOMS)
 	@$(CC) -fno-lto $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 .PRECIOUS: $(B)/%.o
@@ -105,6 +102,11 @@ layers:
 docs: $(B)/tests/tools/reference
 	@tests/tools/docs $(B)
 
+# The CustomResourceDefinitions, from controller/kube/kinds.def.
+.PHONY: crds
+crds: $(B)/sluicectl
+	@tests/tools/crds $(B)
+
 format:
 	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 -i
 
@@ -115,6 +117,6 @@ help:
 	@echo 'make [MODE=asan|tsan]   the programs        make deps      missing Debian packages'
 	@echo 'make run                the quickstart      make test      everything below'
 	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-kube test-budget'
-	@echo 'make asan tsan fuzz bench soak layers lint format clean'
+	@echo 'make asan tsan fuzz bench soak layers lint docs crds format clean'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

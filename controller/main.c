@@ -4,6 +4,7 @@
  * link's sockets have a thread of their own, below push.)
  */
 #include "controller/admin/admin.h"
+#include "controller/main_crds.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
 #include "controller/source/dir.h"
@@ -24,6 +25,7 @@ struct controller {
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
+    struct main_crds *crds; /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
 };
@@ -47,13 +49,19 @@ static void line_of_fault(void *arg, struct str fault) {
     out_str(l->o, fault);
 }
 
+static void faults(struct controller *c, void (*each)(void *arg, struct str fault), void *arg) {
+    c->source->verbs->faults(c->source, each, arg);
+    if (c->crds)
+        main_crds_faults(c->crds, each, arg);
+}
+
 /* What cannot be read is said here, and does not make the controller unready. */
 static bool ready(void *arg, struct out *body) {
     struct controller *c = arg;
     bool yes = turn_is_ready(c->turn);
     struct listing l = {.o = body, .behind = !yes};
     out_str(body, yes ? STR("ready") : STR("reading the resources"));
-    c->source->verbs->faults(c->source, line_of_fault, &l);
+    faults(c, line_of_fault, &l);
     return yes;
 }
 
@@ -84,7 +92,7 @@ static void source(void *arg, struct out *o) {
     struct controller *c = arg;
     struct listing l = {.o = o};
     out_char(o, '[');
-    c->source->verbs->faults(c->source, json_fault, &l);
+    faults(c, json_fault, &l);
     out_char(o, ']');
 }
 
@@ -152,6 +160,8 @@ static void start(struct controller *c) {
     if (!c->source)
         fail(&why);
     turn_source(c->turn, c->source);
+    if (c->client)
+        c->crds = main_crds_new(c->base, c->client, c->turn);
     const struct admin_host host = {
         turn_compiler(c->turn), revision, ready, proxies, resources, source, metrics, c};
     c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &host, &why);
@@ -169,6 +179,7 @@ static void end(struct controller *c) {
     event_free(c->interrupt);
     admin_free(c->admin);
     c->source->verbs->free(c->source);
+    main_crds_free(c->crds);
     kube_client_free(c->client);
     kube_access_free(c->access);
     turn_free(c->turn);

@@ -87,24 +87,16 @@ static cJSON *size_schema(void) {
 
 /* ---- lists and maps ---- */
 
-/* A list of parts that begin with a required name is a map by that name. */
-static bool is_map(const struct kube_field *f) {
-    struct kube_marks marks;
-    const struct kube_field *first = f->part ? kube_field_at(f->part->fields(), &marks) : NULL;
-    return first && marks.required && first->rule == KUBE_SECTION &&
-           strcmp(first->path, "name") == 0;
-}
-
 static cJSON *list_schema(const struct kube_field *f, cJSON *element, bool required) {
     cJSON *s = typed("array");
     if (required)
         cJSON_AddNumberToObject(s, "minItems", 1);
     cJSON_AddNumberToObject(s, "maxItems", f->most);
     cJSON_AddStringToObject(s, "x-kubernetes-list-type",
-                            is_map(f)              ? "map"
+                            kube_field_is_map(f)   ? "map"
                             : kube_field_is_set(f) ? "set"
                                                    : "atomic");
-    if (is_map(f))
+    if (kube_field_is_map(f))
         cJSON_AddItemToArray(cJSON_AddArrayToObject(s, "x-kubernetes-list-map-keys"),
                              cJSON_CreateString("name"));
     cJSON_AddItemToObject(s, "items", element);

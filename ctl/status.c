@@ -116,8 +116,8 @@ static void show_resources(struct ctl *c, const cJSON *doc) {
             row(&t, r, TONE_WARN, "warning", cJSON_GetStringValue(w) ? w->valuestring : "");
     }
     cJSON_ArrayForEach(r, doc_each(doc, "source")) {
-        table_cell(&t, TONE_BAD, "unreadable");
-        table_cell(&t, TONE_PLAIN, "a file");
+        table_cell(&t, TONE_BAD, "fault");
+        table_cell(&t, TONE_PLAIN, "the source");
         table_cell(&t, TONE_PLAIN, "%s", cJSON_IsString(r) ? r->valuestring : "");
     }
     bool any = t.n > t.columns;

@@ -65,8 +65,6 @@ static int check_listeners(struct making *m, const struct kube_GatewayConfig *g)
             return refuse(m, AT(at, "protocol"), "%s is not supported yet; only HTTP listeners are",
                           model_word(&model_words_protocol, l->protocol));
         for (uint32_t k = 0; k < i; k++) {
-            if (str_eq(g->listeners[k].name, l->name))
-                return refuse(m, AT(at, "name"), "listeners[%u] has the same name", k);
             if (g->listeners[k].port == l->port)
                 return refuse(m, AT(at, "port"), "listeners[%u] has the same port", k);
         }

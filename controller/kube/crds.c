@@ -146,6 +146,10 @@ enum schema_verdict crds_verdict(const struct crds *c, enum kube_kind kind) {
     return c->crd[kind].verdict;
 }
 
+bool crds_may_lose(const struct crds *c, enum kube_kind kind) {
+    return c->crd[kind].verdict == SCHEMA_OLD || !c->crd[kind].answered;
+}
+
 size_t crds_faults(const struct crds *c, const struct why *faults[KUBE_KINDS]) {
     size_t n = 0;
     for (struct crd *crd = NULL; (crd = next(c, crd));)

@@ -30,9 +30,10 @@ void crds_free(struct crds *c); /* NULL is fine */
 /* Asks for all of them now: at the start, and when a watch had to begin anew. */
 void crds_read(struct crds *c);
 
-/* Whether each was answered once, well or not: what is compiled before may be taken back. */
-bool crds_are_known(const struct crds *c);
+bool crds_are_known(const struct crds *c); /* each was answered once, well or not */
 enum schema_verdict crds_verdict(const struct crds *c, enum kube_kind kind);
+/* Whether objects of the kind may have lost fields: it is OLD, or was not answered yet. */
+bool crds_may_lose(const struct crds *c, enum kube_kind kind);
 /* What is wrong, at most one a kind, in order of kinds; borrowed until the next event. */
 size_t crds_faults(const struct crds *c, const struct why *faults[KUBE_KINDS]);
 

@@ -258,24 +258,30 @@ static size_t count_members(const cJSON *json) {
     return n;
 }
 
-/* Whether elements a and b of a set are one. */
+/* Whether elements a and b of a set are one; in a map their names, which come first. */
 static bool same(const struct kube_field *f, const char *elements, size_t a, size_t b) {
     if (f->type == KUBE_T_INTS)
         return ((const int64_t *)elements)[a] == ((const int64_t *)elements)[b];
-    return str_eq(((const struct str *)elements)[a], ((const struct str *)elements)[b]);
+    size_t size = f->type == KUBE_T_MANY ? f->part->size : sizeof(struct str);
+    return str_eq(*(const struct str *)at(elements, a * size),
+                  *(const struct str *)at(elements, b * size));
 }
 
-/* Each element of a set is there once; the sets are short. */
+/* No two elements are one; the lists are short. */
 static int check_once(struct decode *d, const struct kube_field *f, const char *elements, size_t n,
                       const cJSON *json) {
     struct shown room;
     for (size_t i = 1; i < n; i++)
-        for (size_t k = 0; k < i; k++)
-            if (same(f, elements, i, k)) {
-                out_fmt(&d->at, "[%zu]", i);
-                return decode_refuse(d, "%s is there twice; remove one",
-                                     decode_found(cJSON_GetArrayItem(json, (int)i), &room));
-            }
+        for (size_t k = 0; k < i; k++) {
+            const cJSON *one = cJSON_GetArrayItem(json, (int)i);
+            if (!same(f, elements, i, k))
+                continue;
+            out_fmt(&d->at, f->type == KUBE_T_MANY ? "[%zu].name" : "[%zu]", i);
+            return decode_refuse(
+                d, "%s is there twice; %s one",
+                decode_found(f->type == KUBE_T_MANY ? json_get(one, "name") : one, &room),
+                f->type == KUBE_T_MANY ? "rename" : "remove");
+        }
     return 0;
 }
 
@@ -302,7 +308,7 @@ static int get_list(struct decode *d, const struct kube_field *f, const cJSON *j
         leave(d, mark);
         i++;
     }
-    return kube_field_is_set(f) ? check_once(d, f, elements, n, json) : 0;
+    return kube_field_is_set(f) || kube_field_is_map(f) ? check_once(d, f, elements, n, json) : 0;
 }
 
 static int compare_pairs(const void *a, const void *b) {

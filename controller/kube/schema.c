@@ -131,7 +131,7 @@ enum schema_verdict kube_schema_judge(enum kube_kind kind, const cJSON *crd, str
         return SCHEMA_FITS;
     why_text(why,
              "is older than this controller (its schema is generation %llu, this one is %u), so "
-             "that fields of a %s may be lost without a word; %s",
-             (unsigned long long)generation, kube_schema_generation(), kube_kinds[kind].kind, mend);
+             "that fields of its objects may be lost without a word; %s",
+             (unsigned long long)generation, kube_schema_generation(), mend);
     return SCHEMA_OLD;
 }

@@ -112,6 +112,13 @@ bool kube_field_is_set(const struct kube_field *f) {
            (f->type == KUBE_T_TEXTS && f->rule == KUBE_HOSTNAME);
 }
 
+bool kube_field_is_map(const struct kube_field *f) {
+    struct kube_marks marks;
+    const struct kube_field *first =
+        f->type == KUBE_T_MANY ? kube_field_at(f->part->fields(), &marks) : NULL;
+    return first && marks.required && first->rule == KUBE_SECTION && first->offset == 0;
+}
+
 struct str kube_pick(const char *picks, size_t i) {
     struct str word, rest = str_cut(str_of(picks), '|', &word);
     for (; i > 0 && rest.p; i--)

@@ -73,8 +73,10 @@ struct kube_marks {
 };
 /* The first field at f or behind it, and its marks; NULL at the end. */
 const struct kube_field *kube_field_at(const struct kube_field *f, struct kube_marks *marks);
-/* Whether an element of its list may be there only once. */
+/* Whether an element of its list may be there only once; a list of parts that begin with a required
+ * name is a map: no two have the same one. */
 bool kube_field_is_set(const struct kube_field *f);
+bool kube_field_is_map(const struct kube_field *f);
 /* The i-th of "A|B", n == 0 behind the last. */
 struct str kube_pick(const char *picks, size_t i);
 

@@ -11,6 +11,7 @@ them a test is skipped. Certificates are made by openssl in a folder that goes w
 """
 import base64
 import concurrent.futures
+import glob
 import http.client
 import json
 import os
@@ -103,9 +104,15 @@ spec:
 '''
 
 
-CRDS = (crd('routes', 'Route') + crd('trafficpolicies', 'TrafficPolicy')
-        + crd('authpolicies', 'AuthPolicy') + crd('consumers', 'Consumer')
-        + crd('gatewayconfigs', 'GatewayConfig', 'Cluster'))
+def _ours():
+    texts = []
+    for path in sorted(glob.glob(os.path.join(sluice.TOP, 'crds/*.yaml'))):
+        with open(path, encoding='utf-8') as f:
+            texts.append(f.read())
+    return '---\n'.join(texts)
+
+
+CRDS = _ours()  # as `sluicectl crds` writes them
 GRANT_CRD = crd('referencegrants', 'ReferenceGrant', group='gateway.networking.k8s.io',
                 version='v1beta1')
 

@@ -56,6 +56,13 @@ static void assert_lacks(const char *text, const char *part) {
         fail_msg("there: %s\nin:\n%s", part, text);
 }
 
+static size_t count(const char *text, const char *part) {
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, part)); p += strlen(part))
+        n++;
+    return n;
+}
+
 /* ---- a directory of one's own ---- */
 
 static char dir[64];
@@ -506,6 +513,25 @@ static void secrets_stay(void **state) {
     object_drop(wanted);
 }
 
+static void writes_the_crds(void **state) {
+    (void)state;
+    assert_int_equal(ctl("crds", NULL), CTL_OK);
+    assert_int_equal(count(out_text, "kind: CustomResourceDefinition\n"), 5);
+    assert_int_equal(count(out_text, "\n---\n"), 4);
+    assert_has(out_text, "sluice.dev/schema-generation: ");
+    assert_has(out_text, "NOT SUPPORTED YET: refused.");
+    assert_lacks(out_text, "ingressclasses");
+    assert_int_equal(ctl("crds", "-o", "json", "-d", dir, NULL), CTL_OK);
+    assert_int_equal(count(out_text, ".json\n"), 5);
+    assert_int_equal(ctl("crds", "-d", dir, NULL), CTL_OK);
+    assert_has(out_text, "/routes.yaml\n");
+    assert_int_equal(ctl("crds", "-d", "/nowhere", NULL), CTL_PROBLEMS);
+    assert_has(err_text, "/nowhere/routes.yaml: No such file or directory");
+    assert_int_equal(ctl("crds", "-f", dir, NULL), CTL_USAGE);
+    assert_int_equal(ctl("status", "-d", dir, NULL), CTL_USAGE);
+    assert_has(err_text, "status takes no -d");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_and_options),
@@ -518,6 +544,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(explains_conditions, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(shows_certificates_without_their_keys, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, dir_make, dir_drop),
+        cmocka_unit_test_setup_teardown(writes_the_crds, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(from_a_live_proxy, serve, unserve),
         cmocka_unit_test_setup_teardown(from_a_live_controller, serve, unserve),
         cmocka_unit_test(secrets_stay),

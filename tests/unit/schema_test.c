@@ -100,12 +100,13 @@ static void words(void **state) {
                         "crds | kubectl apply --server-side -f -`");
     cJSON *json = crd("0000000000000000", "0");
     kube_schema_judge(KUBE_Route, json, &why);
-    snprintf(expected, sizeof(expected),
-             "is older than this controller (its schema is generation 0, this one is %u), so that "
-             "fields of a Route may be lost without a word; run `kubectl apply --server-side -f "
-             "crds/` with the crds/ of this version, or `sluicectl crds | kubectl apply "
-             "--server-side -f -`",
-             kube_schema_generation());
+    snprintf(
+        expected, sizeof(expected),
+        "is older than this controller (its schema is generation 0, this one is %u), so that "
+        "fields of its objects may be lost without a word; run `kubectl apply --server-side -f "
+        "crds/` with the crds/ of this version, or `sluicectl crds | kubectl apply "
+        "--server-side -f -`",
+        kube_schema_generation());
     assert_string_equal(why.text, expected);
     cJSON_Delete(json);
 }
@@ -161,6 +162,7 @@ static void they_are_read_by_name(void **state) {
     struct event_base *base = event_base_new();
     struct crds *c = crds_new(base, NULL, count_change, &changes);
     n_calls = n_cancelled = 0;
+    assert_true(crds_may_lose(c, ours[0])); /* nobody knows yet */
     crds_read(c);
     crds_read(c); /* under way already */
     assert_int_equal(n_calls, N_OURS);
@@ -178,6 +180,8 @@ static void they_are_read_by_name(void **state) {
     assert_int_equal(crds_verdict(c, ours[2]), SCHEMA_UNKNOWN);
     assert_int_equal(crds_verdict(c, ours[3]), SCHEMA_OLD);
     assert_int_equal(crds_verdict(c, ours[4]), SCHEMA_UNKNOWN);
+    for (size_t i = 0; i < N_OURS; i++)
+        assert_int_equal(crds_may_lose(c, ours[i]), i == 3);
     assert_int_equal(changes, N_OURS);
     assert_int_equal(crds_faults(c, faults), 4);
     assert_string_equal(faults[0]->object, "CustomResourceDefinition authpolicies.sluice.dev");
