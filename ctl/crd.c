@@ -153,6 +153,7 @@ static cJSON *value_schema(const struct kube_field *f, bool required) {
         break;
     }
     must(false);
+    return NULL;
 }
 
 /* What the API server writes where a field is absent. Never in one that the decoder would refuse.

@@ -47,6 +47,7 @@ static char json_type(const struct kube_field *f) {
         break;
     }
     must(false);
+    return 0;
 }
 
 /* "rules O{name s,matches O{...},}": no order of C and no number in it. */
