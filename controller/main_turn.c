@@ -510,7 +510,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     t->release = evtimer_new(base, on_release, t);
     t->secrets = evtimer_new(base, on_secrets, t);
     t->clock = evtimer_new(base, on_clock, t);
-    t->push = push_new(base, link, &events, t, why);
+    t->push = push_new(base, link, false, &events, t, why);
     if (!t->push) {
         turn_free(t);
         return NULL;

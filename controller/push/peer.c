@@ -23,6 +23,7 @@ enum {
     MISMATCH_WAIT_MS = 100, /* doubled with each one, from the second on */
     MISMATCH_WAIT_MAX_MS = 5000,
     NAME_MAX_BYTES = 253, /* of a pod */
+    STASH_MAX = 64 << 10, /* bytes of one that is not admitted */
 };
 
 struct peer *peer_new(struct push *p, uint64_t conn, const char *address) {
@@ -34,6 +35,7 @@ struct peer *peer_new(struct push *p, uint64_t conn, const char *address) {
     r->opened_at = push_now_ms();
     r->linked_ms = push_unix_ms();
     list_init(&r->asks);
+    list_init(&r->stash);
     return r;
 }
 
@@ -50,10 +52,24 @@ static void ask_end(struct peer *r, struct ask *a, bool complete) {
         r->push->events.on_have_end(r->push->arg, r->conn, number, complete);
 }
 
+static void unstash(struct peer *r, struct stashed *s) {
+    list_del(&s->link);
+    r->stashed -= s->bytes.n;
+    mem_free((void *)(uintptr_t)s->bytes.p);
+    mem_free(s);
+}
+
+static struct stashed *stash_first(struct peer *r) {
+    return list_empty(&r->stash) ? NULL : list_entry(r->stash.next, struct stashed, link);
+}
+
 void peer_free(struct peer *r) {
     while (!list_empty(&r->asks))
         ask_end(r, list_entry(r->asks.next, struct ask, link), false);
+    for (struct stashed *s; (s = stash_first(r));)
+        unstash(r, s);
     tx_end(r);
+    mem_free(r->pod);
     mem_free(r->name);
     mem_free(r->address);
     mem_free(r);
@@ -98,6 +114,15 @@ struct push_proxy peer_view(const struct peer *r) {
 static void send(struct peer *r, enum wire_type type, const void *value) {
     struct out o = ws_message();
     wire_encode(type, value, &o);
+    r->window += ws_send(r->push->ws, r->conn, &o);
+}
+
+void peer_fleet(struct peer *r) {
+    const struct out *fleet = &r->push->fleet;
+    if (!r->follows || fleet->n == 0)
+        return;
+    struct out o = ws_message();
+    out_str(&o, out_done(fleet));
     r->window += ws_send(r->push->ws, r->conn, &o);
 }
 
@@ -220,7 +245,7 @@ bool peer_tick(struct peer *r) {
         log_warn("push", "closed: no hello within %d s address=%s", HELLO_WITHIN_MS / 1000,
                  r->address);
         r->closing = true;
-        ws_close(r->push->ws, r->conn);
+        ws_close(r->push->ws, r->conn, NULL);
     }
     peer_pump(r);
     if (peer_current(r))
@@ -240,6 +265,9 @@ static int on_hello(struct peer *r, const struct wire_hello *m, struct why *why)
     struct digest has;
     if (m->name.n > NAME_MAX_BYTES || memchr(m->name.p ? m->name.p : "", 0, m->name.n))
         return why_text(why, "hello.name is not a name");
+    if (r->pod && !str_eq(m->name, str_of(r->pod)))
+        return why_text(why, "it calls itself %.*s, and its token is of pod %s", STR_FMT(m->name),
+                        r->pod);
     if (wire_digest_unpack(m->digest, &has, why) != 0)
         return -1;
     mem_free(r->name);
@@ -256,6 +284,7 @@ static int on_hello(struct peer *r, const struct wire_hello *m, struct why *why)
     r->push->changed = true;
     log_info("push", "hello proxy=%s address=%s revision=%016llx ready=%d follows=%d", r->name,
              r->address, (unsigned long long)m->revision, m->ready, m->follow);
+    peer_fleet(r);
     peer_pump(r);
     return 0;
 }
@@ -376,6 +405,10 @@ static int handle(struct peer *r, const struct wire_message *m, struct why *why)
         return 0;
     case WIRE_have:
         return on_have(r, &m->have, why);
+    case WIRE_token:
+        if (r->push->secure && r->push->events.on_token)
+            r->push->events.on_token(r->push->arg, r->conn, m->token.token, r->address);
+        return 0;
     default:
         return 0; /* a newer proxy's, or one that only controllers send */
     }
@@ -392,6 +425,45 @@ int peer_message(struct peer *r, struct str bytes, struct why *why) {
         bad = handle(r, &m, why);
     arena_fini(&a);
     r->closing = bad != 0;
+    return bad;
+}
+
+/* ---- before it is admitted ---- */
+
+/* Of reports only the last one counts. */
+static void forget_report(struct peer *r) {
+    list_each(link, &r->stash) {
+        struct stashed *s = list_entry(link, struct stashed, link);
+        if (s->bytes.p[0] != WIRE_report)
+            continue;
+        unstash(r, s);
+        return;
+    }
+}
+
+int peer_stash(struct peer *r, struct str bytes, struct why *why) {
+    if (bytes.n > 0 && bytes.p[0] == WIRE_report)
+        forget_report(r);
+    if (bytes.n == 0 || r->stashed + bytes.n > STASH_MAX) {
+        mem_free((void *)(uintptr_t)bytes.p);
+        return why_text(why, "it says too much before it is admitted");
+    }
+    struct stashed *s = mem_zalloc(sizeof(*s));
+    s->bytes = bytes;
+    r->stashed += bytes.n;
+    list_append(&r->stash, &s->link);
+    return 0;
+}
+
+int peer_admit(struct peer *r, struct str pod, struct why *why) {
+    int bad = 0;
+    mem_free(r->pod);
+    r->pod = pod.n > 0 ? str_dup(pod) : NULL;
+    r->opened_at = push_now_ms();
+    for (struct stashed *s; (s = stash_first(r));) {
+        bad = bad ? bad : peer_message(r, s->bytes, why);
+        unstash(r, s);
+    }
     return bad;
 }
 

@@ -12,6 +12,7 @@ enum {
     EVENTS_A_TURN = 256, /* then the rest of the controller has its turn */
     TICK_MS = 500,
     BEHIND_MS = 10000,
+    WAITING_MAX = 256, /* links that are not admitted */
 };
 
 static uint64_t clock_ms(clockid_t clock) {
@@ -24,8 +25,8 @@ int64_t push_unix_ms(void) { return (int64_t)clock_ms(CLOCK_REALTIME); }
 
 static struct peer *peer_at(struct list *link) { return list_entry(link, struct peer, link); }
 
-static struct peer *peer_of(struct push *p, uint64_t conn) {
-    list_each(link, &p->peers) {
+static struct peer *find(struct list *among, uint64_t conn) {
+    list_each(link, among) {
         if (peer_at(link)->conn == conn)
             return peer_at(link);
     }
@@ -34,29 +35,72 @@ static struct peer *peer_of(struct push *p, uint64_t conn) {
 
 /* ---- the event loop ---- */
 
-static void handle(struct push *p, struct ws_event *e) {
-    struct peer *r = e->type == WS_OPEN ? NULL : peer_of(p, e->conn);
+size_t push_waiting(const struct push *p) {
+    size_t n = 0;
+    list_each(link, &p->waiting)
+        n++;
+    return n;
+}
+
+static void refuse(struct push *p, struct peer *r, const char *reason) {
+    if (r->closing)
+        return;
+    r->closing = true;
+    ws_close(p->ws, r->conn, reason);
+}
+
+static void opened(struct push *p, struct ws_event *e) {
+    struct peer *r = peer_new(p, e->conn, e->address);
+    list_append(p->secure ? &p->waiting : &p->peers, &r->link);
+    if (!p->secure)
+        return;
+    if (push_waiting(p) > WAITING_MAX)
+        refuse(p, r, "too many links are waiting to be admitted");
+    else if (p->events.on_token)
+        p->events.on_token(p->arg, e->conn, e->bytes, r->address);
+}
+
+static void closed(struct push *p, struct peer *r, bool waited) {
+    log_info("push", "link lost proxy=%s address=%s", r->name, r->address);
+    if (p->secure && p->events.on_gone)
+        p->events.on_gone(p->arg, r->conn);
+    list_del(&r->link);
+    peer_free(r);
+    p->changed |= !waited;
+}
+
+static void say_why(struct push *p, struct peer *r, const struct why *why) {
+    log_warn("push", "closed: %s proxy=%s address=%s", why->text, r->name, r->address);
+    r->closing = true;
+    ws_close(p->ws, r->conn, why->text);
+}
+
+/* One that waits: nothing of it is read yet. */
+static void handle_waiting(struct push *p, struct peer *r, struct ws_event *e) {
     struct why why = {0};
-    switch (e->type) {
-    case WS_OPEN:
-        r = peer_new(p, e->conn, e->address);
-        list_append(&p->peers, &r->link);
-        return;
-    case WS_MESSAGE:
-        if (peer_message(r, e->bytes, &why) != 0) {
-            log_warn("push", "closed: %s proxy=%s address=%s", why.text, r->name, r->address);
-            ws_close(p->ws, r->conn);
-        }
-        return;
-    case WS_SENT:
+    if (e->type == WS_CLOSED) {
+        closed(p, r, true);
+    } else if (e->type == WS_MESSAGE && !r->closing) {
+        struct str bytes = e->bytes;
+        e->bytes = STR_NONE;
+        if (peer_stash(r, bytes, &why) != 0)
+            say_why(p, r, &why);
+    }
+}
+
+static void handle(struct push *p, struct ws_event *e) {
+    struct peer *r = e->type == WS_OPEN ? NULL : find(&p->peers, e->conn);
+    struct why why = {0};
+    if (e->type == WS_OPEN) {
+        opened(p, e);
+    } else if (!r) {
+        handle_waiting(p, find(&p->waiting, e->conn), e);
+    } else if (e->type == WS_CLOSED) {
+        closed(p, r, false);
+    } else if (e->type == WS_SENT) {
         peer_sent(r, e->cost);
-        return;
-    case WS_CLOSED:
-        log_info("push", "link lost proxy=%s address=%s", r->name, r->address);
-        list_del(&r->link);
-        peer_free(r);
-        p->changed = true;
-        return;
+    } else if (peer_message(r, e->bytes, &why) != 0) {
+        say_why(p, r, &why);
     }
 }
 
@@ -108,23 +152,36 @@ static void set_tick(struct push *p, uint32_t ms) {
 
 /* ---- life ---- */
 
-struct push *push_new(struct event_base *base, const char *listen, const struct push_events *events,
-                      void *arg, struct why *why) {
-    struct ws *ws = ws_listen(listen, why);
-    if (!ws)
+static void listening(struct push *p, struct ws *ws) {
+    p->ws = ws;
+    p->readable = event_new(p->base, ws_fd(ws), EV_READ | EV_PERSIST, on_readable, p);
+    must(p->readable);
+    event_add(p->readable, NULL);
+}
+
+struct push *push_new(struct event_base *base, const char *listen, bool secure,
+                      const struct push_events *events, void *arg, struct why *why) {
+    struct ws_address at;
+    if (ws_address_parse(str_of(listen), secure, &at, why) != 0)
+        return NULL;
+    struct ws *ws = secure ? NULL : ws_listen(listen, NULL, why);
+    if (!secure && !ws)
         return NULL;
     struct push *p = mem_zalloc(sizeof(*p));
-    p->ws = ws;
+    p->base = base;
+    p->listen = str_dup(str_of(listen));
+    p->secure = secure;
     p->events = *events;
     p->arg = arg;
     p->behind_ms = BEHIND_MS;
     p->last_tx = (uint64_t)push_unix_ms() << 16; /* never a number of an earlier life */
     list_init(&p->peers);
+    list_init(&p->waiting);
     wanted_init(&p->wanted);
-    p->readable = event_new(base, ws_fd(ws), EV_READ | EV_PERSIST, on_readable, p);
     p->tick = event_new(base, -1, EV_PERSIST, on_tick, p);
-    must(p->readable && p->tick);
-    event_add(p->readable, NULL);
+    must(p->tick);
+    if (ws)
+        listening(p, ws);
     set_tick(p, TICK_MS);
     return p;
 }
@@ -132,16 +189,62 @@ struct push *push_new(struct event_base *base, const char *listen, const struct 
 void push_free(struct push *p) {
     if (!p)
         return;
-    event_free(p->readable);
+    if (p->readable)
+        event_free(p->readable);
     event_free(p->tick);
     ws_free(p->ws);
-    for (struct list *link; (link = list_pop(&p->peers));)
+    for (struct list *link; (link = list_pop(&p->peers)) || (link = list_pop(&p->waiting));)
         peer_free(peer_at(link));
     wanted_fini(&p->wanted);
+    out_fini(&p->fleet);
+    mem_free(p->listen);
     mem_free(p);
 }
 
-uint16_t push_port(const struct push *p) { return ws_port(p->ws); }
+uint16_t push_port(const struct push *p) { return p->ws ? ws_port(p->ws) : 0; }
+
+/* ---- secure links ---- */
+
+int push_identify(struct push *p, const struct ws_identity *id, struct why *why) {
+    must(p->secure);
+    if (p->ws)
+        return ws_identify(p->ws, id, why);
+    struct ws *ws = ws_listen(p->listen, id, why);
+    if (!ws)
+        return -1;
+    listening(p, ws);
+    log_info("push", "proxies can link address=%s", p->listen);
+    return 0;
+}
+
+void push_admit(struct push *p, uint64_t proxy, struct str pod) {
+    struct why why = {0};
+    struct peer *r = find(&p->waiting, proxy);
+    if (!r || r->closing) /* gone, or admitted before: its token is a new one */
+        return;
+    list_del(&r->link);
+    list_append(&p->peers, &r->link);
+    if (peer_admit(r, pod, &why) != 0)
+        say_why(p, r, &why);
+}
+
+void push_refuse(struct push *p, uint64_t proxy, const char *reason) {
+    struct peer *r = find(&p->peers, proxy);
+    if (!r)
+        r = find(&p->waiting, proxy);
+    if (r)
+        refuse(p, r, reason);
+}
+
+void push_fleet(struct push *p, const struct wire_fleet *fleet) {
+    out_fini(&p->fleet);
+    p->fleet = out_heap(WIRE_MESSAGE_MAX);
+    wire_encode(WIRE_fleet, fleet, &p->fleet);
+    must(!p->fleet.over);
+    list_each(link, &p->peers) {
+        peer_fleet(peer_at(link));
+    }
+}
 
 void push_set_behind_ms(struct push *p, uint32_t ms) {
     p->behind_ms = ms;

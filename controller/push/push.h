@@ -18,13 +18,23 @@
  *
  * Nothing is sent before the first commit: a controller that has not compiled yet empties nobody.
  *
+ * On a secure link (TLS) a proxy waits first: on_token hands over what it has shown, and until
+ * push_admit() nothing is sent to it, nothing that it says is believed, and it is in no list:
+ *
+ *     upgrade ─► on_token ─► ... ─► push_admit ─► hello ─► as ever
+ *                   ▲         └───► push_refuse ─► closed, with the reason
+ *                   └── it renewed its token
+ *
+ * It listens from the first push_identify() on.
+ *
  * All of it on the controller's main thread; callbacks are called from the event loop, and may call
  * anything here but push_free.
  */
 #ifndef SLUICE_CONTROLLER_PUSH_H
 #define SLUICE_CONTROLLER_PUSH_H
 
-#include "lib/model.h"
+#include "lib/wire.h"
+#include "lib/ws.h"
 
 struct event_base;
 struct push;
@@ -63,13 +73,29 @@ struct push_events {
     /* Answers to push_get. The object is the receiver's (object_drop). */
     void (*on_have)(void *arg, uint64_t proxy, uint64_t ask, struct object *o);
     void (*on_have_end)(void *arg, uint64_t proxy, uint64_t ask, bool complete);
+    /* Secure links: who is this? token.n == 0: it has shown none. The answer may come at once, also
+     * from inside, or never. proxy: the number of its connection. */
+    void (*on_token)(void *arg, uint64_t proxy, struct str token, const char *address);
+    void (*on_gone)(void *arg, uint64_t proxy); /* nothing needs to be answered any more */
 };
 
-/* NULL with *why. listen: "127.0.0.1:7400"; only loopback until the link speaks TLS. */
-struct push *push_new(struct event_base *base, const char *listen, const struct push_events *events,
-                      void *arg, struct why *why);
-void push_free(struct push *p); /* closes every link, joins the thread */
-uint16_t push_port(const struct push *p);
+/* NULL with *why. listen: "127.0.0.1:7400". Plain is for loopback alone. */
+struct push *push_new(struct event_base *base, const char *listen, bool secure,
+                      const struct push_events *events, void *arg, struct why *why);
+void push_free(struct push *p);           /* closes every link, joins the thread */
+uint16_t push_port(const struct push *p); /* 0: it does not listen yet */
+
+/* ---- secure links ---- */
+
+/* The certificate of handshakes from now on; links that are open stay. -1 with *why: as before. */
+int push_identify(struct push *p, const struct ws_identity *id, struct why *why) MUST_USE;
+/* pod: the name that its token is bound to, and so the only one that it may call itself; n == 0:
+ * its token says none. Of one that is gone: nothing. */
+void push_admit(struct push *p, uint64_t proxy, struct str pod);
+void push_refuse(struct push *p, uint64_t proxy, const char *reason);
+/* What every proxy that follows is told, now and when it comes. Copied. */
+void push_fleet(struct push *p, const struct wire_fleet *fleet);
+size_t push_waiting(const struct push *p); /* links that are not admitted yet */
 
 /* ---- the wanted set ---- */
 

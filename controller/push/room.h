@@ -75,6 +75,11 @@ struct ask {
     unsigned parts; /* messages that are not answered whole yet */
 };
 
+struct stashed { /* a message of one that is not admitted yet */
+    struct list link;
+    struct str bytes;
+};
+
 enum peer_state {
     PEER_NEW,    /* no hello yet, or a fresh one is awaited */
     PEER_TOLD,   /* hello came; `has` is what it serves */
@@ -101,12 +106,19 @@ struct peer {
     struct wire_report report;
     char nack[512];
     struct list asks;
+    char *pod; /* the only name that it may have; NULL: any */
+    struct list stash;
+    size_t stashed; /* bytes */
 };
 
 struct peer *peer_new(struct push *p, uint64_t conn, const char *address);
 void peer_free(struct peer *r);
 /* -1 with *why: the link must be closed. */
 int peer_message(struct peer *r, struct str bytes, struct why *why);
+/* Keeps a message (taken) until peer_admit(). -1 with *why: the link must be closed. */
+int peer_stash(struct peer *r, struct str bytes, struct why *why);
+int peer_admit(struct peer *r, struct str pod, struct why *why); /* as peer_message */
+void peer_fleet(struct peer *r); /* tells it, if it follows and there is something to tell */
 void peer_sent(struct peer *r, size_t cost);
 void peer_pump(struct peer *r); /* starts and feeds a transaction if there is something to say */
 bool peer_tick(struct peer *r); /* whether it reads differently now */
@@ -120,9 +132,14 @@ void peer_get(struct peer *r, uint64_t ask, const struct str *ids, size_t n);
 
 struct push {
     struct wanted wanted;
-    struct ws *ws;
-    struct event *readable, *tick;
-    struct list peers;
+    struct event_base *base;
+    char *listen;
+    bool secure;
+    struct ws *ws;          /* NULL: it does not listen yet */
+    struct event *readable; /* of ws */
+    struct event *tick;
+    struct list peers, waiting; /* admitted; not yet */
+    struct out fleet;           /* the encoded message; n == 0: none */
     uint64_t last_tx, last_ask;
     uint32_t behind_ms;
     struct push_events events;

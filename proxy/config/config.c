@@ -5,10 +5,12 @@
 #include "lib/mem.h"
 #include "proxy/config/answer.h"
 #include "proxy/config/apply.h"
+#include "proxy/config/dns.h"
 #include "proxy/config/lastgood.h"
 #include "proxy/config/link.h"
 #include "proxy/config/resolve.h"
 
+#include <event2/dns.h>
 #include <event2/event.h>
 
 enum {
@@ -21,9 +23,10 @@ struct config {
     struct link *link;
     struct apply *apply;
     struct resolve *resolve;
-    struct answers *answers; /* one for each controller */
-    size_t n_controllers;
-    struct event *link_readable, *saved, *save_due;
+    struct answers answers[LINK_MAX]; /* one for each controller */
+    struct event_base *base;
+    struct evdns_base *dns; /* of links; NULL: no controller is a name */
+    struct event *saved, *save_due;
     struct lastgood *lastgood; /* NULL = no file */
     char *path;
     bool dirty; /* accepted, not handed to lastgood yet */
@@ -152,12 +155,6 @@ static void on_resolved(void *arg, struct object *const *objects, size_t n) {
     apply_local(c->apply, objects, n);
 }
 
-static void on_link(evutil_socket_t fd, short what, void *arg) {
-    struct config *c = arg;
-    (void)fd, (void)what;
-    link_turn(c->link);
-}
-
 /* ---- life ---- */
 
 static void open_lastgood(struct config *c, struct event_base *base, const char *path) {
@@ -169,39 +166,53 @@ static void open_lastgood(struct config *c, struct event_base *base, const char 
     event_add(c->saved, NULL);
 }
 
+static struct link *open_link(struct config *c, const struct config_options *o, struct why *why) {
+    static const struct link_events events = {greet, on_message, on_sent, on_lost};
+    const struct link_options lo = {.urls = o->controllers,
+                                    .n_urls = o->n_controllers,
+                                    .ca = o->controller_ca,
+                                    .token = o->token,
+                                    .dns = c->dns};
+    return link_new(c->base, &lo, &events, c, why);
+}
+
 struct config *config_new(struct event_base *base, const struct config_options *o,
                           struct why *why) {
-    static const struct link_events link_events = {greet, on_message, on_sent, on_lost};
     static const struct apply_events apply_events = {on_publish,     on_ack,      on_nack,
                                                      greet_followed, on_accepted, on_backend};
     struct config *c = mem_zalloc(sizeof(*c));
-    c->link = link_new(o->controllers, o->n_controllers, &link_events, c, why);
-    if (!c->link) {
-        mem_free(c);
-        return NULL;
-    }
+    c->base = base;
+    if (link_needs_dns(o->controllers, o->n_controllers))
+        c->dns = dns_new(base, o->nameserver);
+    for (size_t i = 0; i < LINK_MAX; i++)
+        answers_init(&c->answers[i]);
     c->name = str_dup(str_of(o->name));
     c->publish = o->publish;
     c->arg = o->arg;
-    c->n_controllers = o->n_controllers;
-    c->answers = mem_array(o->n_controllers, sizeof(*c->answers));
-    for (size_t i = 0; i < o->n_controllers; i++)
-        answers_init(&c->answers[i]);
     c->apply = apply_new(&apply_events, c);
     c->resolve = resolve_new(
         base,
         &(struct resolve_options){.nameserver = o->nameserver, .changed = on_resolved, .arg = c});
+    c->link = open_link(c, o, why);
+    if (!c->link) {
+        config_free(c);
+        return NULL;
+    }
     if (o->lastgood)
         open_lastgood(c, base, o->lastgood);
-    c->link_readable = event_new(base, link_fd(c->link), EV_READ | EV_PERSIST, on_link, c);
-    must(c->link_readable);
     return c;
 }
 
 void config_start(struct config *c) {
     if (c->lastgood)
         load(c);
-    event_add(c->link_readable, NULL);
+    link_start(c->link);
+}
+
+/* Questions that are open are answered with a failure, so that who asked can be freed. */
+static void close_dns(struct config *c) {
+    evdns_base_free(c->dns, 1);
+    event_base_loop(c->base, EVLOOP_NONBLOCK);
 }
 
 static void close_lastgood(struct config *c) {
@@ -223,15 +234,15 @@ static void close_lastgood(struct config *c) {
 void config_free(struct config *c) {
     if (!c)
         return;
-    event_free(c->link_readable);
     link_free(c->link);
     if (c->lastgood)
         close_lastgood(c);
-    for (size_t i = 0; i < c->n_controllers; i++)
+    for (size_t i = 0; i < LINK_MAX; i++)
         answers_fini(&c->answers[i]);
     resolve_free(c->resolve);
     apply_free(c->apply);
-    mem_free(c->answers);
+    if (c->dns)
+        close_dns(c);
     mem_free(c->name);
     mem_free(c);
 }

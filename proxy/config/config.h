@@ -21,8 +21,10 @@ struct snapshot;
 
 struct config_options {
     const char *name;               /* of this proxy: the pod's */
-    const char *const *controllers; /* "ws://127.0.0.1:7400" */
+    const char *const *controllers; /* "ws://127.0.0.1:7400", "wss://NAME.NS.svc:7400" */
     size_t n_controllers;
+    const char *controller_ca; /* file that controllers are verified by; NULL: none */
+    const char *token;         /* file with what they are shown; NULL: none */
     const char *lastgood;                           /* path, or NULL: none is kept */
     const char *nameserver;                         /* "ADDRESS:PORT"; NULL: /etc/resolv.conf */
     void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */

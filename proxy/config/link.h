@@ -2,18 +2,40 @@
  *
  * link: the connections to the controllers. One of them is followed: it alone gives transactions,
  * until its link dies; then the next that is open is followed. All of them hear what this proxy
- * says. Sockets and reconnecting are lib/ws, on a thread of its own; all here is the main thread.
+ * says.
+ *
+ *     wss://NAME:7400 ── lookup ──► addresses: each is a controller, a slot here
+ *     ws://127.0.0.1:7400 ────────► one slot, for good
+ *                                        │ ws_dial
+ *     CA file, token file ── reread ──► lib/ws, on a thread of its own
+ *
+ * An address that comes is dialled, one that goes is let go. Files are looked at every two seconds,
+ * and at once when a link is lost; a renewed token is told on the links that are open too. All here
+ * is the main thread.
  */
 #ifndef SLUICE_PROXY_CONFIG_LINK_H
 #define SLUICE_PROXY_CONFIG_LINK_H
 
 #include "lib/wire.h"
 
+struct event_base;
+struct evdns_base;
 struct link;
 
 enum { LINK_NONE = -1, LINK_ALL = -2 };
+enum { LINK_MAX = 32 }; /* controllers at once; further addresses are left out */
 
-/* Called from link_turn(). A controller is the index of its url. */
+struct link_options {
+    const char *const *urls; /* "ws://127.0.0.1:7400", "wss://sluice-controller.sluice.svc:7400" */
+    size_t n_urls;
+    const char *ca;         /* file of PEM; wss needs it */
+    const char *token;      /* file; NULL: none is shown */
+    const char *verify;     /* name that certificates must bear; NULL: that of the url */
+    struct evdns_base *dns; /* NULL: no url is a name */
+    unsigned most;          /* of the addresses of a name, so many, random ones; 0: all */
+};
+
+/* Called from the loop. A controller is the index of its slot, below LINK_MAX. */
 struct link_events {
     /* A controller must be told hello: its link is new, or it is followed from now on. */
     void (*greet)(void *arg, int controller);
@@ -23,13 +45,14 @@ struct link_events {
     void (*lost)(void *arg, int controller, bool followed);
 };
 
-/* urls: "ws://127.0.0.1:7400". NULL with *why. */
-struct link *link_new(const char *const *urls, size_t n, const struct link_events *events,
-                      void *arg, struct why *why);
-void link_free(struct link *l);
+/* Strings of o are copied. NULL with *why. Nothing is read from it before link_start(). */
+struct link *link_new(struct event_base *base, const struct link_options *o,
+                      const struct link_events *events, void *arg, struct why *why);
+void link_start(struct link *l);
+void link_free(struct link *l); /* NULL is fine; not from one of its own callbacks */
 
-int link_fd(const struct link *l); /* readable: call link_turn */
-void link_turn(struct link *l);    /* bounded; stays readable when there is more */
+/* Whether one of the urls is a name. False also when one is no url: link_new() says so. */
+bool link_needs_dns(const char *const *urls, size_t n);
 
 /* Value: the struct of that type. Nothing happens where no link is open. The bytes queued, of one
  * controller. */

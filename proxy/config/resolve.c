@@ -17,6 +17,7 @@
 #include "lib/map.h"
 #include "lib/mem.h"
 #include "proxy/config/address.h"
+#include "proxy/config/dns.h"
 #include "proxy/route/snapshot.h"
 
 #include <event2/dns.h>
@@ -222,34 +223,6 @@ static void on_due(evutil_socket_t fd, short what, void *arg) {
     ask(arg);
 }
 
-/* ---- the DNS library ---- */
-
-static void on_dns_log(int is_warning, const char *text) {
-    (void)is_warning; /* what fails is told by name, once */
-    log_debug("resolve", "%s", text);
-}
-
-static void open_dns(struct resolve *r) {
-    evdns_set_log_fn(on_dns_log);
-    r->dns = evdns_base_new(r->base, 0);
-    must(r->dns);
-    if (r->o.nameserver) {
-        if (evdns_base_nameserver_ip_add(r->dns, r->o.nameserver) != 0)
-            log_error("resolve", "cannot ask this server address=%s", r->o.nameserver);
-    } else {
-        evdns_base_resolv_conf_parse(r->dns, DNS_OPTION_NAMESERVERS, "/etc/resolv.conf");
-    }
-    if (evdns_base_count_nameservers(r->dns) == 0) {
-        log_error("resolve", "there is no DNS server in /etc/resolv.conf; 127.0.0.1 is asked");
-        evdns_base_nameserver_ip_add(r->dns, "127.0.0.1");
-    }
-    evdns_base_set_option(r->dns, "timeout:", "2");
-    evdns_base_set_option(r->dns, "attempts:", "3");
-    /* A server counts as gone, and is asked for a name of the library's choice, as late as can be.
-     */
-    evdns_base_set_option(r->dns, "max-timeouts:", "255");
-}
-
 /* ---- names and their users ---- */
 
 static struct name *name_new(struct resolve *r, struct str text) {
@@ -261,7 +234,7 @@ static struct name *name_new(struct resolve *r, struct str text) {
     must(n->due);
     map_put(&r->names, str_mk(n->text, text.n), n);
     if (!r->dns)
-        open_dns(r);
+        r->dns = dns_new(r->base, r->o.nameserver);
     ask(n);
     return n;
 }

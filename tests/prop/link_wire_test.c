@@ -75,7 +75,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
 static void start_controller(void) {
     static const struct push_events events = {.on_nack = on_nack};
     struct why why = {0};
-    push = push_new(base, address, &events, NULL, &why);
+    push = push_new(base, address, false, &events, NULL, &why);
     if (!push)
         print_error("%s\n", why.text);
     assert_non_null(push);

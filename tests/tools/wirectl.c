@@ -497,7 +497,7 @@ int main(int argc, char **argv) {
     struct why why = {0};
     parse(argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    ws = ws_listen(option.listen, &why);
+    ws = ws_listen(option.listen, NULL, &why);
     if (!ws)
         fail(why.text);
     printf("listening\n");

@@ -8,6 +8,7 @@
 #include "lib/ws.h"
 #include "proxy/config/config.h"
 #include "tests/unit/fake_builder.h"
+#include "tests/unit/pki_world.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
@@ -27,6 +28,9 @@ static struct config *proxy;
 static bool proxy_runs;
 static unsigned published;
 static uint64_t serial;
+static bool secure;
+static struct pki_world world;
+static struct pki_pair ca, leaf;
 
 /* What the controller by hand has heard. */
 static struct {
@@ -113,8 +117,14 @@ static void turn(void) {
 
 static void listen_by_hand(void) {
     struct why why = {0};
+    struct out cert = {0}, key = {0};
+    struct ws_identity id = {0};
+    if (secure)
+        id = world_identity(&leaf, &cert, &key);
     memset(&heard, 0, sizeof(heard));
-    heard.ws = ws_listen(address, &why);
+    heard.ws = ws_listen(address, secure ? &id : NULL, &why);
+    out_fini(&cert);
+    out_fini(&key);
     if (!heard.ws)
         print_error("%s\n", why.text);
     assert_non_null(heard.ws);
@@ -156,9 +166,9 @@ static void on_publish(void *arg, struct snapshot *s) {
     snapshot_drop(s);
 }
 
-static int setup(void **state) {
-    (void)state;
-    static const char *const urls[] = {"ws://127.0.0.1:21301"};
+static int begin_test(void) {
+    static const char *const plain[] = {"ws://127.0.0.1:21301"};
+    static const char *const tls[] = {"wss://127.0.0.1:21301"};
     struct why why = {0};
     base = event_base_new();
     proxy_base = event_base_new();
@@ -166,8 +176,11 @@ static int setup(void **state) {
     serial = 0;
     proxy_runs = true;
     listen_by_hand();
-    struct config_options o = {
-        .name = "proxy", .controllers = urls, .n_controllers = 1, .publish = on_publish};
+    struct config_options o = {.name = "proxy",
+                               .controllers = secure ? tls : plain,
+                               .n_controllers = 1,
+                               .controller_ca = secure ? world.ca : NULL,
+                               .publish = on_publish};
     proxy = config_new(proxy_base, &o, &why);
     assert_non_null(proxy);
     config_start(proxy);
@@ -176,12 +189,34 @@ static int setup(void **state) {
     return 0;
 }
 
+static int setup(void **state) {
+    (void)state;
+    secure = false;
+    return begin_test();
+}
+
+static int setup_tls(void **state) {
+    static const char *const names[] = {"127.0.0.1"};
+    (void)state;
+    secure = true;
+    world_new(&world);
+    ca = pki_ca(time(NULL), DAY);
+    leaf = pki_leaf(&ca, time(NULL), DAY, names, 1);
+    world_publish(&world, &ca, NULL);
+    return begin_test();
+}
+
 static int teardown(void **state) {
     (void)state;
     config_free(proxy);
     ws_free(heard.ws);
     event_base_free(base);
     event_base_free(proxy_base);
+    if (secure) {
+        pki_fini(&ca);
+        pki_fini(&leaf);
+        world_free(&world);
+    }
     return 0;
 }
 
@@ -191,6 +226,22 @@ static bool served_by_one(const struct push *p, const char *id) {
     push_serving(p, o->id, o->hash, &current, &ready);
     object_drop(o);
     return current == 1 && ready == 1;
+}
+
+static void let_in(void *arg, uint64_t id, struct str token, const char *from) {
+    (void)token, (void)from;
+    push_admit(*(struct push **)arg, id, STR("proxy"));
+}
+
+static void identify(struct push *p) {
+    struct out cert, key;
+    struct why why = {0};
+    if (!secure)
+        return;
+    const struct ws_identity id = world_identity(&leaf, &cert, &key);
+    assert_int_equal(push_identify(p, &id, &why), 0);
+    out_fini(&cert);
+    out_fini(&key);
 }
 
 /* ---- tests ---- */
@@ -216,8 +267,10 @@ static void a_controller_that_dies_inside_changes_nothing(void **state) {
     assert_int_equal(config_count(proxy), 1);
     /* the real one takes over: the same set, nothing to send; then more */
     struct why why = {0};
-    struct push *p = push_new(base, address, &(struct push_events){0}, NULL, &why);
+    struct push *p = NULL;
+    p = push_new(base, address, secure, &(struct push_events){.on_token = let_in}, &p, &why);
     assert_non_null(p);
+    identify(p);
     push_put(p, object("route/a/a/rule-0", 10));
     push_commit(p);
     until(served_by_one(p, "route/a/a/rule-0"));
@@ -400,7 +453,9 @@ static void faults_of_a_nack_are_bounded(void **state) {
 
 int main(void) {
     log_level(getenv("LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TLS(f)                                                                                     \
+    { #f "_over_tls", f, setup_tls, teardown, NULL }
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown), TLS(f)
     const struct CMUnitTest tests[] = {
         T(a_controller_that_dies_inside_changes_nothing),
         T(another_digest_is_refused_and_hello_said_again),

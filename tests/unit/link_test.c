@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The link, whole: a real controller's end and real proxies' ends over loopback, in one process and
- * on one event loop. Only the builder is a fake.
+ * on one event loop, plain and over TLS. Only the builder is a fake, and whoever shows a token is
+ * let in.
  */
 #include "controller/push/push.h"
 #include "lib/log.h"
 #include "proxy/config/config.h"
 #include "tests/unit/fake_builder.h"
+#include "tests/unit/pki_world.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
@@ -30,6 +32,9 @@ struct proxy {
 static struct event_base *base;
 static struct proxy proxies[PROXIES];
 static struct push *a, *b; /* controllers */
+static bool secure;
+static struct pki_world world;
+static struct pki_pair ca, leaf;
 
 /* What the controller was told. */
 static struct {
@@ -82,28 +87,56 @@ static void on_have_end(void *arg, uint64_t proxy, uint64_t ask, bool complete) 
     told.incomplete += !complete;
 }
 
-static const struct push_events events = {on_change, on_ack, on_nack, on_have, on_have_end};
+static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
+    struct push *p = *(struct push **)arg;
+    assert_true(strncmp(address, "127.0.0.1", 9) == 0);
+    if (str_eq(token, STR("a-token")))
+        push_admit(p, proxy, STR_NONE);
+    else
+        push_refuse(p, proxy, "no token of ours");
+}
+
+static const struct push_events events = {.on_token = on_token,
+                                          .on_change = on_change,
+                                          .on_ack = on_ack,
+                                          .on_nack = on_nack,
+                                          .on_have = on_have,
+                                          .on_have_end = on_have_end};
+
+static void identify(struct push *p) {
+    struct out cert, key;
+    struct why why = {0};
+    const struct ws_identity id = world_identity(&leaf, &cert, &key);
+    assert_int_equal(push_identify(p, &id, &why), 0);
+    out_fini(&cert);
+    out_fini(&key);
+}
 
 static struct push *controller(int port) {
     char address[40];
     struct why why = {0};
     snprintf(address, sizeof(address), "127.0.0.1:%d", port);
-    struct push *p = push_new(base, address, &events, NULL, &why);
+    struct push *p = push_new(base, address, secure, &events, port == PORT_A ? &a : &b, &why);
     if (!p)
         print_error("%s\n", why.text);
     assert_non_null(p);
+    if (secure)
+        identify(p);
     return p;
 }
 
 static void start_proxy(int i, const char *file) {
-    static const char *const urls[] = {"ws://127.0.0.1:21101", "ws://localhost:21102"};
+    static const char *const plain[] = {"ws://127.0.0.1:21101", "ws://localhost:21102"};
+    static const char *const tls[] = {"wss://127.0.0.1:21101", "wss://localhost:21102"};
     struct why why = {0};
     char name[20];
     snprintf(name, sizeof(name), "proxy-%d", i);
     proxies[i] = (struct proxy){0};
     struct config_options o = {.name = name,
-                               .controllers = urls,
+                               .controllers = secure ? tls : plain,
                                .n_controllers = 2,
+                               .controller_ca = secure ? world.ca : NULL,
+                               .token = secure ? world.token : NULL,
                                .lastgood = file,
                                .publish = on_publish,
                                .arg = &proxies[i]};
@@ -145,7 +178,20 @@ static int setup(void **state) {
     (void)state;
     base = event_base_new();
     memset(&told, 0, sizeof(told));
+    secure = false;
     return base ? 0 : -1;
+}
+
+static int setup_tls(void **state) {
+    static const char *const names[] = {"127.0.0.1", "localhost"};
+    int bad = setup(state);
+    secure = true;
+    world_new(&world);
+    ca = pki_ca(time(NULL), DAY);
+    leaf = pki_leaf(&ca, time(NULL), DAY, names, 2);
+    world_publish(&world, &ca, NULL);
+    world_write(world.token, STR("a-token\n"));
+    return bad;
 }
 
 static int teardown(void **state) {
@@ -156,6 +202,11 @@ static int teardown(void **state) {
     push_free(b);
     a = b = NULL;
     event_base_free(base);
+    if (secure) {
+        pki_fini(&ca);
+        pki_fini(&leaf);
+        world_free(&world);
+    }
     return 0;
 }
 
@@ -481,7 +532,9 @@ static void a_proxy_starts_from_its_file(void **state) {
 
 int main(void) {
     log_level(getenv("LOG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TLS(f)                                                                                     \
+    { #f "_over_tls", f, setup_tls, teardown, NULL }
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown), TLS(f)
     const struct CMUnitTest tests[] = {
         T(every_proxy_gets_the_set_and_changes),
         T(nothing_is_sent_before_the_first_commit),

@@ -129,12 +129,13 @@ static void turn(void) {
 }
 
 static struct proxy *proxy_new(bool acks) {
-    const char *url = "ws://127.0.0.1:21201";
+    const struct ws_target to = {.at = {.host = "127.0.0.1", .port = PORT}};
     struct why why = {0};
     struct proxy *p = mem_zalloc(sizeof(*p));
     p->acks = acks;
-    p->ws = ws_dial(&url, 1, &why);
+    p->ws = ws_dialler(&why);
     assert_non_null(p->ws);
+    ws_dial(p->ws, &to);
     p->readable = event_new(base, ws_fd(p->ws), EV_READ | EV_PERSIST, on_readable, p);
     event_add(p->readable, NULL);
     until(p->conn != 0);
@@ -161,7 +162,7 @@ static int setup(void **state) {
     struct why why = {0};
     nacks = 0;
     base = event_base_new();
-    push = push_new(base, "127.0.0.1:21201", &events, NULL, &why);
+    push = push_new(base, "127.0.0.1:21201", false, &events, NULL, &why);
     if (!push)
         print_error("%s\n", why.text);
     return push ? 0 : -1;
@@ -316,7 +317,7 @@ static void only_loopback_and_free_addresses(void **state) {
         {"0.0.0.0:21202", "is not a loopback address"},
         {"10.0.0.1:21202", "is not a loopback address"},
         {"[::]:21202", "is not a loopback address"},
-        {"example.com:21202", "is not a loopback address"},
+        {"example.com:21202", "is not an address"},
         {"127.0.0.1", "is not an address; write it as 127.0.0.1:7400"},
         {"127.0.0.1:", "is not an address"},
         {"127.0.0.1:65536", "is not an address"},
@@ -326,24 +327,28 @@ static void only_loopback_and_free_addresses(void **state) {
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct why why = {0};
-        assert_null(push_new(base, cases[i].address, &(struct push_events){0}, NULL, &why));
+        assert_null(push_new(base, cases[i].address, false, &(struct push_events){0}, NULL, &why));
         if (!strstr(why.text, cases[i].text))
             fail_msg("%s: %s", cases[i].address, why.text);
     }
     static const struct {
         const char *url, *text;
     } urls[] = {
-        {"wss://127.0.0.1:7400", "wss is not spoken yet"},
+        {"wss://[::1]:7400", "write a name, or an IPv4 address, with wss"},
+        {"wss://a..b:7400", "a..b"},
+        {"wss://sluice-controller.sluice.svc", "is not an address"},
+        {"ws://sluice-controller.sluice.svc:7400", "is not a loopback address"},
         {"http://127.0.0.1:7400", "is not a URL of a controller"},
         {"ws://10.1.2.3:7400", "is not a loopback address"},
     };
     for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         struct why why = {0};
-        assert_null(ws_dial(&urls[i].url, 1, &why));
+        struct ws_url url;
+        assert_int_equal(ws_url_parse(str_of(urls[i].url), &url, &why), -1);
         assert_non_null(strstr(why.text, urls[i].text));
     }
     struct why why = {0};
-    struct push *six = push_new(base, "[::1]:0", &(struct push_events){0}, NULL, &why);
+    struct push *six = push_new(base, "[::1]:0", false, &(struct push_events){0}, NULL, &why);
     if (six) /* a machine may have no IPv6 */
         assert_true(push_port(six) != 0);
     push_free(six);
