@@ -15,7 +15,8 @@
 #include "lib/map.h"
 #include "lib/model.h"
 
-#define WIRE_PROTOCOL "sluice.config.v1"
+#define WIRE_PROTOCOL  "sluice.config.v1"
+#define WIRE_PEER_NAME "proxy.peers.sluice.internal" /* of the certificate of every proxy */
 
 enum {
     WIRE_MESSAGE_MAX = MODEL_OBJECT_MAX + (64 << 10), /* bytes; an object and what goes with it */
