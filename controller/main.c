@@ -5,6 +5,7 @@
  */
 #include "controller/admin/admin.h"
 #include "controller/main_crds.h"
+#include "controller/main_link.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
 #include "controller/source/dir.h"
@@ -26,6 +27,7 @@ struct controller {
     struct kube_client *client;
     struct source *source;
     struct main_crds *crds; /* NULL without an API server */
+    struct trust *trust; /* NULL: the link is plain */
     struct admin *admin;
     struct event *term, *interrupt;
 };
@@ -53,6 +55,8 @@ static void faults(struct controller *c, void (*each)(void *arg, struct str faul
     c->source->verbs->faults(c->source, each, arg);
     if (c->crds)
         main_crds_faults(c->crds, each, arg);
+    if (c->trust)
+        trust_problems(c->trust, each, arg);
 }
 
 /* What cannot be read is said here, and does not make the controller unready. */
@@ -79,6 +83,14 @@ static void resources(void *arg, struct str kind, struct str ns, struct str name
     struct controller *c = arg;
     const struct status_fleet fleet = {serving, c};
     status_json(c->store, turn_compiler(c->turn), &fleet, kind, ns, name, o);
+}
+
+static void how_linked(void *arg, struct out *o) {
+    struct controller *c = arg;
+    if (c->trust)
+        trust_json(c->trust, o);
+    else
+        out_lit(o, "null");
 }
 
 static void json_fault(void *arg, struct str fault) {
@@ -110,6 +122,8 @@ static void metrics(void *arg, struct metric_text *t) {
     metric_family(t, METRIC_GAUGE, "sluice_controller_watch_errors", "What cannot be read now.");
     metric_count(t, STR_NONE, n);
     report_metrics(c->turn, c->store, t);
+    if (c->trust)
+        trust_metrics(c->trust, t);
 }
 
 /* ---- life ---- */
@@ -153,7 +167,7 @@ static struct source *open_kube(struct controller *c, struct why *why) {
 static void start(struct controller *c) {
     struct why why = {0};
     c->store = store_new();
-    c->turn = turn_new(c->base, c->store, c->o.link, &why);
+    c->turn = turn_new(c->base, c->store, c->o.link, c->o.link_secret != NULL, &why);
     if (!c->turn)
         fail(&why);
     c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
@@ -162,8 +176,17 @@ static void start(struct controller *c) {
     turn_source(c->turn, c->source);
     if (c->client)
         c->crds = main_crds_new(c->base, c->client, c->turn);
-    const struct admin_host host = {
-        turn_compiler(c->turn), revision, ready, proxies, resources, source, metrics, c};
+    if (c->o.link_secret && !(c->trust = link_trust(c->base, c->client, &c->o, c->turn, &why)))
+        fail(&why);
+    const struct admin_host host = {turn_compiler(c->turn),
+                                    revision,
+                                    ready,
+                                    proxies,
+                                    how_linked,
+                                    resources,
+                                    source,
+                                    metrics,
+                                    c};
     c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &host, &why);
     if (!c->admin)
         fail(&why);
@@ -178,6 +201,7 @@ static void end(struct controller *c) {
     event_free(c->term);
     event_free(c->interrupt);
     admin_free(c->admin);
+    trust_free(c->trust);
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);
     kube_client_free(c->client);

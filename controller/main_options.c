@@ -23,7 +23,17 @@ static const char help[] =
     "  --namespaces NAME,...    kube: read only these (default: all)\n"
     "  --watch-secrets          kube: hear of changed TLS Secrets at once, not within a minute;\n"
     "                           takes the verbs list and watch on all Secrets\n"
-    "  --link HOST:PORT         where proxies connect, loopback only (default: 127.0.0.1:7400)\n"
+    "  --link HOST:PORT         where proxies connect (default: 127.0.0.1:7400); plain, on "
+    "loopback\n"
+    "                           only, unless there is a\n"
+    "  --link-secret NAME       kube: Secret of our namespace with the CA and certificate of the\n"
+    "                           link; made and renewed unless it is of type kubernetes.io/tls. "
+    "TLS\n"
+    "  --link-configmap NAME    ConfigMap in which the CA's certificate is published, for proxies\n"
+    "  --link-service NAME      headless Service by which proxies find us (default:\n"
+    "                           sluice-controller)\n"
+    "  --link-accounts NS/NAME,...  service accounts whose pods may link (audience\n"
+    "                           sluice-controller); needed with --link-secret\n"
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7401)\n"
     "  --admin HOST:PORT        /config /status, loopback only (default: 127.0.0.1:7402)\n"
     "  --log-level LEVEL        error, warn, info or debug (default: info)\n"
@@ -76,6 +86,10 @@ void options_parse(struct options *o, int argc, char **argv) {
         NAMESPACES,
         WATCH_SECRETS,
         LINK,
+        LINK_SECRET,
+        LINK_CONFIGMAP,
+        LINK_SERVICE,
+        LINK_ACCOUNTS,
         TELEMETRY,
         ADMIN,
         LEVEL,
@@ -90,6 +104,10 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"namespaces", required_argument, NULL, NAMESPACES},
         {"watch-secrets", no_argument, NULL, WATCH_SECRETS},
         {"link", required_argument, NULL, LINK},
+        {"link-secret", required_argument, NULL, LINK_SECRET},
+        {"link-configmap", required_argument, NULL, LINK_CONFIGMAP},
+        {"link-service", required_argument, NULL, LINK_SERVICE},
+        {"link-accounts", required_argument, NULL, LINK_ACCOUNTS},
         {"telemetry", required_argument, NULL, TELEMETRY},
         {"admin", required_argument, NULL, ADMIN},
         {"log-level", required_argument, NULL, LEVEL},
@@ -97,8 +115,10 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
-    *o = (struct options){
-        .link = "127.0.0.1:7400", .telemetry = "127.0.0.1:7401", .admin = "127.0.0.1:7402"};
+    *o = (struct options){.link = "127.0.0.1:7400",
+                          .link_service = "sluice-controller",
+                          .telemetry = "127.0.0.1:7401",
+                          .admin = "127.0.0.1:7402"};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (c) {
         case SOURCE:
@@ -119,6 +139,18 @@ void options_parse(struct options *o, int argc, char **argv) {
             break;
         case LINK:
             o->link = optarg;
+            break;
+        case LINK_SECRET:
+            o->link_secret = optarg;
+            break;
+        case LINK_CONFIGMAP:
+            o->link_configmap = optarg;
+            break;
+        case LINK_SERVICE:
+            o->link_service = optarg;
+            break;
+        case LINK_ACCOUNTS:
+            o->link_accounts = optarg;
             break;
         case TELEMETRY:
             o->telemetry = optarg;
@@ -144,4 +176,8 @@ void options_parse(struct options *o, int argc, char **argv) {
         usage("", argv[optind], "an argument without an option");
     if (!source)
         usage("source", "", "is missing: it says where the resources are");
+    if (o->link_secret && o->directory)
+        usage("link-secret", o->link_secret, "needs --source kube: it is kept in the cluster");
+    if (o->link_secret && !o->link_accounts)
+        usage("link-accounts", "", "is missing: it says whose pods may link");
 }

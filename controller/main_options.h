@@ -14,6 +14,9 @@ struct options {
     size_t n_namespaces;
     bool watch_secrets;
     const char *link, *telemetry, *admin;
+    /* Names of objects in our own namespace; link_secret NULL: the link is plain. */
+    const char *link_secret, *link_configmap, *link_service;
+    const char *link_accounts; /* "namespace/name,..." */
 };
 
 /* Exits by itself for --help, --version (0) and for what cannot be understood (2), with a sentence.

@@ -2,6 +2,7 @@
 #include "controller/main_turn.h"
 
 #include "controller/source/source.h"
+#include "controller/trust/trust.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/mem.h"
@@ -35,6 +36,7 @@ struct turn {
     struct store *store;
     struct compiler *compiler;
     struct push *push;
+    struct trust *trust; /* NULL: the link is plain */
     struct event *compile, *first, *release, *secrets, *clock;
     struct turn_numbers numbers;
 
@@ -490,15 +492,29 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
     turn_wake(t);
 }
 
+/* ---- who may link ---- */
+
+static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
+    struct turn *t = arg;
+    trust_token(t->trust, proxy, token, address);
+}
+
+static void on_gone(void *arg, uint64_t proxy) {
+    struct turn *t = arg;
+    trust_gone(t->trust, proxy);
+}
+
 /* ---- life ---- */
 
-struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
+struct turn *turn_new(struct event_base *base, struct store *store, const char *link, bool secure,
                       struct why *why) {
     static const struct push_events events = {.on_change = on_change,
                                               .on_ack = on_ack,
                                               .on_nack = on_nack,
                                               .on_have = on_have,
-                                              .on_have_end = on_have_end};
+                                              .on_have_end = on_have_end,
+                                              .on_token = on_token,
+                                              .on_gone = on_gone};
     struct turn *t = mem_zalloc(sizeof(*t));
     const struct compile_sink sink = {put, del, lost, found, status, t};
     t->store = store;
@@ -510,7 +526,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     t->release = evtimer_new(base, on_release, t);
     t->secrets = evtimer_new(base, on_secrets, t);
     t->clock = evtimer_new(base, on_clock, t);
-    t->push = push_new(base, link, false, &events, t, why);
+    t->push = push_new(base, link, secure, &events, t, why);
     if (!t->push) {
         turn_free(t);
         return NULL;
@@ -541,6 +557,7 @@ void turn_free(struct turn *t) {
     mem_free(t);
 }
 
+void turn_trust(struct turn *t, struct trust *trust) { t->trust = trust; }
 void turn_source(struct turn *t, const struct source *source) { t->source = source; }
 
 struct compiler *turn_compiler(struct turn *t) {

@@ -22,6 +22,7 @@
 
 struct event_base;
 struct source;
+struct trust;
 struct turn;
 
 struct turn_numbers {
@@ -29,9 +30,10 @@ struct turn_numbers {
     struct histogram compile, push, propagation;
 };
 
-/* Makes compiler and link. NULL with *why. */
-struct turn *turn_new(struct event_base *base, struct store *store, const char *link,
+/* Makes compiler and link. NULL with *why. secure: see push.h; turn_trust() must follow. */
+struct turn *turn_new(struct event_base *base, struct store *store, const char *link, bool secure,
                       struct why *why);
+void turn_trust(struct turn *t, struct trust *trust); /* who judges the links' tokens */
 /* Whose resources these are, before the loop runs: while it has some that it could not read at all
  * since the start, objects that only the fleet knows stay there. */
 void turn_source(struct turn *t, const struct source *source);

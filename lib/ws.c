@@ -53,14 +53,14 @@ void ws_event_free(struct ws_event *e) {
 
 /* ---- owner's thread: orders ---- */
 
-static struct order *order_new(enum order_type type, uint64_t number) {
-    struct order *o = mem_zalloc(sizeof(*o));
+static struct ws_order *order_new(enum order_type type, uint64_t number) {
+    struct ws_order *o = mem_zalloc(sizeof(*o));
     o->type = type;
     o->number = number;
     return o;
 }
 
-void order_free(struct order *o) {
+void ws_order_free(struct ws_order *o) {
     mem_free(o->room);
     mem_free(o->dial);
     ws_leaf_free(o->leaf);
@@ -68,7 +68,7 @@ void order_free(struct order *o) {
     mem_free(o);
 }
 
-static void give_order(struct ws *w, struct order *o) {
+static void give_order(struct ws *w, struct ws_order *o) {
     o->mail.cost = sizeof(*o) + o->n;
     if (mailbox_put(&w->orders, &o->mail) & MAILBOX_WAS_EMPTY)
         lws_cancel_service(w->context);
@@ -82,7 +82,7 @@ struct out ws_message(void) {
 
 size_t ws_send(struct ws *w, uint64_t conn, struct out *message) {
     must(!message->over && message->n > LWS_PRE);
-    struct order *o = order_new(ORDER_SEND, conn);
+    struct ws_order *o = order_new(ORDER_SEND, conn);
     o->room = message->p;
     o->n = message->n - LWS_PRE;
     *message = (struct out){0};
@@ -92,7 +92,7 @@ size_t ws_send(struct ws *w, uint64_t conn, struct out *message) {
 }
 
 void ws_close(struct ws *w, uint64_t conn, const char *reason) {
-    struct order *o = order_new(ORDER_CLOSE, conn);
+    struct ws_order *o = order_new(ORDER_CLOSE, conn);
     if (reason)
         o->room = mem_dup(reason, size_min(strlen(reason), WS_REASON_MAX));
     give_order(w, o);
@@ -102,7 +102,7 @@ int ws_identify(struct ws *w, const struct ws_identity *id, struct why *why) {
     struct ws_leaf *leaf = ws_leaf_new(id->cert, id->key, why);
     if (!leaf)
         return -1;
-    struct order *o = order_new(ORDER_IDENTIFY, 0);
+    struct ws_order *o = order_new(ORDER_IDENTIFY, 0);
     o->leaf = leaf;
     give_order(w, o);
     return 0;
@@ -112,14 +112,14 @@ int ws_trust(struct ws *w, struct str pem, struct why *why) {
     X509_STORE *store = ws_store_new(pem, why);
     if (!store)
         return -1;
-    struct order *o = order_new(ORDER_TRUST, 0);
+    struct ws_order *o = order_new(ORDER_TRUST, 0);
     o->store = store;
     give_order(w, o);
     return 0;
 }
 
 void ws_show(struct ws *w, struct str token) {
-    struct order *o = order_new(ORDER_SHOW, 0);
+    struct ws_order *o = order_new(ORDER_SHOW, 0);
     if (token.n > 0)
         o->room = str_dup(token);
     give_order(w, o);
@@ -127,7 +127,7 @@ void ws_show(struct ws *w, struct str token) {
 
 uint64_t ws_dial(struct ws *w, const struct ws_target *to) {
     must(w->dials);
-    struct order *o = order_new(ORDER_DIAL, ++w->last_target);
+    struct ws_order *o = order_new(ORDER_DIAL, ++w->last_target);
     o->dial = mem_zalloc(sizeof(*o->dial));
     o->dial->number = o->number;
     o->dial->to = *to;
@@ -140,24 +140,24 @@ void ws_undial(struct ws *w, uint64_t target) { give_order(w, order_new(ORDER_UN
 /* ---- private thread ---- */
 
 /* Handshakes from now on; each SSL has its own copy. */
-static void use_leaf(struct ws *w, struct order *o) {
+static void use_leaf(struct ws *w, struct ws_order *o) {
     ws_tls_use_leaf(w->tls, o->leaf);
     log_info("link", "the listener's certificate was changed");
 }
 
-static void use_store(struct ws *w, struct order *o) {
+static void use_store(struct ws *w, struct ws_order *o) {
     SSL_CTX_set_cert_store(w->tls, o->store);
     o->store = NULL;
     w->trusts = true;
 }
 
-static void take_order(struct ws *w, struct order *o) {
+static void take_order(struct ws *w, struct ws_order *o) {
     switch (o->type) {
     case ORDER_SEND:
-        conn_send(w, o);
+        ws_conn_send(w, o);
         return;
     case ORDER_CLOSE:
-        conn_close(w, o);
+        ws_conn_close(w, o);
         break;
     case ORDER_IDENTIFY:
         use_leaf(w, o);
@@ -171,24 +171,24 @@ static void take_order(struct ws *w, struct order *o) {
         o->room = NULL;
         break;
     case ORDER_DIAL:
-        dial_add(w, o->dial);
+        ws_dial_add(w, o->dial);
         o->dial = NULL;
         break;
     case ORDER_UNDIAL:
-        dial_drop(w, o->number);
+        ws_dial_drop(w, o->number);
         break;
     }
-    order_free(o);
+    ws_order_free(o);
 }
 
 static void take_orders(struct ws *w) {
     bool resume;
     for (struct mail *mail; (mail = mailbox_take(&w->orders, &resume));)
-        take_order(w, (struct order *)(void *)mail);
+        take_order(w, (struct ws_order *)(void *)mail);
 }
 
 /* in: two bytes of code, then the reason. */
-static void told_why(struct conn *c, const char *in, size_t n) {
+static void told_why(struct ws_conn *c, const char *in, size_t n) {
     if (c && n > 2)
         log_warn("link", "the other end closes: %.*s address=%s", (int)(n - 2), in + 2,
                  c->dial ? c->dial->to.at.host : "-");
@@ -203,40 +203,40 @@ static void tls_begins(struct ws *w, SSL_CTX *ctx) {
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t n) {
     struct ws *w = lws_context_user(lws_get_context(wsi));
-    struct conn *c; /* NULL until it is admitted (a listener's) or open (a dialler's) */
+    struct ws_conn *c; /* NULL until it is admitted (a listener's) or open (a dialler's) */
     switch ((int)reason) {
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: /* of no connection */
         tls_begins(w, user);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
         take_orders(w);
-        conn_resume(w);
+        ws_conn_resume(w);
         return 0;
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return conn_admit(w, wsi);
+        return ws_conn_admit(w, wsi);
     case LWS_CALLBACK_ESTABLISHED:
-        conn_open(w, wsi, NULL);
+        ws_conn_open(w, wsi, NULL);
         return 0;
     case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-        dial_verified(lws_wsi_user(wsi), user, n != 0);
+        ws_dial_verified(lws_wsi_user(wsi), user, n != 0);
         return 0;
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-        return dial_handshake(w, wsi, user, in, n);
+        return ws_dial_handshake(w, wsi, user, in, n);
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        dial_opened(w, wsi, user); /* what dial_now gave */
+        ws_dial_opened(w, wsi, user); /* what dial_now gave */
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
         if (!atomic_load(&w->stop))
-            dial_failed(user, in);
+            ws_dial_failed(user, in);
         return 0;
     case LWS_CALLBACK_RECEIVE:
-        return conn_receive(w, lws_get_opaque_user_data(wsi), in, n);
+        return ws_conn_receive(w, lws_get_opaque_user_data(wsi), in, n);
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        ((struct dial *)user)->heard = true;
-        return conn_receive(w, lws_get_opaque_user_data(wsi), in, n);
+        ((struct ws_dial *)user)->heard = true;
+        return ws_conn_receive(w, lws_get_opaque_user_data(wsi), in, n);
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return conn_writable(w, lws_get_opaque_user_data(wsi));
+        return ws_conn_writable(w, lws_get_opaque_user_data(wsi));
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         told_why(lws_get_opaque_user_data(wsi), in, n);
         return 0;
@@ -244,16 +244,16 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_CLOSED:
         c = lws_get_opaque_user_data(wsi);
         if (c && c->dial)
-            dial_closed(w, c);
+            ws_dial_closed(w, c);
         else if (c && c->open) /* one that was not admitted is closed too */
-            conn_closed(w, c);
+            ws_conn_closed(w, c);
         return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         c = lws_get_opaque_user_data(wsi);
         if (c)
-            conn_free(c);
+            ws_conn_free(c);
         if (user && w->dials)
-            dial_ended(w, user);
+            ws_dial_ended(w, user);
         return 0;
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, n);
@@ -372,14 +372,14 @@ void ws_free(struct ws *w) {
         lws_context_destroy(w->context); /* here, or lws_cancel_service might meet the end */
     }
     for (struct mail *mail; (mail = mailbox_take(&w->orders, &resume));)
-        order_free((struct order *)(void *)mail);
+        ws_order_free((struct ws_order *)(void *)mail);
     for (struct mail *mail; (mail = mailbox_take(&w->events, &resume));)
         ws_event_free((struct ws_event *)(void *)mail);
     mailbox_fini(&w->orders);
     mailbox_fini(&w->events);
     map_fini(&w->conns);
     close(w->fd);
-    dial_all_free(w);
+    ws_dial_all_free(w);
     if (w->dials)
         SSL_CTX_free(w->tls);
     ws_leaf_free(w->leaf);

@@ -17,7 +17,7 @@ static struct str id_key(const uint64_t *id) { return str_mk((const char *)id, s
 
 /* ---- events ---- */
 
-static unsigned tell(struct ws *w, struct conn *c, enum ws_event_type type, struct str bytes) {
+static unsigned tell(struct ws *w, struct ws_conn *c, enum ws_event_type type, struct str bytes) {
     struct ws_event *e = mem_zalloc(sizeof(*e));
     e->type = type;
     e->conn = c->id;
@@ -38,8 +38,8 @@ static unsigned tell(struct ws *w, struct conn *c, enum ws_event_type type, stru
 
 /* ---- life ---- */
 
-static struct conn *conn_new(struct lws *wsi) {
-    struct conn *c = mem_zalloc(sizeof(*c));
+static struct ws_conn *conn_new(struct lws *wsi) {
+    struct ws_conn *c = mem_zalloc(sizeof(*c));
     c->wsi = wsi;
     c->rx = out_heap(1 + WIRE_MESSAGE_MAX);
     list_init(&c->tx);
@@ -67,7 +67,7 @@ static bool take_token(struct lws *wsi, struct str *token) {
 }
 
 /* Browsers name the page's origin; no page has business here. */
-int conn_admit(struct ws *w, struct lws *wsi) {
+int ws_conn_admit(struct ws *w, struct lws *wsi) {
     struct str token;
     (void)w;
     if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0 ||
@@ -77,8 +77,8 @@ int conn_admit(struct ws *w, struct lws *wsi) {
     return 0;
 }
 
-void conn_open(struct ws *w, struct lws *wsi, struct dial *d) {
-    struct conn *c = d ? conn_new(wsi) : lws_get_opaque_user_data(wsi);
+void ws_conn_open(struct ws *w, struct lws *wsi, struct ws_dial *d) {
+    struct ws_conn *c = d ? conn_new(wsi) : lws_get_opaque_user_data(wsi);
     c->id = ++w->last_id;
     c->dial = d;
     c->open = true;
@@ -88,25 +88,25 @@ void conn_open(struct ws *w, struct lws *wsi, struct dial *d) {
     tell(w, c, WS_OPEN, token);
 }
 
-void conn_free(struct conn *c) {
+void ws_conn_free(struct ws_conn *c) {
     lws_set_opaque_user_data(c->wsi, NULL);
     for (struct list *link; (link = list_pop(&c->tx));)
-        order_free((struct order *)(void *)list_entry(link, struct mail, link));
+        ws_order_free((struct ws_order *)(void *)list_entry(link, struct mail, link));
     out_fini(&c->rx);
     mem_free((void *)(uintptr_t)c->token.p);
     mem_free(c->reason);
     mem_free(c);
 }
 
-void conn_closed(struct ws *w, struct conn *c) {
+void ws_conn_closed(struct ws *w, struct ws_conn *c) {
     tell(w, c, WS_CLOSED, STR_NONE);
     map_del(&w->conns, id_key(&c->id));
-    conn_free(c);
+    ws_conn_free(c);
 }
 
 /* ---- receiving ---- */
 
-int conn_receive(struct ws *w, struct conn *c, const char *p, size_t n) {
+int ws_conn_receive(struct ws *w, struct ws_conn *c, const char *p, size_t n) {
     if (c->closing)
         return 0;
     if (!lws_frame_is_binary(c->wsi)) {
@@ -129,9 +129,9 @@ int conn_receive(struct ws *w, struct conn *c, const char *p, size_t n) {
     return 0;
 }
 
-void conn_resume(struct ws *w) {
+void ws_conn_resume(struct ws *w) {
     for (struct map_slot *s = NULL; (s = map_next(&w->conns, s));) {
-        struct conn *c = s->value;
+        struct ws_conn *c = s->value;
         if (c->paused) {
             c->paused = false;
             lws_rx_flow_control(c->wsi, 1);
@@ -141,10 +141,10 @@ void conn_resume(struct ws *w) {
 
 /* ---- sending ---- */
 
-void conn_send(struct ws *w, struct order *o) {
-    struct conn *c = map_get(&w->conns, id_key(&o->number));
+void ws_conn_send(struct ws *w, struct ws_order *o) {
+    struct ws_conn *c = map_get(&w->conns, id_key(&o->number));
     if (!c || c->closing) {
-        order_free(o);
+        ws_order_free(o);
         return;
     }
     list_append(&c->tx, &o->mail.link);
@@ -152,8 +152,8 @@ void conn_send(struct ws *w, struct order *o) {
 }
 
 /* One frame of the oldest message. */
-static int write_frame(struct conn *c) {
-    struct order *o = (struct order *)(void *)list_entry(c->tx.next, struct mail, link);
+static int write_frame(struct ws_conn *c) {
+    struct ws_order *o = (struct ws_order *)(void *)list_entry(c->tx.next, struct mail, link);
     size_t n = size_min(o->n - o->at, WIRE_FRAME_MAX);
     int flags = lws_write_ws_flags(LWS_WRITE_BINARY, o->at == 0, o->at + n == o->n);
     /* The header goes in front of the bytes, over LWS_PRE or over what has already left. */
@@ -164,12 +164,12 @@ static int write_frame(struct conn *c) {
     if (o->at == o->n) {
         c->sent += o->n;
         list_del(&o->mail.link);
-        order_free(o);
+        ws_order_free(o);
     }
     return 0;
 }
 
-int conn_writable(struct ws *w, struct conn *c) {
+int ws_conn_writable(struct ws *w, struct ws_conn *c) {
     if (c->closing) {
         lws_close_reason(c->wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, (unsigned char *)c->reason,
                          strlen(c->reason));
@@ -189,8 +189,8 @@ int conn_writable(struct ws *w, struct conn *c) {
 }
 
 /* With a reason it is said first, without one it is over at once. */
-void conn_close(struct ws *w, struct order *o) {
-    struct conn *c = map_get(&w->conns, id_key(&o->number));
+void ws_conn_close(struct ws *w, struct ws_order *o) {
+    struct ws_conn *c = map_get(&w->conns, id_key(&o->number));
     if (!c || c->closing)
         return;
     if (!o->room) {

@@ -21,23 +21,23 @@ enum {
 
 static void dial_now(lws_sorted_usec_list_t *sul);
 
-static struct dial *dial_at(struct list *link) { return list_entry(link, struct dial, link); }
+static struct ws_dial *dial_at(struct list *link) { return list_entry(link, struct ws_dial, link); }
 
-static void dial_free(struct dial *d) {
+static void dial_free(struct ws_dial *d) {
     list_del(&d->link);
     mem_free(d);
 }
 
 /* ---- when ---- */
 
-static void dial_later(struct dial *d) {
+static void dial_later(struct ws_dial *d) {
     uint32_t wait = RETRY_MIN_MS + prng_below(&d->ws->prng, d->wait_ms - RETRY_MIN_MS + 1);
     d->wait_ms = (uint32_t)size_min(d->wait_ms * 2, RETRY_MAX_MS);
     d->waiting = true;
     lws_sul_schedule(d->ws->context, 0, &d->retry, dial_now, (lws_usec_t)wait * 1000);
 }
 
-void dial_failed(struct dial *d, const char *text) {
+void ws_dial_failed(struct ws_dial *d, const char *text) {
     if (d->waiting || d->dropped)
         return; /* one failure may be told twice */
     if (!d->failing)
@@ -51,7 +51,7 @@ void dial_failed(struct dial *d, const char *text) {
 }
 
 static void dial_now(lws_sorted_usec_list_t *sul) {
-    struct dial *d = container_of(sul, struct dial, retry);
+    struct ws_dial *d = container_of(sul, struct ws_dial, retry);
     bool secure = d->to.name[0] != 0;
     struct lws_client_connect_info i = {
         .context = d->ws->context,
@@ -71,23 +71,23 @@ static void dial_now(lws_sorted_usec_list_t *sul) {
     d->waiting = false;
     d->distrust = NULL;
     if (secure && !d->ws->trusts)
-        dial_failed(d, "no CA is known yet");
+        ws_dial_failed(d, "no CA is known yet");
     else if (!lws_client_connect_via_info(&i))
-        dial_failed(d, "no connection was started");
+        ws_dial_failed(d, "no connection was started");
 }
 
 /* ---- life ---- */
 
-void dial_add(struct ws *w, struct dial *d) {
+void ws_dial_add(struct ws *w, struct ws_dial *d) {
     d->ws = w;
     d->wait_ms = RETRY_FIRST_MS;
     list_append(&w->targets, &d->link);
     dial_now(&d->retry);
 }
 
-void dial_drop(struct ws *w, uint64_t number) {
+void ws_dial_drop(struct ws *w, uint64_t number) {
     list_each_safe(link, &w->targets) {
-        struct dial *d = dial_at(link);
+        struct ws_dial *d = dial_at(link);
         if (d->number != number)
             continue;
         d->dropped = true;
@@ -100,7 +100,7 @@ void dial_drop(struct ws *w, uint64_t number) {
     }
 }
 
-void dial_all_free(struct ws *w) {
+void ws_dial_all_free(struct ws *w) {
     while (!list_empty(&w->targets))
         dial_free(dial_at(w->targets.next));
 }
@@ -108,13 +108,14 @@ void dial_all_free(struct ws *w) {
 /* ---- what libwebsockets says ---- */
 
 /* libwebsockets itself says only that there was an error. */
-void dial_verified(struct dial *d, X509_STORE_CTX *x, bool good) {
+void ws_dial_verified(struct ws_dial *d, X509_STORE_CTX *x, bool good) {
     if (!good)
         d->distrust = X509_verify_cert_error_string(X509_STORE_CTX_get_error(x));
 }
 
 /* The request is being written: TLS is up, nothing was said yet. */
-int dial_handshake(struct ws *w, struct lws *wsi, struct dial *d, unsigned char **at, size_t room) {
+int ws_dial_handshake(struct ws *w, struct lws *wsi, struct ws_dial *d, unsigned char **at,
+                      size_t room) {
     if (d->to.name[0] == 0)
         return 0;
     d->distrust = ws_tls_distrust(lws_get_ssl(wsi), d->to.name);
@@ -130,18 +131,18 @@ int dial_handshake(struct ws *w, struct lws *wsi, struct dial *d, unsigned char 
     return bad ? -1 : 0;
 }
 
-void dial_opened(struct ws *w, struct lws *wsi, struct dial *d) {
+void ws_dial_opened(struct ws *w, struct lws *wsi, struct ws_dial *d) {
     d->failing = false;
     d->open = true;
     d->heard = false;
     d->opened_ms = ws_now_ms();
-    conn_open(w, wsi, d);
+    ws_conn_open(w, wsi, d);
 }
 
 /* One that refuses us at once is not asked again at once. */
-void dial_closed(struct ws *w, struct conn *c) {
-    struct dial *d = c->dial;
-    conn_closed(w, c);
+void ws_dial_closed(struct ws *w, struct ws_conn *c) {
+    struct ws_dial *d = c->dial;
+    ws_conn_closed(w, c);
     d->open = false;
     if (d->heard || ws_now_ms() - d->opened_ms >= LASTED_MS)
         d->wait_ms = RETRY_FIRST_MS;
@@ -150,12 +151,12 @@ void dial_closed(struct ws *w, struct conn *c) {
 }
 
 /* One that ends inside the handshake may have neither failed nor closed before. */
-void dial_ended(struct ws *w, struct dial *d) {
+void ws_dial_ended(struct ws *w, struct ws_dial *d) {
     d->wsi = NULL;
     if (atomic_load(&w->stop))
         return;
     if (d->dropped)
         dial_free(d);
     else if (!d->open)
-        dial_failed(d, "the connection ended before it was open");
+        ws_dial_failed(d, "the connection ended before it was open");
 }

@@ -31,7 +31,7 @@ enum order_type {
 };
 
 /* What the owner wants. */
-struct order {
+struct ws_order {
     struct mail mail; /* first */
     enum order_type type;
     uint64_t number; /* of the connection or target */
@@ -39,23 +39,23 @@ struct order {
     size_t n, at;    /* SEND: bytes of the message, sent */
     struct ws_leaf *leaf;
     X509_STORE *store;
-    struct dial *dial;
+    struct ws_dial *dial;
 };
-void order_free(struct order *o); /* with what was not taken out of it */
+void ws_order_free(struct ws_order *o); /* with what was not taken out of it */
 
-struct conn {
+struct ws_conn {
     uint64_t id;
     struct lws *wsi;
-    struct dial *dial; /* of a dialler */
-    struct str token;  /* of a listener, until WS_OPEN takes it */
-    struct out rx;     /* message that is being received */
-    struct list tx;    /* orders */
-    size_t sent;       /* cost of what has left, not told yet */
+    struct ws_dial *dial; /* of a dialler */
+    struct str token;     /* of a listener, until WS_OPEN takes it */
+    struct out rx;        /* message that is being received */
+    struct list tx;       /* orders */
+    size_t sent;          /* cost of what has left, not told yet */
     bool open, paused, closing;
     char *reason; /* of closing */
 };
 
-struct dial { /* one target */
+struct ws_dial { /* one target */
     struct list link;
     lws_sorted_usec_list_t retry;
     struct ws *ws;
@@ -79,7 +79,7 @@ struct ws {
     uint64_t last_target; /* owner */
     bool dials;
     /* before the start, then private thread */
-    struct map conns; /* bytes of conn.id → struct conn */
+    struct map conns; /* bytes of conn.id → struct ws_conn */
     uint64_t last_id;
     struct prng prng;
     struct list targets;
@@ -91,28 +91,29 @@ struct ws {
 
 /* ---- ws_conn.c ---- */
 
-int conn_admit(struct ws *w, struct lws *wsi); /* a listener's: -1 = not at all */
-void conn_open(struct ws *w, struct lws *wsi, struct dial *d);
-void conn_closed(struct ws *w, struct conn *c);
-void conn_free(struct conn *c);
-int conn_receive(struct ws *w, struct conn *c, const char *p, size_t n);
-int conn_writable(struct ws *w, struct conn *c);
-void conn_send(struct ws *w, struct order *o);  /* takes it */
-void conn_close(struct ws *w, struct order *o); /* takes its reason */
-void conn_resume(struct ws *w);                 /* those that were not read */
+int ws_conn_admit(struct ws *w, struct lws *wsi); /* a listener's: -1 = not at all */
+void ws_conn_open(struct ws *w, struct lws *wsi, struct ws_dial *d);
+void ws_conn_closed(struct ws *w, struct ws_conn *c);
+void ws_conn_free(struct ws_conn *c);
+int ws_conn_receive(struct ws *w, struct ws_conn *c, const char *p, size_t n);
+int ws_conn_writable(struct ws *w, struct ws_conn *c);
+void ws_conn_send(struct ws *w, struct ws_order *o);  /* takes it */
+void ws_conn_close(struct ws *w, struct ws_order *o); /* takes its reason */
+void ws_conn_resume(struct ws *w);                    /* those that were not read */
 
 /* ---- ws_dial.c ---- */
 
-void dial_add(struct ws *w, struct dial *d); /* takes it */
-void dial_drop(struct ws *w, uint64_t number);
-void dial_all_free(struct ws *w); /* after the context is gone */
+void ws_dial_add(struct ws *w, struct ws_dial *d); /* takes it */
+void ws_dial_drop(struct ws *w, uint64_t number);
+void ws_dial_all_free(struct ws *w); /* after the context is gone */
 /* OpenSSL has looked at one certificate of the chain; its verdict stands. */
-void dial_verified(struct dial *d, X509_STORE_CTX *x, bool good);
-int dial_handshake(struct ws *w, struct lws *wsi, struct dial *d, unsigned char **at, size_t room);
-void dial_opened(struct ws *w, struct lws *wsi, struct dial *d);
-void dial_closed(struct ws *w, struct conn *c);
-void dial_failed(struct dial *d, const char *text);
-void dial_ended(struct ws *w, struct dial *d); /* the last word about its wsi */
+void ws_dial_verified(struct ws_dial *d, X509_STORE_CTX *x, bool good);
+int ws_dial_handshake(struct ws *w, struct lws *wsi, struct ws_dial *d, unsigned char **at,
+                      size_t room);
+void ws_dial_opened(struct ws *w, struct lws *wsi, struct ws_dial *d);
+void ws_dial_closed(struct ws *w, struct ws_conn *c);
+void ws_dial_failed(struct ws_dial *d, const char *text);
+void ws_dial_ended(struct ws *w, struct ws_dial *d); /* the last word about its wsi */
 
 uint64_t ws_now_ms(void); /* monotonic */
 

@@ -331,6 +331,8 @@ static void start_config(struct proxy *p) {
         .name = p->o.name,
         .controllers = p->o.controllers,
         .n_controllers = p->o.n_controllers,
+        .controller_ca = p->o.controller_ca,
+        .token = p->o.token,
         .lastgood = p->o.state,
         .nameserver = p->o.resolver,
         .publish = publish,

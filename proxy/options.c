@@ -13,7 +13,13 @@ static const char help[] =
     "sluice-proxy: receives its configuration from sluice-controller and serves requests.\n"
     "\n"
     "  --name NAME              of this proxy, as status shows it (default: the host's name)\n"
-    "  --controller URL         ws://HOST:PORT of a controller; may be repeated\n"
+    "  --controller URL         wss://NAME:PORT, every address of the name is a controller; or\n"
+    "                           ws://HOST:PORT on loopback; may be repeated\n"
+    "  --controller-ca FILE     PEM, by which wss controllers are verified; read again when it\n"
+    "                           changes\n"
+    "  --token-file FILE        what a wss controller is shown (a projected service account "
+    "token);\n"
+    "                           read again when it changes (default: nothing is shown)\n"
     "  --state FILE             last good configuration, kept over restarts (default: none)\n"
     "  --bind ADDRESS           where clients are served (default: 0.0.0.0)\n"
     "  --ports CLIENT=BIND,...  port as clients see it = port to listen on (default: "
@@ -103,6 +109,8 @@ static const char *host_name(void) {
 enum setting {
     NAME,
     CONTROLLER,
+    CONTROLLER_CA,
+    TOKEN_FILE,
     STATE,
     BIND,
     PORTS,
@@ -121,6 +129,8 @@ enum setting {
 static const struct option long_options[] = {
     {"name", required_argument, NULL, NAME},
     {"controller", required_argument, NULL, CONTROLLER},
+    {"controller-ca", required_argument, NULL, CONTROLLER_CA},
+    {"token-file", required_argument, NULL, TOKEN_FILE},
     {"state", required_argument, NULL, STATE},
     {"bind", required_argument, NULL, BIND},
     {"ports", required_argument, NULL, PORTS},
@@ -154,6 +164,12 @@ static void take(struct options *o, enum setting what, const char *value, const 
         if (o->n_controllers == OPTIONS_CONTROLLERS_MAX)
             usage("controller", value, "too many controllers");
         o->controllers[o->n_controllers++] = value;
+        return;
+    case CONTROLLER_CA:
+        o->controller_ca = value;
+        return;
+    case TOKEN_FILE:
+        o->token = value;
         return;
     case STATE:
         o->state = value;

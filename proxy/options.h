@@ -13,7 +13,8 @@ struct options {
     const char *name;
     const char *controllers[OPTIONS_CONTROLLERS_MAX];
     size_t n_controllers;
-    const char *state; /* NULL: none is kept */
+    const char *controller_ca, *token; /* files; NULL: none */
+    const char *state;                 /* NULL: none is kept */
     const char *telemetry, *admin;
     const char *access_log; /* "off", "stdout" or a path */
     const char *resolver;   /* "ADDRESS:PORT"; NULL: those of /etc/resolv.conf */

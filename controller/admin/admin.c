@@ -48,6 +48,8 @@ static void status(void *arg, const struct httpd_request *rq, struct httpd_answe
     begin(a, answer);
     out_lit(o, ",\"proxies\":");
     a->host.proxies(a->host.arg, o);
+    out_lit(o, ",\"link\":");
+    a->host.link(a->host.arg, o);
     out_lit(o, ",\"source\":");
     a->host.source(a->host.arg, o);
     out_lit(o, ",\"resources\":");

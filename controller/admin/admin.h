@@ -5,7 +5,8 @@
  *   telemetry (the pod's address)   /live  /ready  /metrics
  *   admin     (loopback only)       /config  /status
  *
- *   /status                  {"revision":"16 hex","proxies":[...],"resources":[...],"source":[...]}
+ *   /status      {"revision":"16
+ * hex","proxies":[...],"link":{...},"resources":[...],"source":[...]}
  *   /status?kind=Route&namespace=shop&name=shop
  *   /config                  {"revision":"16
  * hex","objects":[...],"proxies":[...],"resources":[...]} /config?kind=route       objects of one
@@ -28,6 +29,7 @@ struct admin_host {
     uint64_t (*revision)(void *arg);
     bool (*ready)(void *arg, struct out *body); /* and in words: what for, what is wrong */
     void (*proxies)(void *arg, struct out *o);
+    void (*link)(void *arg, struct out *o); /* how it is secured; null: it is plain */
     void (*resources)(void *arg, struct str kind, struct str ns, struct str name, struct out *o);
     void (*source)(void *arg, struct out *o); /* what cannot be read */
     void (*metrics)(void *arg, struct metric_text *t);

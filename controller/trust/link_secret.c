@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/trust/link_secret.h"
 
+#include "lib/base64.h"
 #include "lib/mem.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-
-enum { ENCODED_MAX = PEM_BYTES_MAX / 3 * 4 + 8 };
 
 void link_secret_fini(struct link_secret *s) {
     pki_fini(&s->ca);
@@ -22,18 +21,17 @@ void link_secret_fini(struct link_secret *s) {
 
 /* A key of "data", decoded; false: it is not there, or no base64. */
 static bool field(const cJSON *data, const char *name, struct out *o) {
-    struct str text = json_text(data, name);
-    *o = out_heap(PEM_BYTES_MAX + 4);
-    if (text.n == 0 || text.n % 4 != 0 || text.n > ENCODED_MAX)
-        return false;
-    char *room = out_take(o, text.n / 4 * 3);
-    int n = room
-                ? EVP_DecodeBlock((unsigned char *)room, (const unsigned char *)text.p, (int)text.n)
-                : -1;
-    if (n < 0)
-        return false;
-    o->n = (size_t)n - (text.p[text.n - 1] == '=') - (text.p[text.n - 2] == '=');
-    return true;
+    struct arena a;
+    struct str bytes;
+    arena_init(&a);
+    *o = out_heap(PEM_BYTES_MAX);
+    bool good = base64_decode(json_text(data, name), &a, &bytes) && bytes.n > 0;
+    if (good)
+        out_str(o, bytes);
+    if (good)
+        OPENSSL_cleanse((void *)(uintptr_t)bytes.p, bytes.n);
+    arena_fini(&a);
+    return good && !o->over;
 }
 
 static bool has(const cJSON *data, const char *name) { return json_get(data, name) != NULL; }

@@ -243,14 +243,11 @@ void trust_free(struct trust *t) {
 bool trust_ready(const struct trust *t) { return keeper_secret(t->keeper) != NULL; }
 void trust_look(struct trust *t) { keeper_look(t->keeper); }
 
-static void line(struct out *o, const char *problem) {
-    if (*problem)
-        out_fmt(o, "%s\n", problem);
-}
-
-void trust_problems(const struct trust *t, struct out *o) {
-    line(o, keeper_problem(t->keeper));
-    line(o, gate_problem(t->gate));
+void trust_problems(const struct trust *t, void (*each)(void *arg, struct str problem), void *arg) {
+    const char *const all[] = {keeper_problem(t->keeper), gate_problem(t->gate)};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (*all[i])
+            each(arg, str_of(all[i]));
 }
 
 void trust_json(const struct trust *t, struct out *o) {

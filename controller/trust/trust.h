@@ -54,8 +54,8 @@ void trust_token(struct trust *t, uint64_t proxy, struct str token, const char *
 void trust_gone(struct trust *t, uint64_t proxy);
 
 bool trust_ready(const struct trust *t); /* proxies can link */
-/* What is wrong now, a line each; nothing when all is well. */
-void trust_problems(const struct trust *t, struct out *o);
+/* What is wrong now, a sentence each; none when all is well. */
+void trust_problems(const struct trust *t, void (*each)(void *arg, struct str problem), void *arg);
 void trust_json(const struct trust *t, struct out *o); /* an object, for /status */
 void trust_metrics(const struct trust *t, struct metric_text *m);
 void trust_look(struct trust *t); /* at the Secret, now; for tests */
