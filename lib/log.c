@@ -86,3 +86,18 @@ LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
 LOG_FUNCTION(log_warn, LOG_LEVEL_WARN)
 LOG_FUNCTION(log_info, LOG_LEVEL_INFO)
 LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG)
+
+bool log_limited(struct log_limit *l, int64_t now, unsigned most, unsigned seconds,
+                 unsigned *unsaid) {
+    *unsaid = 0;
+    if (now - l->since >= seconds || now < l->since) {
+        *unsaid = l->unsaid;
+        *l = (struct log_limit){.since = now};
+    }
+    if (l->said < most) {
+        l->said++;
+        return true;
+    }
+    l->unsaid++;
+    return false;
+}

@@ -33,4 +33,13 @@ void log_warn(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void log_info(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void log_debug(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* For lines that foreigners can cause: at most `most` of them in `seconds`. Whether this one may be
+ * written; *unsaid: how many were not, to be told with it. */
+struct log_limit {
+    int64_t since; /* seconds of whatever clock */
+    unsigned said, unsaid;
+};
+bool log_limited(struct log_limit *l, int64_t now, unsigned most, unsigned seconds,
+                 unsigned *unsaid);
+
 #endif

@@ -333,6 +333,8 @@ static void start_config(struct proxy *p) {
         .n_controllers = p->o.n_controllers,
         .controller_ca = p->o.controller_ca,
         .token = p->o.token,
+        .peers = p->o.peers,
+        .peer_bind = p->o.peer_bind,
         .lastgood = p->o.state,
         .nameserver = p->o.resolver,
         .publish = publish,

@@ -20,6 +20,10 @@ static const char help[] =
     "  --token-file FILE        what a wss controller is shown (a projected service account "
     "token);\n"
     "                           read again when it changes (default: nothing is shown)\n"
+    "  --peers wss://NAME:PORT  other proxies, asked by a new one that hears from no controller "
+    "for\n"
+    "                           three seconds\n"
+    "  --peer-bind HOST:PORT    where new proxies ask this one (default: nowhere)\n"
     "  --state FILE             last good configuration, kept over restarts (default: none)\n"
     "  --bind ADDRESS           where clients are served (default: 0.0.0.0)\n"
     "  --ports CLIENT=BIND,...  port as clients see it = port to listen on (default: "
@@ -111,6 +115,8 @@ enum setting {
     CONTROLLER,
     CONTROLLER_CA,
     TOKEN_FILE,
+    PEERS,
+    PEER_BIND,
     STATE,
     BIND,
     PORTS,
@@ -131,6 +137,8 @@ static const struct option long_options[] = {
     {"controller", required_argument, NULL, CONTROLLER},
     {"controller-ca", required_argument, NULL, CONTROLLER_CA},
     {"token-file", required_argument, NULL, TOKEN_FILE},
+    {"peers", required_argument, NULL, PEERS},
+    {"peer-bind", required_argument, NULL, PEER_BIND},
     {"state", required_argument, NULL, STATE},
     {"bind", required_argument, NULL, BIND},
     {"ports", required_argument, NULL, PORTS},
@@ -170,6 +178,12 @@ static void take(struct options *o, enum setting what, const char *value, const 
         return;
     case TOKEN_FILE:
         o->token = value;
+        return;
+    case PEERS:
+        o->peers = value;
+        return;
+    case PEER_BIND:
+        o->peer_bind = value;
         return;
     case STATE:
         o->state = value;

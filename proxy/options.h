@@ -14,6 +14,7 @@ struct options {
     const char *controllers[OPTIONS_CONTROLLERS_MAX];
     size_t n_controllers;
     const char *controller_ca, *token; /* files; NULL: none */
+    const char *peers, *peer_bind;     /* NULL: none */
     const char *state;                 /* NULL: none is kept */
     const char *telemetry, *admin;
     const char *access_log; /* "off", "stdout" or a path */

@@ -73,8 +73,7 @@ struct gate {
     unsigned asked; /* reviews under way */
     struct prng prng;
     char problem[600];
-    int64_t window; /* of log lines about refusals */
-    unsigned logged, suppressed;
+    struct log_limit limit;                 /* of lines about refusals */
     uint64_t refused[REASONS], reviewed[3]; /* yes, no, no answer */
 };
 
@@ -97,26 +96,14 @@ static void forget_token(char **token) {
 
 /* ---- saying no ---- */
 
-/* At most so many lines a window; then how many there were besides. */
-static bool may_log(struct gate *g) {
-    if (now(g) - g->window >= LOG_WINDOW_S) {
-        if (g->suppressed > 0)
-            log_warn("trust", "further links were refused, not named here count=%u", g->suppressed);
-        g->window = now(g);
-        g->logged = g->suppressed = 0;
-    }
-    if (g->logged < LOGGED_A_WINDOW) {
-        g->logged++;
-        return true;
-    }
-    g->suppressed++;
-    return false;
-}
-
 static void refuse(struct gate *g, struct guest *q, enum reason reason, const char *account,
                    const char *text) {
+    unsigned unsaid;
     g->refused[reason]++;
-    if (may_log(g))
+    bool say = log_limited(&g->limit, now(g), LOGGED_A_WINDOW, LOG_WINDOW_S, &unsaid);
+    if (unsaid > 0)
+        log_warn("trust", "further links were refused, not named here count=%u", unsaid);
+    if (say)
         log_warn("trust", "a proxy is refused address=%s account=%s reason=%s: %s", q->address,
                  account && *account ? account : "-", reasons[reason], text);
     q->waiting = false;

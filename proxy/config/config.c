@@ -8,6 +8,7 @@
 #include "proxy/config/dns.h"
 #include "proxy/config/lastgood.h"
 #include "proxy/config/link.h"
+#include "proxy/config/peers.h"
 #include "proxy/config/resolve.h"
 
 #include <event2/dns.h>
@@ -30,15 +31,17 @@ struct config {
     struct lastgood *lastgood; /* NULL = no file */
     char *path;
     bool dirty; /* accepted, not handed to lastgood yet */
+    struct peers *peers;
+    bool begun; /* the followed controller has given something */
     void (*publish)(void *arg, struct snapshot *s);
     void *arg;
 };
 
 /* ---- the file ---- */
 
-static void save_within(struct config *c, uint64_t ms) {
+static void arm(struct event *ev, uint64_t ms) {
     struct timeval in = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
-    event_add(c->save_due, &in);
+    event_add(ev, &in);
 }
 
 static void on_save_due(evutil_socket_t fd, short what, void *arg) {
@@ -59,7 +62,7 @@ static void on_saved(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     if (!lastgood_end(c->lastgood, &took))
         c->dirty = true;
-    save_within(c, took * SAVE_SHARE > SAVE_EVERY_MS ? took * SAVE_SHARE : SAVE_EVERY_MS);
+    arm(c->save_due, took * SAVE_SHARE > SAVE_EVERY_MS ? took * SAVE_SHARE : SAVE_EVERY_MS);
 }
 
 static void on_accepted(void *arg) {
@@ -68,7 +71,7 @@ static void on_accepted(void *arg) {
         return;
     c->dirty = true;
     if (lastgood_idle(c->lastgood) && !event_pending(c->save_due, EV_TIMEOUT, NULL))
-        save_within(c, 0);
+        arm(c->save_due, 0);
 }
 
 static void load(struct config *c) {
@@ -98,19 +101,18 @@ static void on_publish(void *arg, struct snapshot *s) {
 static void on_ack(void *arg, const struct wire_ack *m) {
     struct config *c = arg;
     link_send(c->link, LINK_ALL, WIRE_ack, m);
+    peers_ack(c->peers, m);
 }
 
 static void on_nack(void *arg, const struct wire_nack *m) {
     struct config *c = arg;
     link_send(c->link, LINK_ALL, WIRE_nack, m);
+    peers_nack(c->peers, m);
 }
 
 static void greet(void *arg, int controller) {
     struct config *c = arg;
-    char room[WIRE_DIGEST_BYTES];
-    struct wire_hello m = {.name = str_of(c->name), .follow = link_followed(c->link) == controller};
-    apply_hello(c->apply, &m, room);
-    link_send(c->link, controller, WIRE_hello, &m);
+    link_hello(c->link, controller, c->apply, c->name);
 }
 
 static void greet_followed(void *arg) {
@@ -125,7 +127,15 @@ static void on_message(void *arg, int controller, const struct wire_message *m) 
     if (m->type == WIRE_get) {
         answers_add(answers, c->apply, &m->get);
         answers_feed(answers, c->link, controller);
-    } else if (controller == link_followed(c->link)) {
+    } else if (controller != link_followed(c->link)) {
+        return;
+    } else if (m->type == WIRE_fleet) {
+        peers_fleet(c->peers, &m->fleet);
+    } else {
+        if (m->type == WIRE_begin) {
+            c->begun = true;
+            peers_yield(c->peers);
+        }
         apply_message(c->apply, m);
     }
 }
@@ -139,8 +149,9 @@ static void on_sent(void *arg, int controller, size_t cost) {
 static void on_lost(void *arg, int controller, bool followed) {
     struct config *c = arg;
     answers_fini(&c->answers[controller]);
-    if (followed)
+    if (followed && c->begun) /* else a peer's may be open, which is none of this link's business */
         apply_abort(c->apply);
+    c->begun &= !followed;
 }
 
 /* ---- between apply and resolve ---- */
@@ -176,13 +187,28 @@ static struct link *open_link(struct config *c, const struct config_options *o, 
     return link_new(c->base, &lo, &events, c, why);
 }
 
+static struct peers *open_peers(struct config *c, const struct config_options *o, struct why *why) {
+    const struct peers_options po = {.name = c->name,
+                                     .apply = c->apply,
+                                     .url = o->peers,
+                                     .bind = o->peer_bind,
+                                     .ca = o->controller_ca,
+                                     .token = o->token,
+                                     .state = o->lastgood,
+                                     .dns = c->dns,
+                                     .started = greet_followed,
+                                     .arg = c};
+    return peers_new(c->base, &po, why);
+}
+
 struct config *config_new(struct event_base *base, const struct config_options *o,
                           struct why *why) {
     static const struct apply_events apply_events = {on_publish,     on_ack,      on_nack,
                                                      greet_followed, on_accepted, on_backend};
     struct config *c = mem_zalloc(sizeof(*c));
     c->base = base;
-    if (link_needs_dns(o->controllers, o->n_controllers))
+    if (link_needs_dns(o->controllers, o->n_controllers) ||
+        link_needs_dns(&o->peers, o->peers != NULL))
         c->dns = dns_new(base, o->nameserver);
     for (size_t i = 0; i < LINK_MAX; i++)
         answers_init(&c->answers[i]);
@@ -193,13 +219,15 @@ struct config *config_new(struct event_base *base, const struct config_options *
     c->resolve = resolve_new(
         base,
         &(struct resolve_options){.nameserver = o->nameserver, .changed = on_resolved, .arg = c});
-    c->link = open_link(c, o, why);
+    if (o->lastgood)
+        open_lastgood(c, base, o->lastgood);
+    c->peers = open_peers(c, o, why);
+    if (c->peers)
+        c->link = open_link(c, o, why);
     if (!c->link) {
         config_free(c);
         return NULL;
     }
-    if (o->lastgood)
-        open_lastgood(c, base, o->lastgood);
     return c;
 }
 
@@ -207,6 +235,7 @@ void config_start(struct config *c) {
     if (c->lastgood)
         load(c);
     link_start(c->link);
+    peers_start(c->peers);
 }
 
 /* Questions that are open are answered with a failure, so that who asked can be freed. */
@@ -234,6 +263,7 @@ static void close_lastgood(struct config *c) {
 void config_free(struct config *c) {
     if (!c)
         return;
+    peers_free(c->peers);
     link_free(c->link);
     if (c->lastgood)
         close_lastgood(c);

@@ -8,6 +8,10 @@
  *             backends ▼ │ endpoints
  *                     resolve ── DNS (external names)
  *
+ * A proxy with no file that has heard from no controller for three seconds asks its peers: a link
+ * to some of them, of which one plays the controller for one transaction. It answers others itself
+ * (host), with what the controller has told it for that day (fleet).
+ *
  * Main thread, on its event_base.
  */
 #ifndef SLUICE_PROXY_CONFIG_CONFIG_H
@@ -25,7 +29,9 @@ struct config_options {
     size_t n_controllers;
     const char *controller_ca; /* file that controllers are verified by; NULL: none */
     const char *token;         /* file with what they are shown; NULL: none */
-    const char *lastgood;                           /* path, or NULL: none is kept */
+    const char *peers;     /* "wss://NAME.NS.svc:7503": asked when nothing else is there; or NULL */
+    const char *peer_bind; /* "0.0.0.0:7503": where new proxies ask us; NULL: nowhere */
+    const char *lastgood;  /* path, or NULL: none is kept */
     const char *nameserver;                         /* "ADDRESS:PORT"; NULL: /etc/resolv.conf */
     void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */
     void *arg;

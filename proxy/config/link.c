@@ -6,6 +6,7 @@
 #include "lib/mem.h"
 #include "lib/pem.h"
 #include "lib/ws.h"
+#include "proxy/config/apply.h"
 #include "proxy/config/lookup.h"
 #include "proxy/config/reread.h"
 
@@ -66,6 +67,13 @@ size_t link_send(struct link *l, int controller, enum wire_type type, const void
         cost = ws_send(l->ws, l->controllers[i].conn, &o);
     }
     return cost;
+}
+
+void link_hello(struct link *l, int controller, const struct apply *a, const char *name) {
+    char room[WIRE_DIGEST_BYTES];
+    struct wire_hello m = {.name = str_of(name), .follow = l->followed == controller};
+    apply_hello(a, &m, room);
+    link_send(l, controller, WIRE_hello, &m);
 }
 
 /* ---- files ---- */

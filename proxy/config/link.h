@@ -57,6 +57,9 @@ bool link_needs_dns(const char *const *urls, size_t n);
 /* Value: the struct of that type. Nothing happens where no link is open. The bytes queued, of one
  * controller. */
 size_t link_send(struct link *l, int controller, enum wire_type type, const void *value);
+/* Of this proxy, with what it serves, to one that is to be followed or not. */
+struct apply;
+void link_hello(struct link *l, int controller, const struct apply *a, const char *name);
 int link_followed(const struct link *l); /* LINK_NONE */
 bool link_open(const struct link *l, int controller);
 

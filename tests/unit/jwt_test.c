@@ -6,10 +6,8 @@
 #include "lib/jwt.h"
 
 #include "lib/mem.h"
+#include "tests/unit/jwt_world.h"
 
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/rsa.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,70 +102,6 @@ static void keys_of_wycheproof(void **state) {
 static EVP_PKEY *rsa, *ec, *other_ec;
 static struct jwt_keys *keys;
 enum { NOW = 1800000000 };
-
-static void put_url(struct out *o, const void *p, size_t n) {
-    char *text = mem_alloc(n / 3 * 4 + 8);
-    int got = EVP_EncodeBlock((unsigned char *)text, p, (int)n);
-    while (got > 0 && text[got - 1] == '=')
-        got--;
-    for (int i = 0; i < got; i++)
-        out_char(o, text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
-    mem_free(text);
-}
-
-static void put_number(struct out *o, EVP_PKEY *key, const char *param, int size) {
-    unsigned char room[1024];
-    BIGNUM *n = NULL;
-    must(EVP_PKEY_get_bn_param(key, param, &n) == 1);
-    put_url(o, room, (size_t)BN_bn2binpad(n, room, size ? size : BN_num_bytes(n)));
-    BN_free(n);
-}
-
-static void put_ec(struct out *o, EVP_PKEY *key, const char *kid) {
-    out_fmt(o, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"%s\",\"use\":\"sig\",\"x\":\"", kid);
-    put_number(o, key, "qx", 32);
-    out_lit(o, "\",\"y\":\"");
-    put_number(o, key, "qy", 32);
-    out_lit(o, "\"}");
-}
-
-static void put_rsa(struct out *o, EVP_PKEY *key, const char *kid) {
-    out_fmt(o, "{\"kty\":\"RSA\",\"kid\":\"%s\",\"alg\":\"RS256\",\"n\":\"", kid);
-    put_number(o, key, "n", 0);
-    out_lit(o, "\",\"e\":\"");
-    put_number(o, key, "e", 0);
-    out_lit(o, "\"}");
-}
-
-static void sign_into(struct out *o, EVP_PKEY *key) {
-    unsigned char sig[600], raw[64];
-    const unsigned char *der = sig;
-    size_t n = sizeof(sig);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    must(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1);
-    must(EVP_DigestSign(ctx, sig, &n, (const unsigned char *)o->p, o->n) == 1);
-    EVP_MD_CTX_free(ctx);
-    out_char(o, '.');
-    if (key == rsa) {
-        put_url(o, sig, n);
-        return;
-    }
-    ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)n);
-    BN_bn2binpad(ECDSA_SIG_get0_r(pair), raw, 32);
-    BN_bn2binpad(ECDSA_SIG_get0_s(pair), raw + 32, 32);
-    ECDSA_SIG_free(pair);
-    put_url(o, raw, sizeof(raw));
-}
-
-/* A token on the heap. */
-static struct out token(EVP_PKEY *key, const char *header, const char *claims) {
-    struct out o = out_heap(64 << 10);
-    put_url(&o, header, strlen(header));
-    out_char(&o, '.');
-    put_url(&o, claims, strlen(claims));
-    sign_into(&o, key);
-    return o;
-}
 
 #define CLAIMS                                                                                     \
     "{\"iss\":\"https://cluster\",\"aud\":[\"sluice-controller\"],\"exp\":1800003600,\"nbf\":"     \

@@ -22,7 +22,7 @@ struct pki_world {
 };
 
 static inline void world_write(const char *path, struct str text) {
-    char beside[80];
+    char beside[200];
     snprintf(beside, sizeof(beside), "%s.new", path);
     FILE *f = fopen(beside, "we");
     must(f && fwrite(text.p, 1, text.n, f) == text.n && fclose(f) == 0);
