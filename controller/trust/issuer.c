@@ -47,10 +47,11 @@ static void failed(struct issuer *i, const struct why *why, uint64_t retry_after
     look_in(i, backoff_next(&i->backoff, &i->prng, retry_after_ms));
 }
 
-static void get(struct issuer *i, struct str path,
+static void get(struct issuer *i, struct str path, const char *accept,
                 void (*on_end)(void *arg, const struct kube_answer *a)) {
-    i->request = kube_call(
-        i->client, &(struct kube_call){.method = "GET", .path = path, .on_end = on_end, .arg = i});
+    const struct kube_call what = {
+        .method = "GET", .path = path, .accept = accept, .on_end = on_end, .arg = i};
+    i->request = kube_call(i->client, &what);
 }
 
 /* True if it is another text now. */
@@ -92,7 +93,7 @@ static void on_configuration(void *arg, const struct kube_answer *a) {
     } else {
         if (take(&i->name, name))
             take(&i->keys, STR_NONE); /* of another issuer */
-        get(i, STR("/openid/v1/jwks"), on_keys);
+        get(i, STR("/openid/v1/jwks"), "application/jwk-set+json", on_keys);
     }
     cJSON_Delete(json);
 }
@@ -100,7 +101,7 @@ static void on_configuration(void *arg, const struct kube_answer *a) {
 static void on_due(evutil_socket_t fd, short what, void *arg) {
     struct issuer *i = arg;
     (void)fd, (void)what;
-    get(i, STR("/.well-known/openid-configuration"), on_configuration);
+    get(i, STR("/.well-known/openid-configuration"), NULL, on_configuration);
 }
 
 struct issuer *issuer_new(struct event_base *base, struct kube_client *client,

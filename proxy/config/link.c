@@ -178,7 +178,8 @@ static void dial(struct link *l, const struct place *from, const struct ws_addre
 
 static void let_go(struct link *l, int i) {
     struct controller *c = &l->controllers[i];
-    log_info("link", "its address is gone from the name's controller=%s", c->text);
+    if (c->conn != 0)
+        log_info("link", "let go: its address is gone controller=%s", c->text);
     ws_undial(l->ws, c->target);
     c->target = 0;
     if (c->conn != 0)
@@ -243,6 +244,8 @@ static void on_found(void *arg, struct lookup *lookup, const struct addresses *f
         if (l->controllers[i].target != 0 && l->controllers[i].from == from &&
             !is_in(&all, &l->controllers[i].address))
             let_go(l, i);
+    if (l->most > 0 && l->followed == LINK_NONE) /* others soon, if none of these answers */
+        lookup_soon(lookup);
 }
 
 /* ---- events ---- */
