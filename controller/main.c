@@ -8,6 +8,7 @@
 #include "controller/main_link.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
+#include "controller/main_status.h"
 #include "controller/source/dir.h"
 #include "controller/source/kube.h"
 #include "controller/status/status.h"
@@ -28,8 +29,10 @@ struct controller {
     struct source *source;
     struct main_crds *crds; /* NULL without an API server */
     struct trust *trust; /* NULL: the link is plain */
+    struct main_status *status; /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
+    bool stopping;
 };
 
 /* ---- what the admin ports ask ---- */
@@ -57,9 +60,11 @@ static void faults(struct controller *c, void (*each)(void *arg, struct str faul
         main_crds_faults(c->crds, each, arg);
     if (c->trust)
         trust_problems(c->trust, each, arg);
+    if (c->status)
+        main_status_faults(c->status, each, arg);
 }
 
-/* What cannot be read is said here, and does not make the controller unready. */
+/* What cannot be read or written is said here, and does not make the controller unready. */
 static bool ready(void *arg, struct out *body) {
     struct controller *c = arg;
     bool yes = turn_is_ready(c->turn);
@@ -74,14 +79,9 @@ static void proxies(void *arg, struct out *o) {
     report_proxies(c->turn, o);
 }
 
-static void serving(void *arg, struct str id, uint64_t hash, size_t *n_current, size_t *n_ready) {
-    struct controller *c = arg;
-    push_serving(turn_push(c->turn), id, hash, n_current, n_ready);
-}
-
 static void resources(void *arg, struct str kind, struct str ns, struct str name, struct out *o) {
     struct controller *c = arg;
-    const struct status_fleet fleet = {serving, c};
+    const struct status_fleet fleet = main_fleet(c->turn);
     status_json(c->store, turn_compiler(c->turn), &fleet, kind, ns, name, o);
 }
 
@@ -124,6 +124,8 @@ static void metrics(void *arg, struct metric_text *t) {
     report_metrics(c->turn, c->store, t);
     if (c->trust)
         trust_metrics(c->trust, t);
+    if (c->status)
+        main_status_metrics(c->status, t);
 }
 
 /* ---- life ---- */
@@ -144,10 +146,20 @@ static void on_error(void *arg, const struct dir_error *e) {
     log_warn("source", "%.*s", STR_FMT(out_done(&o)));
 }
 
+static void on_stopped(void *arg) {
+    struct controller *c = arg;
+    event_base_loopbreak(c->base);
+}
+
+/* The second one does not wait for the API server. */
 static void on_signal(evutil_socket_t fd, short what, void *arg) {
     struct controller *c = arg;
     (void)fd, (void)what;
-    event_base_loopbreak(c->base);
+    if (c->status && !c->stopping)
+        main_status_stop(c->status, on_stopped, c);
+    else
+        on_stopped(c);
+    c->stopping = true;
 }
 
 static struct source *open_directory(struct controller *c, struct why *why) {
@@ -174,8 +186,12 @@ static void start(struct controller *c) {
     if (!c->source)
         fail(&why);
     turn_source(c->turn, c->source);
-    if (c->client)
+    if (c->client) {
         c->crds = main_crds_new(c->base, c->client, c->turn);
+        c->status = main_status_new(c->base, c->client, c->store, c->turn, &c->o.status, &why);
+        if (!c->status)
+            fail(&why);
+    }
     if (c->o.link_secret && !(c->trust = link_trust(c->base, c->client, &c->o, c->turn, &why)))
         fail(&why);
     const struct admin_host host = {turn_compiler(c->turn),
@@ -204,6 +220,7 @@ static void end(struct controller *c) {
     trust_free(c->trust);
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);
+    main_status_free(c->status);
     kube_client_free(c->client);
     kube_access_free(c->access);
     turn_free(c->turn);

@@ -23,6 +23,19 @@ static const char help[] =
     "  --namespaces NAME,...    kube: read only these (default: all)\n"
     "  --watch-secrets          kube: hear of changed TLS Secrets at once, not within a minute;\n"
     "                           takes the verbs list and watch on all Secrets\n"
+    "  --lease NAME             kube: write statuses only while holding this Lease, in the pod's\n"
+    "                           namespace (default: always)\n"
+    "  --publish-service NS/NAME\n"
+    "                           kube: the Service before the proxies; Ingresses are told its\n"
+    "                           addresses\n"
+    "  --publish-status-address ADDRESS,...\n"
+    "                           kube: they are told these instead\n"
+    "  --deployment NAME        kube: what this controller is part of, in the pod's namespace: "
+    "the\n"
+    "                           owner of what it makes; when it is deleted all is taken back\n"
+    "  --leave PATH,...         kube: API paths of what goes then as well: the last one is "
+    "deleted,\n"
+    "                           the others are made its dependents\n"
     "  --link HOST:PORT         where proxies connect (default: 127.0.0.1:7400); plain, on "
     "loopback\n"
     "                           only, unless there is a\n"
@@ -71,6 +84,12 @@ static void parse_namespaces(struct options *o, const char *value) {
     }
 }
 
+static const char *parse_name(const char *option, const char *value) {
+    if (!kube_is_name(str_of(value)))
+        usage(option, value, "it is not a name: write lower-case letters, digits, \"-\" and \".\"");
+    return value;
+}
+
 static void parse_level(const char *value) {
     enum log_level level;
     if (!log_level_named(value, &level))
@@ -85,6 +104,11 @@ void options_parse(struct options *o, int argc, char **argv) {
         CONTEXT,
         NAMESPACES,
         WATCH_SECRETS,
+        LEASE,
+        PUBLISH_SERVICE,
+        PUBLISH_ADDRESS,
+        DEPLOYMENT,
+        LEAVE,
         LINK,
         LINK_SECRET,
         LINK_CONFIGMAP,
@@ -103,6 +127,11 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"context", required_argument, NULL, CONTEXT},
         {"namespaces", required_argument, NULL, NAMESPACES},
         {"watch-secrets", no_argument, NULL, WATCH_SECRETS},
+        {"lease", required_argument, NULL, LEASE},
+        {"publish-service", required_argument, NULL, PUBLISH_SERVICE},
+        {"publish-status-address", required_argument, NULL, PUBLISH_ADDRESS},
+        {"deployment", required_argument, NULL, DEPLOYMENT},
+        {"leave", required_argument, NULL, LEAVE},
         {"link", required_argument, NULL, LINK},
         {"link-secret", required_argument, NULL, LINK_SECRET},
         {"link-configmap", required_argument, NULL, LINK_CONFIGMAP},
@@ -136,6 +165,21 @@ void options_parse(struct options *o, int argc, char **argv) {
             break;
         case WATCH_SECRETS:
             o->watch_secrets = true;
+            break;
+        case LEASE:
+            o->status.lease = parse_name("lease", optarg);
+            break;
+        case PUBLISH_SERVICE:
+            o->status.publish_service = optarg;
+            break;
+        case PUBLISH_ADDRESS:
+            o->status.publish_addresses = optarg;
+            break;
+        case DEPLOYMENT:
+            o->status.deployment = parse_name("deployment", optarg);
+            break;
+        case LEAVE:
+            o->status.leave = optarg;
             break;
         case LINK:
             o->link = optarg;

@@ -5,7 +5,7 @@
 #ifndef SLUICE_CONTROLLER_MAIN_OPTIONS_H
 #define SLUICE_CONTROLLER_MAIN_OPTIONS_H
 
-#include "lib/str.h"
+#include "controller/main_status.h"
 
 struct options {
     const char *directory;            /* of --source dir:PATH; NULL: --source kube */
@@ -17,6 +17,7 @@ struct options {
     /* Names of objects in our own namespace; link_secret NULL: the link is plain. */
     const char *link_secret, *link_configmap, *link_service;
     const char *link_accounts; /* "namespace/name,..." */
+    struct main_status_options status; /* only with --source kube */
 };
 
 /* Exits by itself for --help, --version (0) and for what cannot be understood (2), with a sentence.

@@ -47,6 +47,12 @@ struct turn {
     struct map fosters; /* ids (owned) that the compiler did not make → themselves */
     bool changed;       /* something came out that is not committed yet */
 
+    struct news {
+        void (*status)(void *arg, const struct resource *r);
+        void (*fleet)(void *arg);
+        void *arg;
+    } news;
+
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
     struct ask ask;     /* number == 0: none is under way */
@@ -157,6 +163,8 @@ static void status(void *arg, const struct resource *r) {
                 s->conditions[i].reason, s->conditions[i].why);
     for (size_t i = 0; i < s->n_warnings; i++)
         say(r, "warning", "Warning", &s->warnings[i]);
+    if (t->news.status)
+        t->news.status(t->news.arg, r);
 }
 
 /* ---- reserved hosts ---- */
@@ -360,6 +368,11 @@ static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complet
 
 /* ---- the turn ---- */
 
+static void tell_fleet(struct turn *t) {
+    if (t->news.fleet)
+        t->news.fleet(t->news.arg);
+}
+
 /* Whether the first commit still waits for what the fleet remembers. */
 static bool first_waits(struct turn *t) {
     if (t->committed || (t->lost.n == 0 && !fostering(t)))
@@ -402,6 +415,7 @@ static void commit(struct turn *t) {
     histogram_add(&t->numbers.push, &histogram_gateway, now_ns() - before);
     if (t->change_ns == 0 && revision != push_revision(t->push))
         t->change_ns = t->first_change_ms * 1000000;
+    tell_fleet(t);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg) {
@@ -461,6 +475,7 @@ static void on_change(void *arg) {
     ask(t);
     if (t->compiled && !t->committed)
         commit(t);
+    tell_fleet(t);
 }
 
 static void on_ack(void *arg, const struct push_proxy *p) {
@@ -565,6 +580,13 @@ struct compiler *turn_compiler(struct turn *t) {
 }
 struct push *turn_push(struct turn *t) {
     return t->push;
+}
+void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct resource *r),
+                  void (*on_fleet)(void *arg), void *arg) {
+    t->news = (struct news){on_status, on_fleet, arg};
+}
+uint64_t turn_published(const struct turn *t) {
+    return t->committed && !t->changed ? push_version(t->push) : 0;
 }
 const struct turn_numbers *turn_numbers(const struct turn *t) { return &t->numbers; }
 bool turn_is_ready(const struct turn *t) { return t->compiled; }

@@ -43,6 +43,13 @@ struct compiler *turn_compiler(struct turn *t);
 struct push *turn_push(struct turn *t);
 const struct turn_numbers *turn_numbers(const struct turn *t);
 
+/* For who writes statuses: a resource's status changed (compile_sink.status); proxies acked, came
+ * or went, or something was published. Not from inside turn_on_news(). */
+void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct resource *r),
+                  void (*on_fleet)(void *arg), void *arg);
+/* The version of push that all that was compiled so far is in; 0: it is not all published. */
+uint64_t turn_published(const struct turn *t);
+
 /* The store was synced, or changed: a turn will come. (The store tells the turn by itself.) */
 void turn_wake(struct turn *t);
 /* All resources were read and compiled. */

@@ -37,7 +37,7 @@ static void status_take(struct making *m) {
     struct compile_status *s = &u->status;
     mem_free(u->whys);
     struct why *room = u->whys = mem_array(2 + m->n_warnings, sizeof(struct why));
-    *s = (struct compile_status){.ours = !m->foreign};
+    *s = (struct compile_status){.ours = !m->foreign, .of = m->r ? m->r->hash : 0};
     bool refused = why_set(&m->why);
     if (!m->foreign) {
         if (refused)
@@ -76,12 +76,15 @@ static uint64_t said_hash(const struct unit *u) {
     return h;
 }
 
-static uint64_t status_hash(const struct unit *u) {
-    return hash_mix(said_hash(u), objects_revision(&u->objects)) | 1;
+/* The version counts as well: observedGeneration, and an object made anew under its old name. */
+static uint64_t status_hash(const struct unit *u, const struct kube_meta *meta) {
+    uint64_t h = hash_mix(said_hash(u), objects_revision(&u->objects));
+    return hash_mix(hash_mix(h, meta ? meta->generation : 0), meta ? hash_content(meta->uid) : 0) |
+           1;
 }
 
 static void tell_status(struct making *m) {
-    uint64_t h = status_hash(m->u);
+    uint64_t h = status_hash(m->u, m->r ? &m->r->meta : NULL);
     if (h == m->u->status_hash)
         return;
     m->u->status_hash = h;
@@ -175,7 +178,7 @@ static bool hold(struct making *refused) {
             unit_lost(c, u, true);
         return true;
     }
-    if (u->good == refused->r)
+    if (u->good->hash == refused->r->hash)
         return true; /* not its own fault: it stays as it is */
     struct making m;
     making_init(&m, c, u, u->good);

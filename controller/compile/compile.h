@@ -88,6 +88,7 @@ struct compile_status {
     size_t n_objects;
     uint64_t revision; /* of these objects; 0 = none */
     uint64_t run;      /* the compile_runs() in which these objects last changed */
+    uint64_t of;       /* hash of the version of the resource that all of this is about */
     bool ours;         /* false: of a foreign class; it has no status */
     bool held;         /* refused, and its last good version still serves */
 };

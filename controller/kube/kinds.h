@@ -160,6 +160,8 @@ struct resource {
     struct resource_origin from;
     uint64_t hash;             /* of all that is read: equal hash, equal meaning (metadata that
                                   nobody reads, as resourceVersion or managedFields, is left out) */
+    struct str status;         /* JSON, as the API server has it; of kinds that have one of ours.
+                                  n == 0: none. No part of the hash */
     uint32_t seen;             /* the source's own: the number of the list that had it last */
     const struct why *refused; /* why the fields could not be read; NULL: they could */
     const void *fields;        /* struct kube_KIND; NULL when refused */
@@ -197,6 +199,8 @@ struct kube_kind_info {
 };
 extern const struct kube_kind_info kube_kinds[KUBE_KINDS];      /* [KUBE_NONE].kind is "" */
 enum kube_kind kube_kind_of(struct str group, struct str kind); /* KUBE_NONE if there is none */
+bool kube_is_ours(enum kube_kind kind);                         /* of the group sluice.dev */
+bool kube_has_status(enum kube_kind kind); /* one that we write: of ours, and of Ingress */
 
 /* n == 0 and p == NULL if there is none. */
 struct str resource_label(const struct resource *r, struct str key);

@@ -7,7 +7,10 @@
 #include "lib/mem.h"
 #include "lib/units.h"
 
-enum { PRINT_MAX = 64 << 20 }; /* bytes of one object's meaning; a document is far smaller */
+enum {
+    PRINT_MAX = 64 << 20,  /* bytes of one object's meaning; a document is far smaller */
+    STATUS_MAX = 64 << 10, /* bytes of one status */
+};
 
 /* ---- who it is ---- */
 
@@ -121,6 +124,17 @@ static void read_meta(struct resource *r, const cJSON *meta) {
     m->deleting = json_get(meta, "deletionTimestamp") != NULL;
 }
 
+/* From the API server, of kinds whose status we write. One that is too large is somebody else's. */
+static void read_status(struct resource *r, const cJSON *json) {
+    const cJSON *status = json_get(json, "status");
+    if (!status || r->from.file.n > 0 || !kube_has_status(r->kind))
+        return;
+    char *text = cJSON_PrintUnformatted(status);
+    if (text && strlen(text) <= STATUS_MAX)
+        r->status = arena_str(&r->arena, str_of(text));
+    cJSON_free(text);
+}
+
 static int check_version(struct decode *d, const struct kube_kind_info *info,
                          const struct identity *id) {
     struct shown room;
@@ -165,11 +179,15 @@ static void refuse(struct resource *r, const struct why *why) {
     r->fields = NULL;
 }
 
+bool kube_is_ours(enum kube_kind kind) { return strcmp(kube_kinds[kind].group, "sluice.dev") == 0; }
+
+bool kube_has_status(enum kube_kind kind) { return kube_is_ours(kind) || kind == KUBE_Ingress; }
+
 /* The generation counts where we report it (observedGeneration): in our own kinds. */
 static uint64_t hash_of(const struct resource *r) {
     struct out o = out_heap(PRINT_MAX);
     const struct kube_meta *m = &r->meta;
-    bool ours = strcmp(kube_kinds[r->kind].group, "sluice.dev") == 0;
+    bool ours = kube_is_ours(r->kind);
     out_fmt(&o, "%d %.*s/%.*s %.*s %llu %llu %d ", (int)r->kind, STR_FMT(m->namespace),
             STR_FMT(m->name), STR_FMT(m->uid), (unsigned long long)(ours ? m->generation : 0),
             (unsigned long long)m->created, m->deleting);
@@ -206,6 +224,7 @@ struct resource *resource_new_refused(const cJSON *json, const struct resource_o
     if (from->file.n > 0)
         r->from.file = arena_str(&r->arena, from->file);
     read_meta(r, json_get(json, "metadata"));
+    read_status(r, json);
     struct why fault;
     why_clear(&fault);
     if (refused)

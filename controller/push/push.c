@@ -273,28 +273,38 @@ size_t push_count(const struct push *p) { return p->wanted.count; }
 
 /* ---- who serves what ---- */
 
-/* Whether the published set says this of the id, and since which version. */
-static bool published_as(const struct push *p, struct str id, uint64_t hash, uint64_t *version) {
-    const struct entry *e = map_get(&p->wanted.entries, id);
-    bool gone = !e || e->o->kind == TOMBSTONE;
-    *version = e ? e->version : 1;
-    return p->wanted.version != 0 && (gone ? hash == 0 : e->o->hash == hash);
+/* The version that a proxy must have to serve these objects; UINT64_MAX: none that is published. */
+static uint64_t version_with(const struct push *p, struct object *const *objects, size_t n,
+                             uint64_t since) {
+    uint64_t version = since > 0 ? since : 1;
+    if (p->wanted.version < version)
+        return UINT64_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const struct entry *e = map_get(&p->wanted.entries, objects[i]->id);
+        if (!e || e->o->kind == TOMBSTONE || e->o->hash != objects[i]->hash)
+            return UINT64_MAX;
+        version = e->version > version ? e->version : version;
+    }
+    return version;
 }
 
-void push_serving(const struct push *p, struct str id, uint64_t hash, size_t *n_current,
-                  size_t *n_ready) {
-    uint64_t version;
-    bool published = published_as(p, id, hash, &version);
-    *n_current = *n_ready = 0;
+struct push_served push_serving(const struct push *p, struct object *const *objects, size_t n,
+                                uint64_t since) {
+    uint64_t version = version_with(p, objects, n, since);
+    struct push_served served = {0};
     list_each(link, &p->peers) {
         const struct peer *r = peer_at(link);
-        if (!r->ready || r->behind)
+        bool current = r->base >= version;
+        if (!r->ready)
             continue;
-        (*n_ready)++;
-        if (published && r->base >= version)
-            (*n_current)++;
+        served.behind += !current && r->behind;
+        served.ready += current || !r->behind;
+        served.current += current;
     }
+    return served;
 }
+
+uint64_t push_version(const struct push *p) { return p->wanted.version; }
 
 void push_each(const struct push *p, void (*cb)(void *arg, const struct push_proxy *proxy),
                void *arg) {

@@ -112,10 +112,16 @@ size_t push_count(const struct push *p);      /* objects in it */
 
 /* ---- who serves what ---- */
 
-/* How many ready proxies there are that are not behind, and how many of them serve exactly this
- * object (hash 0: serve no such object). As published: before the commit it is not yet served. */
-void push_serving(const struct push *p, struct str id, uint64_t hash, size_t *n_current,
-                  size_t *n_ready);
+/* Of the ready proxies: those that serve exactly these objects, and nothing older than the version
+ * `since` (0: any); those that do not, but are given up on as behind; ready is all but the latter.
+ * As published: what is not committed yet is served by nobody. */
+struct push_served {
+    size_t ready, current, behind;
+};
+struct push_served push_serving(const struct push *p, struct object *const *objects, size_t n,
+                                uint64_t since);
+/* Counts commits that changed something: the newest version; 0 before the first. */
+uint64_t push_version(const struct push *p);
 void push_each(const struct push *p, void (*cb)(void *arg, const struct push_proxy *proxy),
                void *arg);
 /* Asks one ready proxy, or the proxy of that id, for objects by id or prefix. The number of the

@@ -39,56 +39,41 @@ static void json_why(struct out *o, const struct why *why) {
     out_json(o, out_done(&text));
 }
 
-static void json_condition(struct out *o, bool *first, const char *type, bool value,
-                           const char *reason, const struct why *why) {
-    out_fmt(o, "%s{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\"", *first ? "" : ",", type,
-            value ? "True" : "False", reason);
-    *first = false;
-    if (why) {
-        out_lit(o, ",\"message\":");
-        json_why(o, why);
-    }
-    out_char(o, '}');
-}
-
-struct served {
-    bool asked, programmed;
-    size_t current, ready;
-};
-
-static struct served ask_fleet(const struct compile_status *s, const struct status_fleet *fleet) {
-    struct served v = {.asked = fleet && s && s->n_objects > 0};
-    for (size_t i = 0; v.asked && i < s->n_objects; i++) {
-        size_t current, ready;
-        fleet->serving(fleet->arg, s->objects[i]->id, s->objects[i]->hash, &current, &ready);
-        v.current = i == 0 ? current : size_min(v.current, current);
-        v.ready = ready;
-    }
-    v.programmed = v.asked && v.ready > 0 && v.current == v.ready;
-    return v;
-}
-
-static void json_conditions(struct out *o, const struct compile_status *s, const struct resource *r,
-                            const struct served *served) {
-    static const char *const types[] = {"Accepted", "ResolvedRefs"};
-    bool first = true;
+static void json_conditions(struct out *o, const struct status_wanted *w) {
+    const char *before = "";
     out_lit(o, ",\"conditions\":[");
-    for (size_t i = 0; s && i < CONDITION_TYPES; i++)
-        if (s->conditions[i].set)
-            json_condition(o, &first, types[i], s->conditions[i].value, s->conditions[i].reason,
-                           s->conditions[i].why);
-    if (!s && r->refused)
-        json_condition(o, &first, "Accepted", false, "Invalid", r->refused);
-    if (served->asked)
-        json_condition(o, &first, "Programmed", served->programmed,
-                       served->programmed ? "Programmed" : "Pending", NULL);
+    for (size_t i = 0; i < STATUS_TYPES; i++) {
+        const struct status_condition *c = &w->conditions[i];
+        if (!c->set)
+            continue;
+        out_fmt(o, "%s{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\"", before,
+                status_types[i], c->value ? "True" : "False", c->reason);
+        before = ",";
+        if (c->message.n > 0 && !c->value) { /* warnings have a place of their own */
+            out_lit(o, ",\"message\":");
+            out_json(o, c->message);
+        }
+        out_char(o, '}');
+    }
     out_char(o, ']');
+}
+
+static struct status_wanted want(const struct compile_status *s, const struct resource *r,
+                                 const struct status_fleet *fleet, struct arena *a) {
+    struct status_wanted w;
+    struct status_served served = {0};
+    if (fleet && s && s->n_objects > 0)
+        served = fleet->serving(fleet->arg, s->objects, s->n_objects, 0);
+    status_want(s, r, fleet ? &served : NULL, a, &w);
+    return w;
 }
 
 void status_json_one(const struct compiler *c, const struct resource *r,
                      const struct status_fleet *fleet, struct out *o) {
     const struct compile_status *s = compile_status(c, r);
-    struct served served = ask_fleet(s, fleet);
+    struct arena a;
+    arena_init(&a);
+    struct status_wanted w = want(s, r, fleet, &a);
     out_lit(o, "{\"kind\":");
     out_json(o, str_of(kube_kinds[r->kind].kind));
     if (r->meta.namespace.n > 0)
@@ -98,7 +83,7 @@ void status_json_one(const struct compiler *c, const struct resource *r,
         json_key(o, "file", r->from.file);
         out_fmt(o, ",\"line\":%u", r->from.line);
     }
-    json_conditions(o, s, r, &served);
+    json_conditions(o, &w);
     for (size_t i = 0; s && i < s->n_warnings; i++) {
         out_str(o, i == 0 ? STR(",\"warnings\":[") : STR(","));
         json_why(o, &s->warnings[i]);
@@ -112,10 +97,14 @@ void status_json_one(const struct compiler *c, const struct resource *r,
         out_hex(o, s->revision, 16);
         out_char(o, '"');
     }
-    if (served.asked)
-        out_fmt(o, ",\"proxies\":{\"summary\":\"%zu/%zu\",\"ready\":%zu,\"current\":%zu}",
-                served.current, served.ready, served.ready, served.current);
+    if (w.counted)
+        out_fmt(o,
+                ",\"proxies\":{\"summary\":\"%zu/%zu\",\"ready\":%zu,\"current\":%zu,"
+                "\"behind\":%zu}",
+                w.served.current, w.served.ready, w.served.ready, w.served.current,
+                w.served.behind);
     out_char(o, '}');
+    arena_fini(&a);
 }
 
 void status_json(const struct store *s, const struct compiler *c, const struct status_fleet *fleet,

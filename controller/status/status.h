@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * status: what every resource is told about itself: the conditions of the compiler, and Programmed:
- * whether every ready proxy serves what it made. Computed when somebody asks; nothing is kept.
+ * status: what every resource is told about itself (wanted.h), as JSON for sluicectl and as rows of
+ * the metric. Computed when somebody asks; nothing is kept. What is written to the API server is
+ * writer.h.
  */
 #ifndef SLUICE_CONTROLLER_STATUS_STATUS_H
 #define SLUICE_CONTROLLER_STATUS_STATUS_H
 
-#include "controller/compile/compile.h"
+#include "controller/status/wanted.h"
 
-/* How many ready proxies serve exactly that object, of how many: push_serving(). */
+/* What main knows of the proxies: push_serving() and push_version(). */
 struct status_fleet {
-    void (*serving)(void *arg, struct str id, uint64_t hash, size_t *n_current, size_t *n_ready);
+    struct status_served (*serving)(void *arg, struct object *const *objects, size_t n,
+                                    uint64_t since);
+    /* That everything compiled so far is published in; 0: something is not. */
+    uint64_t (*version)(void *arg);
     void *arg;
 };
 
@@ -18,7 +22,7 @@ struct status_fleet {
  *   {"kind":"Route","namespace":"shop","name":"shop","file":...,"line":...,
  *    "conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"spec..."}],
  *    "warnings":["..."],"held":true,"revision":"16 hex",
- *    "proxies":{"summary":"3/3","ready":3,"current":3}}
+ *    "proxies":{"summary":"3/3","ready":3,"current":3,"behind":0}}
  * What is not there is left out. Without a fleet there is no Programmed and no proxies. */
 void status_json_one(const struct compiler *c, const struct resource *r,
                      const struct status_fleet *fleet, struct out *o);

@@ -57,6 +57,8 @@ struct store {
     void *changed_arg;
     void (*resource)(void *arg, const struct resource *was, const struct resource *now);
     void *resource_arg;
+    void (*version)(void *arg, const struct resource *was, const struct resource *now);
+    void *version_arg;
     struct asking {
         void (*asked)(void *arg, enum kube_kind kind, struct str ns, struct str name);
         void *arg;
@@ -369,10 +371,27 @@ static struct entry *entry_new(struct store *s, struct key *own, struct resource
     return e;
 }
 
+static void tell_version(struct store *s, const struct resource *was, const struct resource *now) {
+    if (s->version)
+        s->version(s->version_arg, was, now);
+}
+
 static void tell(struct store *s, const struct resource *was, const struct resource *now) {
     if (s->resource)
         s->resource(s->resource_arg, was, now);
     tell_changed(s);
+    tell_version(s, was, now);
+}
+
+/* An equal version: whoever holds a count of the former one may keep it. */
+static void take_place(struct store *s, struct entry *e, struct resource *r) {
+    struct resource *was = e->r;
+    for (struct membership *m = e->keys; m; m = m->next)
+        set_replace(&m->key->set, &m->member, r);
+    set_replace(&s->kinds[r->kind], &e->of_kind, r);
+    e->r = r;
+    tell_version(s, was, r);
+    resource_drop(was);
 }
 
 bool store_upsert(struct store *s, struct resource *r) {
@@ -381,9 +400,7 @@ bool store_upsert(struct store *s, struct resource *r) {
     struct resource *was = e ? e->r : NULL;
     key_known(s, own, NULL);
     if (was && was->hash == r->hash) {
-        was->from.line = r->from.line;
-        was->seen = r->seen;
-        resource_drop(r);
+        take_place(s, e, r);
         return false;
     }
     if (!e) {
@@ -439,6 +456,14 @@ void store_on_resource(struct store *s,
                        void *arg) {
     s->resource = resource;
     s->resource_arg = arg;
+}
+
+void store_on_version(struct store *s,
+                      void (*version)(void *arg, const struct resource *was,
+                                      const struct resource *now),
+                      void *arg) {
+    s->version = version;
+    s->version_arg = arg;
 }
 
 /* ---- looking ---- */

@@ -18,9 +18,9 @@
  * had. Keys of facts that compile derives itself ("host-owner/shop.example.com") are touched by
  * store_touch(). A key may be read that no resource has: its coming will be noticed.
  *
- * An upsert of a resource whose hash is the stored one touches nothing. A refused version (no
- * fields) keeps the index keys of the version before it, beside those that its labels give. One
- * thread.
+ * An upsert of a resource whose hash is the stored one takes its place (its resourceVersion and
+ * status are newer) and touches nothing. A refused version (no fields) keeps the index keys of the
+ * version before it, beside those that its labels give. One thread.
  */
 #ifndef SLUICE_CONTROLLER_STORE_H
 #define SLUICE_CONTROLLER_STORE_H
@@ -51,6 +51,12 @@ void store_on_resource(struct store *s,
                        void (*resource)(void *arg, const struct resource *was,
                                         const struct resource *now),
                        void *arg);
+/* The same, and also told of an upsert that changed nothing but what nobody reads (resourceVersion,
+ * status): for who writes it. After store_on_resource. */
+void store_on_version(struct store *s,
+                      void (*version)(void *arg, const struct resource *was,
+                                      const struct resource *now),
+                      void *arg);
 
 /* ---- sources: what is read one by one, by name ---- */
 

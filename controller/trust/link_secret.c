@@ -21,17 +21,15 @@ void link_secret_fini(struct link_secret *s) {
 
 /* A key of "data", decoded; false: it is not there, or no base64. */
 static bool field(const cJSON *data, const char *name, struct out *o) {
-    struct arena a;
-    struct str bytes;
-    arena_init(&a);
-    *o = out_heap(PEM_BYTES_MAX);
-    bool good = base64_decode(json_text(data, name), &a, &bytes) && bytes.n > 0;
-    if (good)
-        out_str(o, bytes);
-    if (good)
-        OPENSSL_cleanse((void *)(uintptr_t)bytes.p, bytes.n);
-    arena_fini(&a);
-    return good && !o->over;
+    struct str text = json_text(data, name);
+    char *room;
+    size_t n = 0;
+    *o = out_heap(PEM_BYTES_MAX + 4);
+    if (text.n == 0 || !(room = out_take(o, BASE64_ROOM(text.n))))
+        return false;
+    bool good = base64_decode(text, room, &n) && n > 0;
+    o->n = good ? n : 0;
+    return good;
 }
 
 static bool has(const cJSON *data, const char *name) { return json_get(data, name) != NULL; }

@@ -222,10 +222,9 @@ static int teardown(void **state) {
 
 static bool served_by_one(const struct push *p, const char *id) {
     struct object *o = object(id, 10);
-    size_t current, ready;
-    push_serving(p, o->id, o->hash, &current, &ready);
+    struct push_served served = push_serving(p, &o, 1, 0);
     object_drop(o);
-    return current == 1 && ready == 1;
+    return served.current == 1 && served.ready == 1;
 }
 
 static void let_in(void *arg, uint64_t id, struct str token, const char *from) {

@@ -273,10 +273,11 @@ static bool has(int i, const char *id, uint64_t hash) {
     return found;
 }
 
-static bool serving(const struct push *p, const char *id, uint64_t hash, size_t want) {
-    size_t current, ready;
-    push_serving(p, str_of(id), hash, &current, &ready);
-    return current == want && ready == want;
+static bool serving(const struct push *p, const char *id, const char *hostname, size_t want) {
+    struct object *o = route(id, hostname, 0);
+    struct push_served v = push_serving(p, &o, 1, 0);
+    object_drop(o);
+    return v.current == want && v.ready == want;
 }
 
 /* ---- tests ---- */
@@ -298,11 +299,15 @@ static void every_proxy_gets_the_set_and_changes(void **state) {
     uint64_t hash = put(a, "route/many/r7/rule-0", "two");
     push_del(a, STR("route/many/r8/rule-0"));
     put(a, "route/many/r9/rule-0", "one"); /* as it was */
-    assert_true(serving(a, "route/many/r7/rule-0", hash, PROXIES) == false);
+    assert_true(serving(a, "route/many/r7/rule-0", "two", PROXIES) == false);
+    uint64_t version = push_version(a);
     push_commit(a);
+    assert_int_equal(push_version(a), version + 1);
     until(tally(a).current == PROXIES);
-    assert_true(serving(a, "route/many/r7/rule-0", hash, PROXIES));
-    assert_true(serving(a, "route/many/r8/rule-0", 0, PROXIES));
+    assert_true(serving(a, "route/many/r7/rule-0", "two", PROXIES));
+    assert_false(serving(a, "route/many/r7/rule-0", "one", PROXIES));
+    assert_int_equal(push_serving(a, NULL, 0, version + 1).current, PROXIES); /* r8 is gone */
+    assert_int_equal(push_serving(a, NULL, 0, version + 2).current, 0);
     assert_true(has(2, "route/many/r7/rule-0", hash));
     assert_false(has(2, "route/many/r8/rule-0", 0));
     assert_int_equal(config_count(proxies[2].config), 299);
@@ -366,8 +371,12 @@ static void a_stuck_proxy_delays_nobody(void **state) {
     until(tally(a).behind == 1);
     uint64_t hash = put(a, "route/many/r1/rule-0", "last");
     push_commit(a);
-    until(serving(a, "route/many/r1/rule-0", hash, 2)); /* it has left the count */
-    assert_true(proxies[1].published == 2);             /* one in flight, the rest coalesced */
+    until(serving(a, "route/many/r1/rule-0", "last", 2)); /* it has left the count */
+    struct object *o = route("route/many/r1/rule-0", "last", 0);
+    assert_int_equal(push_serving(a, &o, 1, 0).behind, 1);
+    object_drop(o);
+    assert_int_equal(push_serving(a, NULL, 0, 1).ready, 3); /* what it has it serves */
+    assert_true(proxies[1].published == 2);                 /* one in flight, the rest coalesced */
     proxies[1].hold_adoption = false;
     until(tally(a).current == 3 && tally(a).behind == 0);
     assert_true(proxies[1].published == 3);
@@ -425,14 +434,14 @@ static void held_ids_are_left_alone(void **state) {
     assert_int_equal(told.haves, 2);
     assert_int_equal(told.incomplete, 0);
     /* another change passes by; then x is known again, as one rule only */
-    uint64_t hash = put(a, "route/many/r1/rule-0", "two");
+    put(a, "route/many/r1/rule-0", "two");
     push_commit(a);
-    until(serving(a, "route/many/r1/rule-0", hash, 1));
+    until(serving(a, "route/many/r1/rule-0", "two", 1));
     assert_true(has(0, "route/shop/x/rule-1", 0));
     push_unhold(a, STR("route/shop/x/"));
     uint64_t new_hash = put(a, "route/shop/x/rule-0", "new");
     push_commit(a);
-    until(serving(a, "route/shop/x/rule-0", new_hash, 1));
+    until(serving(a, "route/shop/x/rule-0", "new", 1));
     assert_true(has(0, "route/shop/x/rule-0", new_hash));
     assert_false(has(0, "route/shop/x/rule-1", 0));
     assert_int_equal(revision(0), push_revision(a));
