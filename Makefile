@@ -116,7 +116,7 @@ clean:
 help:
 	@echo 'make [MODE=asan|tsan]   the programs        make deps      missing Debian packages'
 	@echo 'make run                the quickstart      make test      everything below'
-	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-kube test-budget'
-	@echo 'make asan tsan fuzz bench soak layers lint docs crds format clean'
+	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-budget test-chart test-kube test-cluster'
+	@echo 'make asan tsan fuzz bench soak layers lint docs crds manifests format clean'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -32,18 +32,21 @@ test-all-builds:
 	@$(MAKE) --no-print-directory MODE=tsan test-programs
 	@$(MAKE) --no-print-directory fuzzers
 
+# The cluster's programs take the longest: they are built meanwhile, and their floors come last.
 test: deps
+	@tests/cluster/build --background
 	@$(MAKE) --no-print-directory test-all-builds
 	@tests/run all
 
-.PHONY: test-unit test-prop test-golden test-vtc test-e2e test-kube test-desync test-budget
+.PHONY: test-unit test-prop test-golden test-vtc test-e2e test-desync test-budget
+.PHONY: test-chart test-kube test-cluster
 test-unit: $(UNIT)
 	@$(RUN) unit
 test-prop: $(PROP)
 	@$(RUN) prop
 test-golden: $(GOLDEN)
 	@$(RUN) golden
-test-vtc test-e2e test-kube test-desync test-budget: all $(TOOLS) $(PRELOAD)
+test-vtc test-e2e test-desync test-budget test-chart test-kube test-cluster: all $(TOOLS) $(PRELOAD)
 	@$(RUN) $(@:test-%=%)
 
 # The floors that have a build mode of their own.
