@@ -5,7 +5,9 @@
 # hold one test program a file, tests/fuzz one fuzzer a file, tests/tools and tests/bench one tool a file.
 
 MODE    ?= release
-B       := build/$(MODE)
+# CROSS=aarch64-linux-gnu- builds for another architecture (.ci/deps --cross arm64).
+CROSS   ?=
+B       := build/$(CROSS)$(MODE)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 PKGS    := libevent libevent_pthreads libwebsockets libcurl libcjson openssl libfyaml libnghttp2 libpcre2-8 libxxhash
 
@@ -18,12 +20,14 @@ CFLAGS_tsan    := -O1 -DSLUICE_DEBUG -fsanitize=thread -Wno-tsan -fno-omit-frame
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
 
-CC      := gcc
+CC      := $(CROSS)gcc
+AR      := $(CROSS)ar
+PKG     := $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS:%-=%)/pkgconfig:/usr/share/pkgconfig) pkg-config
 DEFS    := -D_GNU_SOURCE -I.
 CFLAGS  := -std=gnu11 -g $(CFLAGS_$(MODE)) -fPIE -fstack-protector-strong -fno-strict-aliasing \
-           $(DEFS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+           $(DEFS) $(shell $(PKG) --cflags $(PKGS) 2>/dev/null)
 LDFLAGS := -pie -Wl,-z,relro,-z,now $(LDFLAGS_$(MODE))
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
+LIBS    := $(shell $(PKG) --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
 objects  = $(patsubst %.c,$(B)/%.o,$(1))
 find_c   = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
@@ -66,7 +70,7 @@ $(B)/libcontroller.a: $(call objects,$(CONTROLLER_C))
 $(B)/libctl.a: $(call objects,$(CTL_C))
 $(B)/lib%.a:
 	@mkdir -p $(@D)
-	@rm -f $@ && ar rcs $@ $^
+	@rm -f $@ && $(AR) rcs $@ $^
 
 $(B)/sluice-proxy: $(B)/proxy/main.o $(B)/libproxy.a $(B)/liblib.a
 $(B)/sluice-controller: $(B)/controller/main.o $(B)/libcontroller.a $(B)/liblib.a

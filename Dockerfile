@@ -1,0 +1,44 @@
+# The two images of Sluice. Any OCI builder makes them, for the architecture of this machine or, by
+# cross-compiling, for the one that --platform names:
+#
+#   docker build --target controller -t sluice-controller:dev --build-arg VERSION="$(git describe --tags --always)" .
+#   docker build --target proxy      -t sluice-proxy:dev      --build-arg VERSION="$(git describe --tags --always)" .
+#   buildah bud --isolation chroot --target proxy -t sluice-proxy:dev .
+#
+# An image holds one program, the shared libraries that it needs and what .ci/image-root lists beside
+# them: no shell, no package manager, nothing that is written to. It runs as user 65532.
+FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS build
+WORKDIR /src
+COPY .ci/deps .ci/
+ARG TARGETARCH
+RUN .ci/deps --cross "$TARGETARCH" && rm -rf /var/lib/apt/lists/*
+COPY . .
+ARG VERSION=unknown
+RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
+    built=build/${cross}release; \
+    make -j"$(nproc)" CROSS="$cross" VERSION="$VERSION" "$built/sluice-controller" "$built/sluice-proxy"; \
+    for program in controller proxy; do \
+        CROSS=$cross .ci/image-root "$built/sluice-$program" "$VERSION" "/root/$program"; \
+    done
+
+FROM scratch AS common
+ARG VERSION=unknown
+LABEL org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="Sluice" \
+      dev.sluice.sbom="/usr/share/sluice/sbom.spdx.json"
+USER 65532:65532
+
+FROM common AS controller
+LABEL org.opencontainers.image.title="sluice-controller" \
+      org.opencontainers.image.description="Compiles Ingress and Route objects and pushes them to the proxies"
+COPY --from=build /root/controller /
+EXPOSE 7400 7401
+ENTRYPOINT ["/usr/bin/sluice-controller"]
+
+FROM common AS proxy
+LABEL org.opencontainers.image.title="sluice-proxy" \
+      org.opencontainers.image.description="Ingress gateway: routes every request"
+COPY --from=build /root/proxy /
+EXPOSE 8080 8443 7501
+ENTRYPOINT ["/usr/bin/sluice-proxy"]
