@@ -111,6 +111,12 @@ docs: $(B)/tests/tools/reference
 crds: $(B)/sluicectl
 	@tests/tools/crds $(B)
 
+# What is made from crds/ and the chart.
+.PHONY: manifests
+manifests:
+	@tests/cluster/build
+	@tests/tools/manifests
+
 format:
 	@find lib proxy controller ctl tests -name '*.[ch]' | xargs clang-format-14 -i
 
