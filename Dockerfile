@@ -7,12 +7,15 @@
 #
 # An image holds one program, the shared libraries that it needs and what .ci/image-root lists beside
 # them: no shell, no package manager, nothing that is written to. It runs as user 65532.
-FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS build
+FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS deps
 WORKDIR /src
 COPY .ci/deps .ci/
 ARG TARGETARCH
 RUN .ci/deps --cross "$TARGETARCH" && rm -rf /var/lib/apt/lists/*
+
+FROM deps AS build
 COPY . .
+ARG TARGETARCH
 ARG VERSION=unknown
 RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
     built=build/${cross}release; \
@@ -22,23 +25,26 @@ RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
     done
 
 FROM scratch AS common
-ARG VERSION=unknown
-LABEL org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.vendor="Sluice" \
       dev.sluice.sbom="/usr/share/sluice/sbom.spdx.json"
 USER 65532:65532
 
+# The version comes last: some builders keep a layer although an argument in it has changed.
 FROM common AS controller
-LABEL org.opencontainers.image.title="sluice-controller" \
-      org.opencontainers.image.description="Compiles Ingress and Route objects and pushes them to the proxies"
 COPY --from=build /root/controller /
 EXPOSE 7400 7401
 ENTRYPOINT ["/usr/bin/sluice-controller"]
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="sluice-controller" \
+      org.opencontainers.image.description="Compiles Ingress and Route objects and pushes them to the proxies" \
+      org.opencontainers.image.version="$VERSION"
 
 FROM common AS proxy
-LABEL org.opencontainers.image.title="sluice-proxy" \
-      org.opencontainers.image.description="Ingress gateway: routes every request"
 COPY --from=build /root/proxy /
 EXPOSE 8080 8443 7501
 ENTRYPOINT ["/usr/bin/sluice-proxy"]
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="sluice-proxy" \
+      org.opencontainers.image.description="Ingress gateway: routes every request" \
+      org.opencontainers.image.version="$VERSION"
