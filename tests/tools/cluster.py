@@ -264,6 +264,7 @@ class Install:
         container['image'] = 'sluice.test/origin:1'
         container['args'] = ['--listen', '0.0.0.0:3000', '--name', deployment['metadata']['name']]
         container['lifecycle'] = {'preStop': {'sleep': {'seconds': 5}}}
+        spec['template']['spec']['terminationGracePeriodSeconds'] = 8  # it takes no notice of SIGTERM
 
     def address(self):
         """Of the Service, once it has one and the shop answers through it."""
