@@ -16,7 +16,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import yaml
 
@@ -306,12 +305,7 @@ class Install:
             print(kubectl('-n', namespace, 'get', 'events', '--sort-by=.lastTimestamp', check=False)[-4000:])
         for part in ('controller', 'proxy'):
             print(f'--- {part}')
-            print(kubectl('-n', self.namespace, 'logs', '--prefix', '--tail=60', '-l',
-                          f'app.kubernetes.io/component={part}', check=False)[-8000:])
-
-
-def waited(check, what, seconds):
-    """Seconds until it was so."""
-    begin = time.monotonic()
-    eventually(check, what, seconds, every=0.1)
-    return time.monotonic() - begin
+            text = kubectl('-n', self.namespace, 'logs', '--prefix', '--all-containers', '--tail=400', '-l',
+                           f'app.kubernetes.io/component={part}', check=False)
+            lines = [line for line in text.splitlines() if '"status":200' not in line]
+            print('\n'.join(lines[-60:]))
