@@ -18,17 +18,20 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
 struct httpd {
     struct event_base *base;
     struct evconnlistener *listener;
+    SSL_CTX *tls;
     struct httpd_route *routes;
     size_t n_routes;
     unsigned flags;
@@ -40,9 +43,14 @@ struct httpd {
 struct connection {
     struct httpd *server;
     struct bufferevent *io;
-    struct event *late; /* the head is not complete in time */
+    struct event *late; /* the answer is not there in time */
     struct list link;
-    bool answered;
+    struct httpd_later *later;
+    bool answered, head_only;
+};
+
+struct httpd_later {
+    struct connection *c; /* NULL: it is gone */
 };
 
 /* ---- the address ---- */
@@ -124,6 +132,7 @@ static const char *phrase(int status) {
         const char *words;
     } known[] = {{200, "OK"},
                  {400, "Bad Request"},
+                 {401, "Unauthorized"},
                  {403, "Forbidden"},
                  {404, "Not Found"},
                  {405, "Method Not Allowed"},
@@ -136,8 +145,7 @@ static const char *phrase(int status) {
     return "Answer";
 }
 
-static void reply(struct connection *c, bool head_only, int status, const char *type,
-                  struct str body) {
+static void reply(struct connection *c, int status, const char *type, struct str body) {
     struct evbuffer *to = bufferevent_get_output(c->io);
     c->answered = true;
     event_del(c->late);
@@ -148,31 +156,57 @@ static void reply(struct connection *c, bool head_only, int status, const char *
                         "Connection: close\r\n\r\n",
                         status, phrase(status), type, body.n,
                         status == 405 ? "Allow: GET, HEAD\r\n" : "");
-    if (!head_only)
+    if (!c->head_only)
         evbuffer_add(to, body.p, body.n);
 }
 
 static void reply_text(struct connection *c, int status, const char *text) {
-    reply(c, false, status, "text/plain; charset=utf-8", str_of(text));
+    reply(c, status, "text/plain; charset=utf-8", str_of(text));
+}
+
+static void reply_answer(struct connection *c, const struct httpd_answer *a) {
+    if (a->body.over)
+        reply_text(c, 500, "the answer is too large; ask for a part of it\n");
+    else
+        reply(c, a->status, a->content_type, out_done(&a->body));
+}
+
+struct httpd_answer httpd_answer(void) {
+    return (struct httpd_answer){.status = 200,
+                                 .content_type = "text/plain; charset=utf-8",
+                                 .body = out_heap(HTTPD_BODY_MAX)};
 }
 
 static void call(struct connection *c, const struct httpd_route *route,
-                 const struct httpd_request *rq, bool head_only) {
-    struct httpd_answer a = {.status = 200,
-                             .content_type = "text/plain; charset=utf-8",
-                             .body = out_heap(HTTPD_BODY_MAX)};
+                 const struct httpd_request *rq) {
+    struct httpd_answer a = httpd_answer();
     route->handle(route->arg, rq, &a);
-    if (a.body.over)
-        reply_text(c, 500, "the answer is too large; ask for a part of it\n");
-    else
-        reply(c, head_only, a.status, a.content_type, out_done(&a.body));
+    if (!c->later && !c->answered)
+        reply_answer(c, &a);
     out_fini(&a.body);
+}
+
+struct httpd_later *httpd_defer(const struct httpd_request *rq) {
+    struct httpd_later *l = mem_zalloc(sizeof(*l));
+    l->c = rq->incoming;
+    l->c->later = l;
+    return l;
+}
+
+void httpd_finish(struct httpd_later *l, struct httpd_answer *a) {
+    if (l->c) {
+        l->c->later = NULL;
+        reply_answer(l->c, a);
+    }
+    out_fini(&a->body);
+    mem_free(l);
 }
 
 /* ---- requests ---- */
 
 struct head {
     struct str method, target, host, accept;
+    struct str fields; /* all lines but the first */
 };
 
 static bool head_parse(struct head *h, struct str text) {
@@ -189,6 +223,7 @@ static bool head_parse(struct head *h, struct str text) {
             if (h->target.n == 0 ||
                 !(str_eq(version, STR("HTTP/1.1")) || str_eq(version, STR("HTTP/1.0"))))
                 return false;
+            h->fields = text;
             continue;
         }
         struct str name, value = str_trim(str_cut(line, ':', &name));
@@ -197,6 +232,16 @@ static bool head_parse(struct head *h, struct str text) {
         else if (str_eq_nocase(name, STR("accept")))
             h->accept = value;
     }
+    return true;
+}
+
+bool httpd_field(const struct httpd_request *rq, size_t *at, struct str *name, struct str *value) {
+    struct str line;
+    if (*at >= rq->fields.n)
+        return false;
+    struct str rest = str_cut(str_skip(rq->fields, *at), '\n', &line);
+    *at = rest.p ? (size_t)(rest.p - rq->fields.p) : rq->fields.n;
+    *value = str_trim(str_cut(str_mk(line.p, line.n - 1), ':', name)); /* without its '\r' */
     return true;
 }
 
@@ -226,26 +271,33 @@ static bool read_params(struct evkeyvalq *pairs, struct httpd_param *to, size_t 
 }
 
 static const struct httpd_route *route_of(const struct httpd *h, struct str path) {
-    for (size_t i = 0; i < h->n_routes; i++)
-        if (str_eq(str_of(h->routes[i].path), path))
+    for (size_t i = 0; i < h->n_routes; i++) {
+        struct str known = str_of(h->routes[i].path);
+        bool open = str_ends(known, STR("*"));
+        if (open ? str_starts(path, str_mk(known.p, known.n - 1)) : str_eq(known, path))
             return &h->routes[i];
+    }
     return NULL;
 }
 
 /* target is NUL-terminated and only this function's. */
 static void serve(struct connection *c, const struct head *h, char *target) {
-    bool head_only = str_eq(h->method, STR("HEAD"));
     char *query = strchr(target, '?');
     if (query)
         *query++ = 0;
     struct evkeyvalq pairs;
     TAILQ_INIT(&pairs);
     struct httpd_param params[HTTPD_PARAMS];
-    struct httpd_request rq = {str_of(target), h->accept, params, 0};
+    struct httpd_request rq = {.path = str_of(target),
+                               .accept = h->accept,
+                               .params = params,
+                               .fields = h->fields,
+                               .tls = c->server->tls ? bufferevent_openssl_get_ssl(c->io) : NULL,
+                               .incoming = c};
     const struct httpd_route *route = route_of(c->server, rq.path);
     if ((c->server->flags & HTTPD_LOOPBACK_ONLY) && !host_is_loopback(h->host))
         reply_text(c, 403, "this port answers to localhost only\n");
-    else if (!head_only && !str_eq(h->method, STR("GET")))
+    else if (!c->head_only && !str_eq(h->method, STR("GET")))
         reply_text(c, 405, "GET and HEAD only\n");
     else if (!route)
         reply_text(c, 404, "there is nothing here\n");
@@ -254,7 +306,7 @@ static void serve(struct connection *c, const struct head *h, char *target) {
     else if (!read_params(&pairs, params, &rq.n_params))
         reply_text(c, 400, "too many query parameters\n");
     else
-        call(c, route, &rq, head_only);
+        call(c, route, &rq);
     evhttp_clear_headers(&pairs);
 }
 
@@ -262,6 +314,8 @@ static void serve(struct connection *c, const struct head *h, char *target) {
 
 static void connection_free(struct connection *c) {
     struct httpd *h = c->server;
+    if (c->later)
+        c->later->c = NULL;
     list_del(&c->link);
     if (h->n_connections-- == HTTPD_CONNECTIONS)
         evconnlistener_enable(h->listener);
@@ -274,7 +328,7 @@ static void on_read(struct bufferevent *io, void *arg) {
     struct connection *c = arg;
     struct evbuffer *in = bufferevent_get_input(io);
     struct evbuffer_ptr end = evbuffer_search(in, "\r\n\r\n", 4, NULL);
-    if (c->answered)
+    if (c->answered || c->later)
         return;
     if (end.pos < 0) {
         if (evbuffer_get_length(in) >= HTTPD_HEAD_MAX)
@@ -288,6 +342,7 @@ static void on_read(struct bufferevent *io, void *arg) {
         reply_text(c, 400, "this is not an HTTP/1.1 request\n");
         return;
     }
+    c->head_only = str_eq(head.method, STR("HEAD"));
     char *target = str_dup(head.target);
     serve(c, &head, target);
     mem_free(target);
@@ -301,8 +356,8 @@ static void on_written(struct bufferevent *io, void *arg) {
 
 static void on_end(struct bufferevent *io, short what, void *arg) {
     (void)io;
-    (void)what;
-    connection_free(arg);
+    if (!(what & BEV_EVENT_CONNECTED)) /* that is the end of a TLS handshake */
+        connection_free(arg);
 }
 
 static void on_late(evutil_socket_t fd, short what, void *arg) {
@@ -311,17 +366,35 @@ static void on_late(evutil_socket_t fd, short what, void *arg) {
     connection_free(arg);
 }
 
+static struct bufferevent *io_new(struct httpd *h, evutil_socket_t fd) {
+    if (!(h->flags & HTTPD_TLS))
+        return bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    SSL *tls = h->tls ? SSL_new(h->tls) : NULL;
+    if (!tls)
+        return NULL;
+    struct bufferevent *io = bufferevent_openssl_socket_new(
+        h->base, fd, tls, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    must(io);
+    bufferevent_openssl_set_allow_dirty_shutdown(io, 1); /* Content-Length says what is whole */
+    return io;
+}
+
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *from, int n,
                       void *arg) {
     (void)from;
     (void)n;
     struct httpd *h = arg;
     static const struct timeval timeout = {HTTPD_TIMEOUT_S, 0};
+    struct bufferevent *io = io_new(h, fd);
+    if (!io) {
+        evutil_closesocket(fd);
+        return;
+    }
     struct connection *c = mem_zalloc(sizeof(*c));
     c->server = h;
-    c->io = bufferevent_socket_new(h->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    c->io = io;
     c->late = evtimer_new(h->base, on_late, c);
-    must(c->io && c->late);
+    must(c->late);
     evtimer_add(c->late, &timeout);
     bufferevent_setcb(c->io, on_read, on_written, on_end, c);
     bufferevent_setwatermark(c->io, EV_READ, 0, HTTPD_HEAD_MAX);
@@ -384,6 +457,13 @@ struct httpd *httpd_new(struct event_base *base, const char *address,
     return h;
 }
 
+void httpd_set_tls(struct httpd *h, SSL_CTX *context) {
+    must(h->flags & HTTPD_TLS);
+    SSL_CTX_up_ref(context);
+    SSL_CTX_free(h->tls);
+    h->tls = context;
+}
+
 void httpd_free(struct httpd *h) {
     if (!h)
         return;
@@ -391,6 +471,7 @@ void httpd_free(struct httpd *h) {
         connection_free(list_entry(l, struct connection, link));
     if (h->listener)
         evconnlistener_free(h->listener);
+    SSL_CTX_free(h->tls);
     mem_free(h->routes);
     mem_free(h);
 }
