@@ -202,6 +202,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         observe_config_current(p->observe);
     count_objects(p);
     observe_tick(p->observe);
+    struct observe_load load = observe_load(p->observe);
+    r.requests_milli = load.requests_milli;
+    r.gateway_p99_us = load.gateway_p99_us;
     config_report(p->config, &r);
 }
 

@@ -103,6 +103,8 @@ struct push_proxy peer_view(const struct peer *r) {
         .active_requests = r->report.active_requests,
         .requests_total = r->report.requests_total,
         .memory_bytes = r->report.memory_bytes,
+        .requests_milli = r->report.requests_milli,
+        .gateway_p99_us = r->report.gateway_p99_us,
         .reported_ms = r->reported_ms,
         .nack = r->nack,
         .nacked_ms = r->nacked_ms,

@@ -52,6 +52,7 @@ struct push_proxy {
     size_t pending;              /* objects of the transaction in flight that are not sent yet */
     bool in_flight;
     uint64_t connections, active_requests, requests_total, memory_bytes; /* its last report */
+    uint64_t requests_milli, gateway_p99_us; /* of it too: over 15 s, see lib/wire.def */
     int64_t reported_ms;
     const char *nack; /* last refusal, "" = none since the last ack */
     int64_t nacked_ms;

@@ -113,6 +113,7 @@ void observe_request(struct observe_worker *w, const struct record *r) {
     count_code(&c->codes, code_of(r));
     histogram_add(&c->duration, &histogram_requests, r->total_ns);
     histogram_add(&c->gateway, &histogram_gateway, r->gateway_ns);
+    metric_add(&w->gateway[histogram_bucket(&histogram_gateway, r->gateway_ns)], 1);
 #define COUNTER(name, family, help, value) metric_add(&c->name, (value));
 #include "proxy/observe/route_counters.def"
 #undef COUNTER

@@ -27,6 +27,7 @@ enum {
     PAGE_SLOTS = 1 << PAGE_BITS,
     PAGES = OBSERVE_ROUTES_MAX >> PAGE_BITS,
     LAG_SECONDS = 16,
+    LOAD_SECONDS = 15,
 };
 
 /* The first codes that come are counted exactly, later ones by class. */
@@ -73,7 +74,8 @@ struct observe_worker {
     struct route_counts other, none;
     struct backend_counts other_backends;
     uint64_t gauges[OBSERVE_GAUGES];
-    uint64_t lag_ns; /* longest turn since main looked */
+    uint64_t lag_ns;                        /* longest turn since main looked */
+    uint64_t gateway[HISTOGRAM_BOUNDS + 1]; /* every request, by gateway_ns in histogram_gateway */
     uint64_t reasons[REASONS];
     bool started;    /* release: clock is set */
     clockid_t clock; /* CPU time of the worker's thread */
@@ -96,6 +98,8 @@ struct observe {
     uint64_t revision, apply_ns, rejected;
     uint64_t current_at_ns; /* CLOCK_MONOTONIC; 0: never */
     uint64_t ticks;
+    uint64_t load[LOAD_SECONDS + 1]
+                 [HISTOGRAM_BOUNDS + 1]; /* sums of gateway[], of the last ticks */
     struct source sources[8];
     unsigned n_sources;
 };

@@ -150,6 +150,43 @@ static void divide_cpu(struct observe_worker *w, uint32_t top) {
         metric_add(&w->none.main.cpu_ns, d.cpu_ns);
 }
 
+static void note_load(struct observe *o) {
+    uint64_t *now = o->load[o->ticks % ARRAY_LEN(o->load)];
+    memset(now, 0, sizeof(o->load[0]));
+    for (unsigned i = 0; i < o->n_workers; i++)
+        for (size_t b = 0; b < ARRAY_LEN(o->load[0]); b++)
+            now[b] += metric_get(&o->workers[i]->gateway[b]);
+}
+
+static uint64_t bound_us(size_t bucket) {
+    size_t last = HISTOGRAM_BOUNDS - 1;
+    return histogram_gateway.bound_ns[bucket < last ? bucket : last] / 1000;
+}
+
+/* The first bucket in which 99 of 100 are reached. */
+static size_t p99_of(const uint64_t n[], uint64_t total) {
+    size_t b = 0;
+    for (uint64_t sum = n[0]; sum * 100 < total * 99; sum += n[b])
+        b++;
+    return b;
+}
+
+struct observe_load observe_load(const struct observe *o) {
+    struct observe_load load = {0};
+    if (o->ticks < 2)
+        return load;
+    uint64_t seconds = o->ticks - 1 < LOAD_SECONDS ? o->ticks - 1 : LOAD_SECONDS, total = 0;
+    const uint64_t *now = o->load[(o->ticks - 1) % ARRAY_LEN(o->load)];
+    const uint64_t *then = o->load[(o->ticks - 1 - seconds) % ARRAY_LEN(o->load)];
+    uint64_t n[HISTOGRAM_BOUNDS + 1];
+    for (size_t b = 0; b < ARRAY_LEN(n); b++)
+        total += n[b] = now[b] - then[b];
+    load.requests_milli = total * 1000 / seconds;
+    if (total > 0)
+        load.gateway_p99_us = bound_us(p99_of(n, total));
+    return load;
+}
+
 void observe_tick(struct observe *o) {
     uint32_t slots = o->snapshot ? o->snapshot->rule_slots : 0;
     uint32_t top = slots < o->budget ? slots : o->budget;
@@ -160,5 +197,6 @@ void observe_tick(struct observe *o) {
         if (__atomic_load_n(&w->started, __ATOMIC_ACQUIRE))
             divide_cpu(w, top);
     }
+    note_load(o);
     o->ticks++;
 }

@@ -73,6 +73,13 @@ void observe_config_rejected(struct observe *o, uint64_t objects);
 /* Once a second: reads the workers' CPU clocks and divides what was used by the work counted. */
 void observe_tick(struct observe *o);
 
+/* How busy the proxy was over the last 15 ticks, or as many as there were. */
+struct observe_load {
+    uint64_t requests_milli; /* requests a second, in thousandths */
+    uint64_t gateway_p99_us; /* upper bound of the bucket of histogram_gateway; 0: no request */
+};
+struct observe_load observe_load(const struct observe *o);
+
 /* Further families, written after ours: the access log's, the link's. */
 void observe_source(struct observe *o, void (*write)(void *arg, struct metric_text *t), void *arg);
 
