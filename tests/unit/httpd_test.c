@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <event2/event.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -35,13 +37,41 @@ static void created(void *arg, const struct httpd_request *rq, struct httpd_answ
     out_lit(&a->body, "{}");
 }
 
+static struct httpd_later *later;
+
+static void waits(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    (void)arg;
+    out_lit(&a->body, "too early");
+    later = httpd_defer(rq);
+}
+
+static void refuses_at_once(void *arg, const struct httpd_request *rq,
+                            struct httpd_answer *unused) {
+    struct httpd_answer a = httpd_answer();
+    (void)arg, (void)unused;
+    a.status = 401;
+    httpd_finish(httpd_defer(rq), &a);
+}
+
+static void shows_fields(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    struct str name, value;
+    (void)arg;
+    out_fmt(&a->body, "%s ", rq->tls ? SSL_get_version(rq->tls) : "plain");
+    for (size_t at = 0; httpd_field(rq, &at, &name, &value);)
+        out_fmt(&a->body, "[%.*s|%.*s]", STR_FMT(name), STR_FMT(value));
+}
+
 static int start(void **state) {
     (void)state;
     static char name[] = "echo";
-    const struct httpd_route routes[] = {{"/echo", echo, name}, {"/not-ready", created, NULL}};
+    const struct httpd_route routes[] = {{"/echo", echo, name},
+                                         {"/not-ready", created, NULL},
+                                         {"/later", waits, NULL},
+                                         {"/refused", refuses_at_once, NULL},
+                                         {"/fields/*", shows_fields, NULL}};
     struct why why = {0};
     base = event_base_new();
-    server = httpd_new(base, "127.0.0.1:0", routes, 2, HTTPD_LOOPBACK_ONLY, &why);
+    server = httpd_new(base, "127.0.0.1:0", routes, ARRAY_LEN(routes), HTTPD_LOOPBACK_ONLY, &why);
     return server ? 0 : -1;
 }
 
@@ -178,6 +208,115 @@ static void connections_are_bounded(void **state) {
         event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
+static void finish(const char *text) {
+    struct httpd_answer a = httpd_answer();
+    out_str(&a.body, str_of(text));
+    httpd_finish(later, &a);
+    later = NULL;
+}
+
+static void answers_that_come_later(void **state) {
+    (void)state;
+    char room[4096] = "";
+    expect("GET /refused HTTP/1.0\r\n\r\n", "HTTP/1.1 401 Unauthorized\r\n", "Content-Length: 0");
+    int fd = dial();
+    later = NULL;
+    assert_int_equal(write(fd, "GET /later HTTP/1.0\r\n\r\n", 23), 23);
+    while (!later)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    finish("now");
+    ask(fd, "", NULL, room, sizeof(room));
+    assert_true(str_ends(str_of(room), STR("\r\n\r\nnow")));
+    close(fd);
+}
+
+static void a_client_may_leave_before_the_answer(void **state) {
+    (void)state;
+    int fd = dial();
+    later = NULL;
+    assert_int_equal(write(fd, "GET /later HTTP/1.0\r\n\r\n", 23), 23);
+    while (!later)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    close(fd);
+    while (httpd_connections(server) > 0)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    finish("to nobody");
+}
+
+static void paths_by_prefix_and_fields(void **state) {
+    (void)state;
+    expect("GET /fields/a/b HTTP/1.1\r\nHost: localhost\r\nX-Remote-Group:  a\r\n"
+           "x-remote-group:b \r\nEmpty:\r\n\r\n",
+           "HTTP/1.1 200 ",
+           "\r\n\r\nplain [Host|localhost][X-Remote-Group|a][x-remote-group|b][Empty|]");
+    expect("GET /fields HTTP/1.0\r\n\r\n", "HTTP/1.1 404 ", "");
+}
+
+/* ---- TLS ---- */
+
+static SSL_CTX *server_tls(void) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    X509_NAME *name = X509_get_subject_name(x);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"t", -1, -1, 0);
+    X509_set_issuer_name(x, name);
+    X509_gmtime_adj(X509_getm_notBefore(x), -60);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    assert_int_equal(SSL_CTX_use_certificate(ctx, x), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    return ctx;
+}
+
+/* Goes on until the call is done or has failed; the server runs meanwhile. */
+#define DRIVE(result, ssl, call)                                                                   \
+    do                                                                                             \
+        event_base_loop(base, EVLOOP_NONBLOCK);                                                    \
+    while (((result) = (call)) <= 0 && (SSL_get_error((ssl), (result)) == SSL_ERROR_WANT_READ ||   \
+                                        SSL_get_error((ssl), (result)) == SSL_ERROR_WANT_WRITE))
+
+static void speaks_tls_alone(void **state) {
+    (void)state;
+    struct httpd *plain = server;
+    struct why why = {0};
+    const struct httpd_route routes[] = {{"/fields/*", shows_fields, NULL}};
+    char room[4096] = "", text[] = "GET /fields/ HTTP/1.0\r\n\r\n";
+    server = httpd_new(base, "127.0.0.1:0", routes, 1, HTTPD_TLS, &why);
+    int fd = dial();
+    ask(fd, text, NULL, room, sizeof(room)); /* no certificate yet: closed */
+    assert_string_equal(room, "");
+    close(fd);
+
+    SSL_CTX *tls = server_tls(), *ctx = SSL_CTX_new(TLS_client_method());
+    httpd_set_tls(server, tls);
+    SSL_CTX_free(tls);
+    SSL *ssl = SSL_new(ctx);
+    fd = dial();
+    SSL_set_fd(ssl, fd);
+    int n;
+    DRIVE(n, ssl, SSL_connect(ssl));
+    assert_int_equal(n, 1);
+    DRIVE(n, ssl, SSL_write(ssl, text, sizeof(text) - 1));
+    DRIVE(n, ssl, SSL_read(ssl, room, sizeof(room) - 1));
+    assert_true(n > 0);
+    assert_non_null(strstr(room, "TLSv1.3 "));
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+
+    fd = dial(); /* plain text is no handshake */
+    memset(room, 0, sizeof(room));
+    ask(fd, text, NULL, room, sizeof(room));
+    assert_null(strstr(room, "HTTP/1.1"));
+    close(fd);
+    httpd_free(server);
+    server = plain;
+}
+
 static void addresses(void **state) {
     (void)state;
     static const struct {
@@ -213,6 +352,10 @@ int main(void) {
         cmocka_unit_test(names_that_are_not_loopback_are_refused),
         cmocka_unit_test(bounds),
         cmocka_unit_test(connections_are_bounded),
+        cmocka_unit_test(answers_that_come_later),
+        cmocka_unit_test(a_client_may_leave_before_the_answer),
+        cmocka_unit_test(paths_by_prefix_and_fields),
+        cmocka_unit_test(speaks_tls_alone),
         cmocka_unit_test(addresses),
     };
     return cmocka_run_group_tests_name("httpd", tests, start, stop);

@@ -555,6 +555,41 @@ static void *count_many(void *arg) {
         observe_request(observe_worker(c->s->o, c->worker), &c->r);
     return NULL;
 }
+static void load_is_of_the_last_seconds(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 2);
+    put_backend(&s.w, "up", "10.0.0.1:80", NULL);
+    put_site(&s, "shop");
+    scene_commit(&s);
+    struct record r = record_of(&s, "shop.example");
+    assert_int_equal(observe_load(s.o).requests_milli, 0);
+    observe_tick(s.o);
+    assert_int_equal(observe_load(s.o).requests_milli, 0); /* no time has passed */
+    for (unsigned i = 0; i < 100; i++) {
+        r.gateway_ns = i < 98 ? 60000 : 3000000; /* 2 of 100 take 3 ms */
+        observe_request(observe_worker(s.o, i % 2), &r);
+    }
+    observe_tick(s.o);
+    assert_int_equal(observe_load(s.o).requests_milli, 100000);
+    assert_int_equal(observe_load(s.o).gateway_p99_us, 5000);
+    r.gateway_ns = 60000;
+    for (unsigned i = 0; i < 200; i++)
+        observe_request(observe_worker(s.o, 0), &r);
+    observe_tick(s.o);
+    assert_int_equal(observe_load(s.o).requests_milli, 150000);
+    assert_int_equal(observe_load(s.o).gateway_p99_us, 100); /* 2 of 300 are above */
+    for (unsigned i = 0; i < 13; i++)
+        observe_tick(s.o);
+    assert_int_equal(observe_load(s.o).requests_milli, 20000); /* 300 in 15 s */
+    observe_tick(s.o); /* the first hundred are out of sight */
+    assert_int_equal(observe_load(s.o).requests_milli, 13333);
+    observe_tick(s.o);
+    assert_int_equal(observe_load(s.o).requests_milli, 0);
+    assert_int_equal(observe_load(s.o).gateway_p99_us, 0);
+    scene_fini(&s);
+}
+
 static void scrape_beside_workers(void **state) {
     (void)state;
     struct scene s;
@@ -622,6 +657,7 @@ int main(void) {
         cmocka_unit_test(no_memory_counts_as_other),
         cmocka_unit_test(cpu_is_divided_by_work),
         cmocka_unit_test(configuration_and_gauges),
+        cmocka_unit_test(load_is_of_the_last_seconds),
         cmocka_unit_test(scrape_beside_workers),
         cmocka_unit_test(thousand_routes),
     };
