@@ -6,6 +6,7 @@
  *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
+ *                                              │ cluster.c: the way there by the user's kubectl
  *                                              └ doc.c, table.c: printing
  *
  * What -f shows is compiled by the controller's own code and routed by the proxy's own code.
@@ -32,17 +33,18 @@ struct ctl {
     FILE *out, *err;
     bool colour;
     enum ctl_format format;
-    const char *controller, *proxy; /* HOST:PORT; NULL: not said */
-    const char *directory;          /* of -d; NULL: not said */
-    const char *file;               /* of -f, a file or directory; NULL: not said */
+    const char *controller, *proxy; /* HOST:PORT, or the name of a pod; NULL: not said */
+    const char *namespace, *context, *kubeconfig; /* for kubectl; NULL: not said */
+    bool in_cluster;       /* called as kubectl-sluice: never looks at loopback */
+    const char *directory; /* of -d; NULL: not said */
+    const char *file;      /* of -f, a file or directory; NULL: not said */
     const char *headers[CTL_HEADERS_MAX];
     unsigned n_headers;
     char **words; /* behind the command */
     int n_words;
 };
 
-#define CTL_CONTROLLER "127.0.0.1:7402"
-#define CTL_PROXY      "127.0.0.1:7502"
+enum { CTL_CONTROLLER_PORT = 7402, CTL_PROXY_PORT = 7502 }; /* admin ports */
 
 /* The whole program but for exit(). Not reentrant (getopt). */
 enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/fetch.h"
 
+#include "ctl/cluster.h"
 #include "lib/out.h"
 
 #include <curl/curl.h>
@@ -39,27 +40,78 @@ static CURLcode get(const char *url, struct out *body, long *status, char *error
     return code;
 }
 
-enum ctl_exit fetch_json(struct ctl *c, const char *what, const char *place, const char *path,
-                         cJSON **json) {
+/* What answers there; *unheard: nobody listens. */
+static enum ctl_exit ask(struct ctl *c, const char *what, const char *place, const char *path,
+                         struct fetched *f, bool *unheard) {
     char url[512], error[CURL_ERROR_SIZE] = "";
     long status = 0;
+    *unheard = false;
     if (!is_place(place) ||
         snprintf(url, sizeof(url), "http://%s%s", place, path) >= (int)sizeof(url))
-        return ctl_fail(c, CTL_USAGE, "'%s' is no HOST:PORT; write it as 127.0.0.1:7502", place);
+        return ctl_fail(c, CTL_USAGE, "'%s' is no HOST:PORT and no pod; write it as 127.0.0.1:7502",
+                        place);
     struct out body = out_heap(ANSWER_MAX);
     CURLcode code = get(url, &body, &status, error);
     enum ctl_exit result = CTL_OK;
-    if (code != CURLE_OK)
-        result =
-            ctl_fail(c, CTL_UNREACHABLE,
-                     "no %s answers at %s: %s\nIs it another port (--%s HOST:PORT), or does it "
-                     "need kubectl port-forward?",
-                     what, place, error[0] ? error : curl_easy_strerror(code), what);
-    else if (status != 200)
-        result = ctl_fail(c, CTL_UNREACHABLE, "the %s at %s answers %ld to %s: %.*s", what, place,
-                          status, path, (int)size_min(body.n, 200), body.p ? body.p : "");
-    else if (!(*json = cJSON_ParseWithLength(body.p, body.n)))
-        result = ctl_fail(c, CTL_UNREACHABLE, "what answers at %s is no Sluice %s", place, what);
+    if (code == CURLE_COULDNT_CONNECT) {
+        *unheard = true;
+        result = CTL_UNREACHABLE;
+    } else if (code != CURLE_OK) {
+        result = ctl_fail(c, CTL_UNREACHABLE, "no %s answers at %s: %s", what, f->place,
+                          error[0] ? error : curl_easy_strerror(code));
+    } else if (status != 200) {
+        result = ctl_fail(c, CTL_UNREACHABLE, "the %s at %s answers %ld to %s: %.*s", what,
+                          f->place, status, path, (int)size_min(body.n, 200), body.p ? body.p : "");
+    } else if (!(f->json = cJSON_ParseWithLength(body.p, body.n))) {
+        result = ctl_fail(c, CTL_UNREACHABLE, "what answers at %s is no Sluice %s", f->place, what);
+    }
     out_fini(&body);
     return result;
+}
+
+static const struct {
+    const char *what;
+    unsigned port;
+} sources[] = {[FROM_CONTROLLER] = {"controller", CTL_CONTROLLER_PORT},
+               [FROM_PROXY] = {"proxy", CTL_PROXY_PORT}};
+
+static enum ctl_exit ask_cluster(struct ctl *c, enum fetch_from from, const char *pod,
+                                 const char *path, struct fetched *f) {
+    struct cluster_way way;
+    bool unheard = false;
+    enum ctl_exit code = cluster_open(c, sources[from].what, sources[from].port, pod, &way);
+    if (code != CTL_OK)
+        return code;
+    snprintf(f->place, sizeof(f->place), "pod %s", way.pod);
+    code = ask(c, sources[from].what, way.place, path, f, &unheard);
+    if (unheard)
+        ctl_fail(c, code, "kubectl port-forward to %s ended early", f->place);
+    cluster_close(&way);
+    return code;
+}
+
+/* Something about a cluster was said. */
+static bool means_cluster(const struct ctl *c) {
+    return c->in_cluster || c->namespace || c->context || c->kubeconfig;
+}
+
+enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, struct fetched *f) {
+    const char *said = from == FROM_PROXY ? c->proxy : c->controller;
+    bool place = said && strchr(said, ':'), unheard;
+    *f = (struct fetched){0};
+    if (!place && (said || means_cluster(c)))
+        return ask_cluster(c, from, said, path, f);
+    if (said)
+        snprintf(f->place, sizeof(f->place), "%s", said);
+    else
+        snprintf(f->place, sizeof(f->place), "127.0.0.1:%u", sources[from].port);
+    enum ctl_exit code = ask(c, sources[from].what, f->place, path, f, &unheard);
+    if (unheard && !said && cluster_has_kubectl())
+        return ask_cluster(c, from, NULL, path, f);
+    if (unheard)
+        ctl_fail(c, code,
+                 "no %s answers at %s. Is it another port (--%s HOST:PORT)? In a cluster it is "
+                 "found by kubectl, which is not on your PATH",
+                 sources[from].what, f->place, sources[from].what);
+    return code;
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fetch: one GET to the admin port of a controller or proxy, as JSON.
+ *
+ *     --proxy HOST:PORT                      there
+ *     --proxy POD, -n, --context, plug-in    in the cluster, by kubectl
+ *     nothing was said                       on this machine; if nothing listens there and there is
+ *                                            a kubectl, in the cluster
  */
 #ifndef SLUICE_CTL_FETCH_H
 #define SLUICE_CTL_FETCH_H
@@ -9,9 +14,14 @@
 
 #include <cjson/cJSON.h>
 
-/* what: "controller" or "proxy", for the message. CTL_OK with *json (cJSON_Delete it), or the code
- * after one line to err. */
-enum ctl_exit fetch_json(struct ctl *c, const char *what, const char *place, const char *path,
-                         cJSON **json);
+enum fetch_from { FROM_CONTROLLER, FROM_PROXY };
+
+struct fetched {
+    cJSON *json;     /* cJSON_Delete it */
+    char place[600]; /* for messages: "127.0.0.1:7502", "pod sluice/sluice-proxy-5d6f" */
+};
+
+/* CTL_OK, or the code after one line to err. */
+enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, struct fetched *f);
 
 #endif

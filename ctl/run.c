@@ -17,7 +17,8 @@ enum {
     TAKES_PROXY = 4,
     TAKES_CONTROLLER = 8,
     TAKES_HEADERS = 16,
-    TAKES_DIRECTORY = 32
+    TAKES_DIRECTORY = 32,
+    TAKES_CLUSTER = 64
 };
 
 struct command {
@@ -29,22 +30,26 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"status", "status [--controller HOST:PORT]", "proxies, and resources that need attention",
+    {"status", "status [-n NAMESPACE | --controller HOST:PORT|POD]",
+     "proxies, and resources that need attention",
      "Asks a controller which proxies are linked, what each of them serves, and which resources "
      "are\n"
      "refused or have a warning. Exit code 1 when a proxy is behind or a resource is refused.\n\n"
      "  sluicectl status\n"
-     "  kubectl -n sluice port-forward deploy/sluice-controller 7402 & sluicectl status\n"
+     "  kubectl sluice status -n sluice\n"
      "  sluicectl status -o json | jq '.proxies[] | select(.behind)'\n",
-     TAKES_CONTROLLER, 0, CTL_TABLE, ctl_status},
-    {"routes", "routes [-f FILE|DIR | --proxy HOST:PORT]", "every host and path, and where it goes",
+     TAKES_CONTROLLER | TAKES_CLUSTER, 0, CTL_TABLE, ctl_status},
+    {"routes", "routes [-f FILE|DIR | -n NAMESPACE | --proxy HOST:PORT|POD]",
+     "every host and path, and where it goes",
      "One line a match: host, path, rule, backends with their share, and the object it came from.\n"
      "From a running proxy, or from files.\n\n"
      "  sluicectl routes\n"
      "  sluicectl routes -f manifests/\n"
-     "  sluicectl routes --proxy 127.0.0.1:7502 -o json\n",
-     TAKES_FILE | TAKES_PROXY, 0, CTL_TABLE, ctl_routes},
-    {"explain", "explain METHOD URL [-H 'Name: value'] [-f FILE|DIR | --proxy HOST:PORT]",
+     "  sluicectl routes --proxy 127.0.0.1:7502 -o json\n"
+     "  sluicectl routes -n sluice --proxy sluice-proxy-5d6f8\n",
+     TAKES_FILE | TAKES_PROXY | TAKES_CLUSTER, 0, CTL_TABLE, ctl_routes},
+    {"explain",
+     "explain METHOD URL [-H 'Name: value'] [-f FILE|DIR | -n NAMESPACE | --proxy HOST:PORT|POD]",
      "which rule a request takes, and why",
      "Routes one request with the proxy's own code and says which rule it takes and why, what is\n"
      "done on the way, the endpoints with their weights, and which other rules lost. No request "
@@ -52,7 +57,7 @@ static const struct command commands[] = {
      "sent. Exit code 1 when no rule matches or the answer is an error of the gateway.\n\n"
      "  sluicectl explain GET http://shop.example.com/catalog\n"
      "  sluicectl explain POST http://shop.example.com/orders -H 'x-tenant: acme' -f manifests/\n",
-     TAKES_FILE | TAKES_PROXY | TAKES_HEADERS, 2, CTL_TABLE, ctl_explain},
+     TAKES_FILE | TAKES_PROXY | TAKES_HEADERS | TAKES_CLUSTER, 2, CTL_TABLE, ctl_explain},
     {"render", "render -f FILE|DIR", "the objects that proxies would get",
      "Compiles the files and prints the model objects in order of their ids. Exit code 1 when a\n"
      "resource is refused.\n\n"
@@ -82,10 +87,18 @@ static const char options_help[] =
     "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
     "  -H, --header 'Name: value'   a request header (explain; may be repeated)\n"
     "  -o, --output json|yaml|table how it is printed\n"
-    "      --controller HOST:PORT   the controller's admin port (" CTL_CONTROLLER ")\n"
-    "      --proxy HOST:PORT        a proxy's admin port (" CTL_PROXY ")\n"
+    "  -n, --namespace NAMESPACE    where Sluice runs in the cluster (default: it is searched)\n"
+    "      --context, --kubeconfig  as in kubectl\n"
+    "      --controller WHERE       a controller: HOST:PORT of its admin port, or the name of a "
+    "pod\n"
+    "      --proxy WHERE            a proxy, likewise\n"
     "  -h, --help                   help, also of one command\n"
     "      --version                the version\n"
+    "\n"
+    "Without any of these what listens on this machine is asked (127.0.0.1:7402, 127.0.0.1:7502), "
+    "else\n"
+    "a ready pod of the cluster that kubectl is set up for. `kubectl sluice` always asks the "
+    "cluster.\n"
     "\n"
     "exit codes: 0 all is well, 1 problems were found, 2 wrong words or options, 3 cannot reach\n";
 
@@ -135,7 +148,7 @@ static int format_of(struct ctl *c, const char *word) {
     return -1;
 }
 
-enum { OPT_CONTROLLER = 256, OPT_PROXY, OPT_VERSION };
+enum { OPT_CONTROLLER = 256, OPT_PROXY, OPT_CONTEXT, OPT_KUBECONFIG, OPT_VERSION };
 
 static const struct option long_options[] = {
     {"directory", required_argument, NULL, 'd'},
@@ -144,6 +157,9 @@ static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"controller", required_argument, NULL, OPT_CONTROLLER},
     {"proxy", required_argument, NULL, OPT_PROXY},
+    {"namespace", required_argument, NULL, 'n'},
+    {"context", required_argument, NULL, OPT_CONTEXT},
+    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0}};
@@ -195,6 +211,15 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     case OPT_PROXY:
         c->proxy = optarg;
         return true;
+    case 'n':
+        c->namespace = optarg;
+        return true;
+    case OPT_CONTEXT:
+        c->context = optarg;
+        return true;
+    case OPT_KUBECONFIG:
+        c->kubeconfig = optarg;
+        return true;
     case 'h':
         a->help = true;
         return true;
@@ -215,6 +240,9 @@ static bool fits(struct ctl *c, const struct command *m) {
                 {c->file != NULL, TAKES_FILE, "-f"},
                 {c->proxy != NULL, TAKES_PROXY, "--proxy"},
                 {c->controller != NULL, TAKES_CONTROLLER, "--controller"},
+                {c->namespace != NULL, TAKES_CLUSTER, "-n"},
+                {c->context != NULL, TAKES_CLUSTER, "--context"},
+                {c->kubeconfig != NULL, TAKES_CLUSTER, "--kubeconfig"},
                 {c->n_headers > 0, TAKES_HEADERS, "-H"}};
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
         if (said[i].said && !(m->takes & said[i].takes)) {
@@ -225,8 +253,9 @@ static bool fits(struct ctl *c, const struct command *m) {
     if ((m->takes & NEEDS_FILE) && !c->file)
         ctl_fail(c, CTL_USAGE, "%s needs -f FILE or -f DIR; usage: sluicectl %s", m->name,
                  m->usage);
-    else if (c->file && c->proxy)
-        ctl_fail(c, CTL_USAGE, "-f and --proxy are two sources; say one");
+    else if (c->file && (c->proxy || c->namespace || c->context || c->kubeconfig))
+        ctl_fail(c, CTL_USAGE, "-f and %s are two sources; say one",
+                 c->proxy ? "--proxy" : "a cluster");
     else if (c->n_words != m->words)
         ctl_fail(c, CTL_USAGE, "usage: sluicectl %s", m->usage);
     else
@@ -237,8 +266,9 @@ static bool fits(struct ctl *c, const struct command *m) {
 enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err) {
     struct ctl c = {.out = out, .err = err, .colour = isatty(fileno(out)) && !getenv("NO_COLOR")};
     struct asked asked = {.format = -1};
+    c.in_cluster = argc > 0 && str_ends(str_of(argv[0]), STR("kubectl-sluice"));
     optind = 0; /* start anew */
-    for (int o; (o = getopt_long(argc, argv, ":d:f:H:o:h", long_options, NULL)) != -1;)
+    for (int o; (o = getopt_long(argc, argv, ":d:f:H:n:o:h", long_options, NULL)) != -1;)
         if (!take_option(&c, &asked, o, argv))
             return CTL_USAGE;
     if (asked.version) {

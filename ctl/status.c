@@ -155,11 +155,11 @@ static bool has_problems(const cJSON *doc) {
 }
 
 enum ctl_exit ctl_status(struct ctl *c) {
-    cJSON *doc;
-    enum ctl_exit code = fetch_json(c, "controller", c->controller ? c->controller : CTL_CONTROLLER,
-                                    "/status", &doc);
+    struct fetched f;
+    enum ctl_exit code = fetch_json(c, FROM_CONTROLLER, "/status", &f);
     if (code != CTL_OK)
         return code;
+    cJSON *doc = f.json;
     code = has_problems(doc) ? CTL_PROBLEMS : CTL_OK;
     if (c->format == CTL_TABLE) {
         show_proxies(c, doc);

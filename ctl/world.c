@@ -144,11 +144,11 @@ static int object_cmp(const void *x, const void *y) {
 }
 
 static enum ctl_exit from_proxy(struct ctl *c, struct world *w) {
-    cJSON *doc;
-    const char *place = c->proxy ? c->proxy : CTL_PROXY;
-    enum ctl_exit code = fetch_json(c, "proxy", place, "/config?format=wire", &doc);
+    struct fetched f;
+    enum ctl_exit code = fetch_json(c, FROM_PROXY, "/config?format=wire", &f);
     if (code != CTL_OK)
         return code;
+    cJSON *doc = f.json;
     const cJSON *list = doc_each(doc, "objects"), *j;
     w->objects = mem_array((size_t)cJSON_GetArraySize(list) + 1, sizeof(struct object *));
     cJSON_ArrayForEach(j, list) {
@@ -158,12 +158,12 @@ static enum ctl_exit from_proxy(struct ctl *c, struct world *w) {
             code = ctl_fail(c, CTL_UNREACHABLE,
                             "the proxy at %s sent an object that cannot be read: "
                             "%s: %s",
-                            place, doc_get(j, "id"), why.text);
+                            f.place, doc_get(j, "id"), why.text);
         if (o)
             w->objects[w->n_objects++] = o;
     }
     if (!cJSON_IsArray(list))
-        code = ctl_fail(c, CTL_UNREACHABLE, "what answers at %s is no Sluice proxy", place);
+        code = ctl_fail(c, CTL_UNREACHABLE, "what answers at %s is no Sluice proxy", f.place);
     cJSON_Delete(doc);
     qsort(w->objects, w->n_objects, sizeof(struct object *), object_cmp);
     return code;

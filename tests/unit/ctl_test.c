@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -472,7 +473,6 @@ static void from_a_live_proxy(void **state) {
     assert_has(err_text, "answers 404");
     assert_int_equal(ctl("routes", "--proxy", "127.0.0.1:1", NULL), CTL_UNREACHABLE);
     assert_has(err_text, "no proxy answers at 127.0.0.1:1");
-    assert_int_equal(ctl("routes", "--proxy", "127.0.0.1", NULL), CTL_USAGE);
     assert_int_equal(ctl("routes", "--proxy", "user@127.0.0.1:80/x:1", NULL), CTL_USAGE);
 }
 
@@ -490,6 +490,94 @@ static void from_a_live_controller(void **state) {
     cJSON *doc = cJSON_Parse(out_text);
     assert_int_equal(cJSON_GetArraySize(doc_each(doc, "proxies")), 2);
     cJSON_Delete(doc);
+}
+
+/* ---- in a cluster ---- */
+
+static void put_kubectl(const char *pods, const char *forward) {
+    char script[4096];
+    snprintf(script, sizeof(script),
+             "#!/bin/sh\necho \"$@\" >> %s/calls\ncase \"$*\" in\n*'get pods'*) %s ;;\n"
+             "*port-forward*) %s ;;\nesac\n",
+             dir, pods, forward);
+    assert_int_equal(chmod(put_file("kubectl", script), 0755), 0);
+}
+
+static int in_cluster_make(void **state) {
+    static char path[4096];
+    if (dir_make(state) != 0 || serve(state) != 0)
+        return -1;
+    snprintf(path, sizeof(path), "%s:/usr/bin:/bin", dir);
+    return setenv("PATH", path, 1);
+}
+static int in_cluster_drop(void **state) {
+    int bad = unserve(state);
+    return dir_drop(state) | bad;
+}
+
+#define POD(ns, name, ready)                                                                       \
+    "{\"metadata\":{\"namespace\":\"" ns "\",\"name\":\"" name "\"},\"status\":{\"conditions\":"   \
+    "[{\"type\":\"Ready\",\"status\":\"" ready "\"}]}}"
+#define PODS(items) "printf '%s' '{\"items\":[" items "]}'"
+
+static void put_pods(const char *pods, const char *at) {
+    char forward[256];
+    snprintf(forward, sizeof(forward), "echo Forwarding from %s -\\> 7502; exec sleep 60", at);
+    put_kubectl(pods, forward);
+}
+
+static void assert_called(const char *part) {
+    char path[128], text[8192] = "";
+    snprintf(path, sizeof(path), "%s/calls", dir);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+    fclose(f);
+    assert_has(text, part);
+}
+
+static void asks_a_ready_pod_by_kubectl(void **state) {
+    (void)state;
+    put_pods(PODS(POD("sluice", "p-1", "False") "," POD("sluice", "p-2", "True")), proxy_at);
+    assert_int_equal(ctl("routes", "--context", "prod", "--kubeconfig", "k.yaml", NULL), CTL_OK);
+    assert_has(out_text, "p.example.com  PathPrefix /p  n/p/direct");
+    assert_called("--kubeconfig k.yaml --context prod get pods");
+    assert_called("component=proxy --all-namespaces");
+    assert_called("--namespace sluice port-forward --address=127.0.0.1 pod/p-2 :7502");
+    put_pods(PODS(POD("sluice", "c-1", "True")), controller_at);
+    assert_int_equal(ctl("status", "-n", "sluice", NULL), CTL_PROBLEMS);
+    assert_has(out_text, "revision 00000000000000ff, 2 proxies");
+    assert_called("component=controller --namespace sluice");
+    assert_called("pod/c-1 :7402");
+}
+
+static void asks_the_pod_that_is_named(void **state) {
+    (void)state;
+    put_pods(PODS(POD("sluice", "p-1", "False") "," POD("sluice", "p-2", "True")), proxy_at);
+    assert_int_equal(ctl("routes", "--proxy", "p-1", NULL), CTL_OK);
+    assert_called("pod/p-1 :7502");
+    assert_int_equal(ctl("routes", "--proxy", "p-3", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "there is no proxy pod p-3");
+}
+
+static void says_why_the_cluster_does_not_answer(void **state) {
+    (void)state;
+    put_pods(PODS(POD("a", "p-1", "True") "," POD("b", "p-1", "True")), proxy_at);
+    assert_int_equal(ctl("routes", "--context", "x", NULL), CTL_USAGE);
+    assert_has(err_text, "namespaces a and b; say which: -n a");
+    put_pods(PODS(POD("a", "p-1", "False")), proxy_at);
+    assert_int_equal(ctl("routes", "-n", "a", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "no proxy pod is ready in namespace a; is Sluice installed there?");
+    put_kubectl("echo Forbidden: no >&2; exit 1", "exit 1");
+    assert_int_equal(ctl("routes", "-n", "a", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "kubectl get pods failed: Forbidden: no\n");
+    put_kubectl("echo this is no JSON", "exit 1");
+    assert_int_equal(ctl("routes", "-n", "a", NULL), CTL_UNREACHABLE);
+    put_kubectl(PODS(POD("a", "p-1", "True")), "echo pods are forbidden >&2; exit 1");
+    assert_int_equal(ctl("routes", "-n", "a", NULL), CTL_UNREACHABLE);
+    assert_has(err_text, "kubectl port-forward failed: pods are forbidden\n");
+    assert_int_equal(ctl("routes", "-n", "a", "-f", "x", NULL), CTL_USAGE);
+    assert_int_equal(ctl("validate", "-n", "a", "-f", "x", NULL), CTL_USAGE);
 }
 
 static void secrets_stay(void **state) {
@@ -547,6 +635,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(writes_the_crds, dir_make, dir_drop),
         cmocka_unit_test_setup_teardown(from_a_live_proxy, serve, unserve),
         cmocka_unit_test_setup_teardown(from_a_live_controller, serve, unserve),
+        cmocka_unit_test_setup_teardown(asks_a_ready_pod_by_kubectl, in_cluster_make,
+                                        in_cluster_drop),
+        cmocka_unit_test_setup_teardown(asks_the_pod_that_is_named, in_cluster_make,
+                                        in_cluster_drop),
+        cmocka_unit_test_setup_teardown(says_why_the_cluster_does_not_answer, in_cluster_make,
+                                        in_cluster_drop),
         cmocka_unit_test(secrets_stay),
     };
     int failed = cmocka_run_group_tests_name("ctl", tests, NULL, NULL);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/cluster.h"
+
+#include "ctl/doc.h"
+#include "lib/mem.h"
+#include "lib/out.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    ANSWER_MAX = 64 << 20, /* bytes of kubectl's output */
+    ARGS_MAX = 24,
+    FORWARD_MS = 15000, /* until the port is forwarded */
+};
+
+/* ---- running kubectl ---- */
+
+struct run {
+    pid_t pid;
+    int out; /* its output */
+    int err; /* a file with what it complains of */
+};
+
+struct args {
+    const char *v[ARGS_MAX];
+    size_t n;
+};
+
+static void arg(struct args *a, const char *word) {
+    must(a->n + 1 < ARGS_MAX);
+    a->v[a->n++] = word;
+}
+
+/* What the user said about the cluster goes to kubectl as it is. */
+static struct args args_of(struct ctl *c) {
+    struct args a = {0};
+    arg(&a, "kubectl");
+    if (c->kubeconfig) {
+        arg(&a, "--kubeconfig");
+        arg(&a, c->kubeconfig);
+    }
+    if (c->context) {
+        arg(&a, "--context");
+        arg(&a, c->context);
+    }
+    return a;
+}
+
+/* Between fork and exec: only what may be called there. */
+_Noreturn static void become(const struct args *a, int out, int err) {
+    signal(SIGPIPE, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    execvp(a->v[0], (char *const *)(uintptr_t)a->v);
+    static const char text[] = "kubectl cannot be started; is it on your PATH?\n";
+    ssize_t told = write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(told > 0 ? 127 : 126);
+}
+
+static bool start(struct run *r, const struct args *a) {
+    int pipes[2];
+    r->err = memfd_create("kubectl", MFD_CLOEXEC);
+    if (r->err < 0 || pipe2(pipes, O_CLOEXEC) != 0)
+        return false;
+    r->pid = fork();
+    if (r->pid == 0)
+        become(a, pipes[1], r->err);
+    close(pipes[1]);
+    r->out = pipes[0];
+    return r->pid > 0;
+}
+
+static int end(struct run *r) {
+    int status = 0;
+    close(r->out);
+    while (waitpid(r->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* What it complained of, in one line; closes the file. */
+static const char *complaint(struct run *r, char *room, size_t n) {
+    ssize_t got = pread(r->err, room, n - 1, 0);
+    close(r->err);
+    room[got > 0 ? got : 0] = 0;
+    for (char *p = room; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = p[1] ? ' ' : 0;
+    return room[0] ? room : "it says nothing";
+}
+
+static enum ctl_exit failed(struct ctl *c, struct run *r, const char *what) {
+    char room[600];
+    return ctl_fail(c, CTL_UNREACHABLE, "kubectl %s failed: %s", what,
+                    complaint(r, room, sizeof(room)));
+}
+
+/* ---- finding the pod ---- */
+
+static enum ctl_exit list_pods(struct ctl *c, const char *component, cJSON **list) {
+    char selector[128];
+    snprintf(selector, sizeof(selector),
+             "app.kubernetes.io/name=sluice,app.kubernetes.io/component=%s", component);
+    struct args a = args_of(c);
+    arg(&a, "get");
+    arg(&a, "pods");
+    arg(&a, "--output=json");
+    arg(&a, "--selector");
+    arg(&a, selector);
+    arg(&a, c->namespace ? "--namespace" : "--all-namespaces");
+    if (c->namespace)
+        arg(&a, c->namespace);
+    struct run r;
+    if (!start(&r, &a))
+        return ctl_fail(c, CTL_UNREACHABLE, "no process can be started: %s", strerror(errno));
+    struct out o = out_heap(ANSWER_MAX);
+    char room[16384];
+    for (ssize_t n; (n = read(r.out, room, sizeof(room))) > 0 || (n < 0 && errno == EINTR);)
+        out_bytes(&o, room, n > 0 ? (size_t)n : 0);
+    int code = end(&r);
+    *list = code == 0 && !o.over ? cJSON_ParseWithLength(o.p ? o.p : "", o.n) : NULL;
+    out_fini(&o);
+    if (!*list)
+        return failed(c, &r, "get pods");
+    close(r.err);
+    return CTL_OK;
+}
+
+static bool is_ready(const cJSON *pod) {
+    const cJSON *k, *meta = doc_each(pod, "metadata");
+    if (doc_get(meta, "deletionTimestamp")[0])
+        return false;
+    cJSON_ArrayForEach(k, doc_each(doc_each(pod, "status"), "conditions")) {
+        if (strcmp(doc_get(k, "type"), "Ready") == 0)
+            return strcmp(doc_get(k, "status"), "True") == 0;
+    }
+    return false;
+}
+
+/* The ready pod, or the one of that name; *others: there are pods in another namespace too. */
+static const cJSON *choose(const cJSON *list, const char *name, const cJSON **others) {
+    const cJSON *pod, *best = NULL;
+    *others = NULL;
+    cJSON_ArrayForEach(pod, doc_each(list, "items")) {
+        const cJSON *meta = doc_each(pod, "metadata");
+        if (name ? strcmp(doc_get(meta, "name"), name) != 0 : !is_ready(pod))
+            continue;
+        if (!best)
+            best = meta;
+        else if (strcmp(doc_get(best, "namespace"), doc_get(meta, "namespace")) != 0)
+            *others = meta;
+    }
+    return best;
+}
+
+static enum ctl_exit find_pod(struct ctl *c, const char *component, const char *name,
+                              struct cluster_way *way) {
+    cJSON *list;
+    const cJSON *other;
+    enum ctl_exit code = list_pods(c, component, &list);
+    if (code != CTL_OK)
+        return code;
+    const cJSON *meta = choose(list, name, &other);
+    if (!meta && name)
+        code = ctl_fail(c, CTL_UNREACHABLE, "there is no %s pod %s%s%s", component, name,
+                        c->namespace ? " in namespace " : "", c->namespace ? c->namespace : "");
+    else if (!meta)
+        code = ctl_fail(c, CTL_UNREACHABLE,
+                        "no %s pod is ready%s%s; is Sluice installed there? (labels "
+                        "app.kubernetes.io/name=sluice, app.kubernetes.io/component=%s)",
+                        component, c->namespace ? " in namespace " : "",
+                        c->namespace ? c->namespace : "", component);
+    else if (other)
+        code = ctl_fail(c, CTL_USAGE, "Sluice runs in the namespaces %s and %s; say which: -n %s",
+                        doc_get(meta, "namespace"), doc_get(other, "namespace"),
+                        doc_get(meta, "namespace"));
+    else
+        snprintf(way->pod, sizeof(way->pod), "%s/%s", doc_get(meta, "namespace"),
+                 doc_get(meta, "name"));
+    cJSON_Delete(list);
+    return code;
+}
+
+/* ---- forwarding ---- */
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Reads until kubectl says where it listens: "Forwarding from 127.0.0.1:41235 -> 7502". */
+static bool await_port(int fd, char *place, size_t n) {
+    static const char says[] = "Forwarding from 127.0.0.1:";
+    char text[4096];
+    size_t at = 0;
+    int64_t until = now_ms() + FORWARD_MS;
+    while (at < sizeof(text) - 1) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = until - now_ms();
+        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+            return false;
+        ssize_t got = read(fd, text + at, sizeof(text) - 1 - at);
+        if (got <= 0)
+            return false;
+        at += (size_t)got;
+        text[at] = 0;
+        const char *line = strstr(text, says);
+        const char *port = line ? line + sizeof(says) - 1 : NULL;
+        size_t digits = port ? strspn(port, "0123456789") : 0;
+        if (digits > 0 && port[digits] == ' ')
+            return snprintf(place, n, "127.0.0.1:%.*s", (int)digits, port) < (int)n;
+    }
+    return false;
+}
+
+static enum ctl_exit forward(struct ctl *c, unsigned port, struct cluster_way *way) {
+    struct str ns, name = str_cut(str_of(way->pod), '/', &ns);
+    char ports[16], *in = str_dup(ns), *pod = mem_alloc(name.n + 5);
+    snprintf(ports, sizeof(ports), ":%u", port);
+    snprintf(pod, name.n + 5, "pod/%.*s", STR_FMT(name));
+    struct args a = args_of(c);
+    arg(&a, "--namespace");
+    arg(&a, in);
+    arg(&a, "port-forward");
+    arg(&a, "--address=127.0.0.1");
+    arg(&a, pod);
+    arg(&a, ports);
+    struct run r;
+    enum ctl_exit code = CTL_OK;
+    if (!start(&r, &a)) {
+        code = ctl_fail(c, CTL_UNREACHABLE, "no process can be started: %s", strerror(errno));
+    } else if (!await_port(r.out, way->place, sizeof(way->place))) {
+        kill(r.pid, SIGTERM);
+        end(&r);
+        code = failed(c, &r, "port-forward");
+    } else {
+        way->forward = r.pid;
+        close(r.out); /* it says a line more for each connection, and may do so in vain */
+        close(r.err);
+    }
+    mem_free(in);
+    mem_free(pod);
+    return code;
+}
+
+/* ---- the whole ---- */
+
+enum ctl_exit cluster_open(struct ctl *c, const char *component, unsigned port, const char *pod,
+                           struct cluster_way *way) {
+    *way = (struct cluster_way){0};
+    enum ctl_exit code = find_pod(c, component, pod, way);
+    return code == CTL_OK ? forward(c, port, way) : code;
+}
+
+void cluster_close(struct cluster_way *way) {
+    if (way->forward <= 0)
+        return;
+    kill(way->forward, SIGTERM);
+    while (waitpid(way->forward, NULL, 0) < 0 && errno == EINTR)
+        ;
+    way->forward = 0;
+}
+
+bool cluster_has_kubectl(void) {
+    const char *path = getenv("PATH");
+    struct str rest = str_of(path ? path : "/usr/bin:/bin"), dir;
+    while (rest.p) {
+        char file[4096];
+        rest = str_cut(rest, ':', &dir);
+        if (snprintf(file, sizeof(file), "%.*s/kubectl", STR_FMT(dir)) < (int)sizeof(file) &&
+            access(file, X_OK) == 0)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cluster: the way to the admin port of a pod, by the user's own kubectl. Every login that kubectl
+ * knows works, and RBAC decides who may look (pods: list; pods/portforward: create).
+ *
+ *     kubectl get pods -l ...component=proxy ─► a ready pod ─► kubectl port-forward ─► 127.0.0.1:N
+ */
+#ifndef SLUICE_CTL_CLUSTER_H
+#define SLUICE_CTL_CLUSTER_H
+
+#include "ctl/ctl.h"
+
+#include <sys/types.h>
+
+struct cluster_way {
+    pid_t forward;  /* kubectl port-forward */
+    char place[32]; /* 127.0.0.1:PORT, while it runs */
+    char pod[512];  /* "sluice/sluice-proxy-5d6f", for messages */
+};
+
+/* component: "controller" or "proxy"; port: of its admin; pod: its name, NULL = any ready one.
+ * CTL_OK, or the code after one line to err. */
+enum ctl_exit cluster_open(struct ctl *c, const char *component, unsigned port, const char *pod,
+                           struct cluster_way *way);
+void cluster_close(struct cluster_way *way);
+
+bool cluster_has_kubectl(void);
+
+#endif
