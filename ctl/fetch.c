@@ -106,8 +106,12 @@ enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, 
     else
         snprintf(f->place, sizeof(f->place), "127.0.0.1:%u", sources[from].port);
     enum ctl_exit code = ask(c, sources[from].what, f->place, path, f, &unheard);
-    if (unheard && !said && cluster_has_kubectl())
-        return ask_cluster(c, from, NULL, path, f);
+    if (unheard && !said && cluster_has_kubectl()) {
+        code = ask_cluster(c, from, NULL, path, f);
+        if (code != CTL_OK)
+            ctl_fail(c, code, "nothing listens at 127.0.0.1:%u either", sources[from].port);
+        return code;
+    }
     if (unheard)
         ctl_fail(c, code,
                  "no %s answers at %s. Is it another port (--%s HOST:PORT)? In a cluster it is "
