@@ -40,14 +40,14 @@ static void chunk_new(struct blocks *b) {
     if (start > p)
         munmap(p, (size_t)(start - p));
     munmap(start + CHUNK, (size_t)(p + CHUNK - start));
+    if (++b->n_chunks == MANY)
+        for (struct blocks_chunk *one = b->chunks; one != NULL; one = one->next)
+            madvise(one, CHUNK, MADV_HUGEPAGE);
+    if (b->n_chunks >= MANY)
+        madvise(start, CHUNK, MADV_HUGEPAGE); /* before the first write: it decides */
     struct blocks_chunk *c = (struct blocks_chunk *)(void *)start;
     c->next = b->chunks;
     b->chunks = c;
-    if (++b->n_chunks == MANY)
-        for (struct blocks_chunk *one = c; one != NULL; one = one->next)
-            madvise(one, CHUNK, MADV_HUGEPAGE);
-    else if (b->n_chunks > MANY)
-        madvise(c, CHUNK, MADV_HUGEPAGE);
     b->at = start + 64;
     b->end = start + CHUNK;
 }
