@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #define CHUNK ((size_t)2 << 20)
-enum { HEAP = 0, STEP = 16, STEPS = 128, PAGE = 1024 }; /* HEAP: class of what the heap gave */
+enum { HEAP = 0, STEPS = 128, PAGE = 1024 }; /* HEAP: class of what the heap gave */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static const bool all_heap = true;
@@ -48,19 +48,19 @@ static void chunk_new(struct blocks *b) {
     struct blocks_chunk *c = (struct blocks_chunk *)(void *)start;
     c->next = b->chunks;
     b->chunks = c;
-    b->at = start + 64;
+    b->at = start + BLOCKS_LINE;
     b->end = start + CHUNK;
 }
 
 static unsigned class_of(size_t n) {
-    size_t small = (n + STEP - 1) / STEP, pages = (n + PAGE - 1) / PAGE;
+    size_t small = (n + BLOCKS_LINE - 1) / BLOCKS_LINE, pages = (n + PAGE - 1) / PAGE;
     if (all_heap || n == 0 || pages > BLOCKS_CLASSES - STEPS)
         return HEAP;
     return (unsigned)(small < STEPS ? small : STEPS - 1 + pages);
 }
 
 static size_t bytes_of(unsigned class) {
-    return class < STEPS ? (size_t) class * STEP : (size_t)(class - STEPS + 1) * PAGE;
+    return class < STEPS ? (size_t) class * BLOCKS_LINE : (size_t)(class - STEPS + 1) * PAGE;
 }
 
 void *blocks_new(struct blocks *b, size_t n, uint8_t *class) {

@@ -2,7 +2,8 @@
  *
  * blocks: memory for many small things that are read at random, in pages of 2 MiB once there is
  * much of it: with 100,000 routes half of a lookup's time would go into finding the page (TLB
- * misses) of ordinary memory.
+ * misses) of ordinary memory. A block begins a line of the cache and is whole lines (but for the
+ * heap's), so that what is small is in as few of them as can be.
  * A block has no header; its owner remembers its class. Given-back blocks are used again for the
  * same class. One thread.
  *
@@ -15,8 +16,8 @@
 
 #include "lib/base.h"
 
-/* Classes: steps of 16 bytes up to 2 KiB, of 1 KiB up to 64 KiB. What is larger is the heap's. */
-enum { BLOCKS_CLASSES = 192 };
+/* Classes: steps of a line up to 8 KiB, of 1 KiB up to 64 KiB. What is larger is the heap's. */
+enum { BLOCKS_CLASSES = 192, BLOCKS_LINE = 64 };
 
 struct blocks_chunk;
 

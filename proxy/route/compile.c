@@ -193,7 +193,7 @@ static struct rule_retry retry_of(const struct model_retry *m) {
         return r;
     r.attempts = number(m->attempts);
     r.backoff_ms = number_or(m->backoff_ms, DEFAULT_RETRY_BACKOFF_MS);
-    r.budget_percent = number_or(m->budget_percent, DEFAULT_RETRY_BUDGET_PERCENT);
+    r.budget_percent = (uint8_t)number_or(m->budget_percent, DEFAULT_RETRY_BUDGET_PERCENT);
     const unsigned char *p = (const unsigned char *)m->codes.p;
     for (size_t i = 0; i + 1 < m->codes.n; i += 2)
         r.codes[r.n_codes++] = (uint16_t)(p[i] << 8 | p[i + 1]);

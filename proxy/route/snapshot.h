@@ -83,33 +83,35 @@ struct rule_mirror {
 
 struct rule_retry {
     uint32_t attempts; /* more tries after the first that may be made because of codes */
-    uint32_t backoff_ms, budget_percent;
-    uint16_t n_codes, codes[16];
+    uint32_t backoff_ms;
+    uint8_t budget_percent, n_codes;
+    uint16_t codes[16];
 };
 
-/* A compiled route: what is done with a request that matched. */
+/* A compiled route: what is done with a request that matched. What every request reads comes first:
+ * with the part around it that is one line of the cache. */
 struct rule {
     const struct model_route *model; /* names, filters; lives as long as the rule */
     /* model->matches with prefixes cut to the form without trailing slash ("/" is ""), or the one
      * that every path matches where the model has none. */
     const struct model_match *matches;
-    const struct rule_regexes *regexes; /* of all matches; NULL: none */
-    struct str id;                      /* route/ns/name/rule */
-    uint32_t slot;                      /* for metrics */
-    uint64_t id_hash;                   /* as in struct backend */
+    struct share *shares;
+    uint32_t n_shares;
+    uint32_t total_weight;
+    uint32_t slot;            /* for metrics */
+    uint32_t n_mirrors;       /* of the rule and of its shares */
+    enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
+    bool has_filters : 1;     /* of the rule itself or of a share */
     /* The rule's own, else of the policy that targets it, else of the first backend's Service that
      * has a policy which sets it. UINT32_MAX: none. */
     uint32_t request_ms, backend_request_ms;
     uint32_t connect_ms, idle_ms; /* as said by the rule or its policy; 0: the backend's */
     struct rule_retry retry;
     uint64_t body_limit; /* UINT64_MAX: none */
-    uint32_t total_weight;
-    uint32_t n_shares;
-    struct share *shares;
-    uint32_t n_mirrors; /* of the rule and of its shares */
     struct rule_mirror *mirrors;
-    enum reason refusal; /* REASON_NONE, or the answer to every request */
-    bool has_filters;    /* of the rule itself or of a share */
+    const struct rule_regexes *regexes; /* of all matches; NULL: none */
+    struct str id;                      /* route/ns/name/rule */
+    uint64_t id_hash;                   /* as in struct backend */
 };
 
 /* What matched. A prefix rewrite replaces the first match->path.n bytes of the request's path when

@@ -128,7 +128,7 @@ static size_t fill_path(const struct making *m, struct vhost *v, uint32_t place,
 }
 
 static void fill_traits(struct vhost *v, const struct making *m, struct str hostname) {
-    v->n_hostname = (uint16_t)hostname.n;
+    v->n_hostname = (uint8_t)hostname.n;
     if (hostname.n > 0)
         memcpy(v->name, hostname.p, hostname.n);
     v->wildcard = hostname.n > 0 && hostname.p[0] == '*';
@@ -142,19 +142,17 @@ static void fill_traits(struct vhost *v, const struct making *m, struct str host
     v->n_regexes = m->n_regexes;
     v->n_candidates = m->n;
     v->longest_exact = m->longest_exact;
-    v->longest_prefix = m->longest_prefix;
+    v->longest_prefix = (uint16_t)m->longest_prefix;
 }
 
 static struct vhost *fill(const struct making *m, struct str hostname) {
-    size_t lengths_at = (sizeof(struct vhost) + hostname.n + 7) & ~(size_t)7;
+    size_t lengths_at = (offsetof(struct vhost, name) + hostname.n + 7) & ~(size_t)7;
     size_t paths_at = lengths_at + (m->longest_prefix / 64 + 1) * sizeof(uint64_t);
     size_t regexes_at = paths_at + m->n_paths * sizeof(struct path_slot);
     size_t at = regexes_at + m->n_regexes * sizeof(struct candidate);
     size_t end = at + (m->n - m->n_regexes) * sizeof(struct candidate) + m->blobs;
     struct vhost *v = part_new(m->keeper, PART_BLOCK, end);
-    must(regexes_at <= UINT32_MAX);
-    v->lengths_at = (uint32_t)lengths_at;
-    v->regexes_at = (uint32_t)regexes_at;
+    v->paths_at = (uint16_t)paths_at;
     fill_traits(v, m, hostname);
 
     const struct vhost_entry **refs = mem_array(m->n, sizeof(*refs));

@@ -50,16 +50,18 @@ struct path_blob {
     struct candidate candidates[]; /* exact ones, then prefix ones; then the path's text */
 };
 
-/* What a lookup reads comes first; the host's name follows at once. */
+/* What a lookup reads comes first; the host's name follows at once. A usual one, of a name and one
+ * path, is two lines of the cache. */
 struct vhost {
     struct part part;
     struct site *site; /* the builder's; workers never look at it */
     uint32_t n_paths;  /* of the table, a power of two, or 0 */
     uint32_t n_regexes;
-    uint32_t longest_exact, longest_prefix; /* bytes */
-    uint32_t lengths_at, regexes_at;        /* offsets from the vhost */
-    uint32_t n_candidates;                  /* 0: nothing is served here, as if it were not there */
-    uint16_t n_hostname;
+    uint32_t n_candidates;   /* 0: nothing is served here, as if it were not there */
+    uint32_t longest_exact;  /* bytes */
+    uint16_t longest_prefix; /* bytes */
+    uint16_t paths_at;       /* offset from the vhost; regexes follow, lengths stand before it */
+    uint8_t n_hostname;
     bool wildcard : 1;
     bool deep : 1;          /* something in it takes more than one label */
     bool fallback : 1;      /* it has a default backend */
@@ -75,18 +77,18 @@ static inline struct str vhost_hostname(const struct vhost *v) {
 static inline struct str vhost_key(const struct vhost *v) {
     return str_skip(vhost_hostname(v), v->wildcard);
 }
-/* lengths: bit n is set if some prefix has n bytes; up to longest_prefix. Behind it the paths. */
-static inline const uint64_t *vhost_lengths(const struct vhost *v) {
-    return (const uint64_t *)(const void *)((const char *)v + v->lengths_at);
-}
 static inline const struct path_slot *vhost_paths(const struct vhost *v) {
-    return (const struct path_slot *)(const void *)(vhost_lengths(v) + v->longest_prefix / 64 + 1);
+    return (const struct path_slot *)(const void *)((const char *)v + v->paths_at);
+}
+static inline const struct candidate *vhost_regexes(const struct vhost *v) {
+    return (const struct candidate *)(const void *)(vhost_paths(v) + v->n_paths);
+}
+/* lengths: bit n is set if some prefix has n bytes; up to longest_prefix. */
+static inline const uint64_t *vhost_lengths(const struct vhost *v) {
+    return (const uint64_t *)(const void *)vhost_paths(v) - (v->longest_prefix / 64 + 1);
 }
 static inline const struct path_blob *vhost_blob(const struct vhost *v, const struct path_slot *s) {
     return (const struct path_blob *)(const void *)((const char *)v + s->at);
-}
-static inline const struct candidate *vhost_regexes(const struct vhost *v) {
-    return (const struct candidate *)(const void *)((const char *)v + v->regexes_at);
 }
 
 /* The slot of a rule that it leads to; 0 if it has none. */
