@@ -65,7 +65,9 @@ static const struct path_blob *probe(const struct vhost *v, const struct lookup 
             return NULL;
         if (s->hash != (uint32_t)(hash >> 32))
             continue;
-        __builtin_prefetch(pages_get(l->rules, s->first));
+        const struct rule *first = pages_get(l->rules, s->first);
+        if (first)
+            fetch_early(first);
         const struct path_blob *b = vhost_blob(v, s);
         if (b->n_text == n &&
             memcmp(&b->candidates[b->n_exact + b->n_prefix], l->rq->path.p, n) == 0)

@@ -18,12 +18,13 @@ static uint32_t page_of(const struct host_root *r, uint64_t hash) {
 static uint32_t home_of(uint64_t hash) { return (uint32_t)hash & (HOST_PAGE - 1); }
 static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32) | 1; }
 
-static void prefetch(const struct host_place *at, const struct pages *rules) {
-    const char *v = (const char *)at->vhost;
-    __builtin_prefetch(v);
-    __builtin_prefetch(v + 64);
-    __builtin_prefetch(v + 128);
-    __builtin_prefetch(pages_get(rules, at->first));
+/* What a lookup will read once it is sure of the name. A small vhost may be one line only, so its
+ * second one is not loaded but hinted at. */
+static void fetch(const struct vhost *v, const struct rule *first) {
+    fetch_early(v);
+    __builtin_prefetch((const char *)v + BLOCKS_LINE);
+    if (first)
+        fetch_early(first);
 }
 
 /* The place of a key in its page, or the free one where its run ends. */
@@ -36,7 +37,7 @@ static uint32_t find(const struct host_page *p, uint64_t hash, struct str key, b
             return i;
         if (at->tag != tag)
             continue;
-        prefetch(at, rules);
+        fetch(at->vhost, pages_get(rules, at->first));
         if (at->vhost->wildcard == wildcard && str_eq(vhost_key(at->vhost), key))
             return i;
     }
