@@ -4,7 +4,10 @@
 #include "lib/hash.h"
 #include "proxy/route/vhost.h"
 
-enum { PAGE_FULL = HOST_PAGE * 3 / 4, LOAD = HOST_PAGE / 2 /* a page on average */ };
+enum {
+    LOAD = HOST_PAGE * 5 / 8, /* of a page on average, at most */
+    PAGE_FULL = HOST_PAGE * 7 / 8
+};
 
 /* An exact ".example.com" (which a client may send) and the key of a wildcard differ. */
 static uint64_t hash_of(struct str key, bool wildcard) {
@@ -13,10 +16,10 @@ static uint64_t hash_of(struct str key, bool wildcard) {
 
 /* Three different parts of a hash: the page, the place in it, what is compared. */
 static uint32_t page_of(const struct host_root *r, uint64_t hash) {
-    return (uint32_t)(hash >> 8) & (r->n_pages - 1);
+    return (uint32_t)((uint64_t)(uint32_t)(hash >> 8) * r->n_pages >> 32);
 }
 static uint32_t home_of(uint64_t hash) { return (uint32_t)hash & (HOST_PAGE - 1); }
-static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> 32) | 1; }
+static uint8_t tag_of(uint64_t hash) { return (uint8_t)(hash >> 56) | 1; }
 
 /* What a lookup will read once it is sure of the name. A small vhost may be one line only, so its
  * second one is not loaded but hinted at. */
@@ -28,17 +31,17 @@ static void fetch(const struct vhost *v, const struct rule *first) {
 }
 
 /* The place of a key in its page, or the free one where its run ends. */
-static uint32_t find(const struct host_page *p, uint64_t hash, struct str key, bool wildcard,
-                     const struct pages *rules) {
-    uint32_t tag = tag_of(hash);
+static inline uint32_t find(const struct host_page *p, uint64_t hash, struct str key, bool wildcard,
+                            const struct pages *rules) {
+    uint8_t tag = tag_of(hash);
     for (uint32_t i = home_of(hash);; i = (i + 1) & (HOST_PAGE - 1)) {
-        const struct host_place *at = &p->at[i];
-        if (at->tag == 0)
+        if (p->tag[i] == 0)
             return i;
-        if (at->tag != tag)
+        if (p->tag[i] != tag)
             continue;
-        fetch(at->vhost, pages_get(rules, at->first));
-        if (at->vhost->wildcard == wildcard && str_eq(vhost_key(at->vhost), key))
+        const struct vhost *v = p->vhost[i];
+        fetch(v, pages_get(rules, p->first[i]));
+        if (v->wildcard == wildcard && str_eq(vhost_key(v), key))
             return i;
     }
 }
@@ -49,7 +52,7 @@ const struct vhost *hosts_get(const struct hosts *h, struct str key, bool wildca
         return NULL;
     uint64_t hash = hash_of(key, wildcard);
     const struct host_page *p = h->root->page[page_of(h->root, hash)];
-    return p->at[find(p, hash, key, wildcard, rules)].vhost; /* NULL where it is free */
+    return p->vhost[find(p, hash, key, wildcard, rules)]; /* NULL where it is free */
 }
 
 const struct vhost *hosts_named(const struct hosts *h, struct str hostname) {
@@ -61,29 +64,31 @@ const struct vhost *hosts_named(const struct hosts *h, struct str hostname) {
 
 static uint64_t hash_of_vhost(const struct vhost *v) { return hash_of(vhost_key(v), v->wildcard); }
 
-static struct host_place place_of(uint64_t hash, const struct vhost *v) {
-    return (struct host_place){v, tag_of(hash), vhost_first_rule(v)};
+static void fill(struct host_page *p, uint32_t i, uint8_t tag, const struct vhost *v) {
+    p->tag[i] = tag;
+    p->vhost[i] = v;
+    p->first[i] = v ? vhost_first_rule(v) : 0;
 }
 
 static void insert(struct host_page *p, uint64_t hash, const struct vhost *v) {
     uint32_t i = home_of(hash);
-    while (p->at[i].tag != 0)
+    while (p->tag[i] != 0)
         i = (i + 1) & (HOST_PAGE - 1);
-    p->at[i] = place_of(hash, v);
+    fill(p, i, tag_of(hash), v);
     p->n++;
 }
 
 /* Takes out place i and closes the gap: later ones of the run move back, but never before home. */
 static void take_out(struct host_page *p, uint32_t gap) {
     const uint32_t mask = HOST_PAGE - 1;
-    for (uint32_t i = (gap + 1) & mask; p->at[i].tag != 0; i = (i + 1) & mask) {
-        uint32_t home = home_of(hash_of_vhost(p->at[i].vhost));
+    for (uint32_t i = (gap + 1) & mask; p->tag[i] != 0; i = (i + 1) & mask) {
+        uint32_t home = home_of(hash_of_vhost(p->vhost[i]));
         if (((i - home) & mask) >= ((i - gap) & mask)) {
-            p->at[gap] = p->at[i];
+            fill(p, gap, p->tag[i], p->vhost[i]);
             gap = i;
         }
     }
-    p->at[gap] = (struct host_place){0};
+    fill(p, gap, 0, NULL);
     p->n--;
 }
 
@@ -93,17 +98,18 @@ static struct host_root *root_new(struct keeper *k, uint32_t n) {
     return r;
 }
 
-/* Twice the pages, or more if one would still be too full. */
+/* By a quarter: an empty place takes room in the caches as a full one does. */
 static void grow(struct keeper *k, struct hosts *h) {
-    struct host_root *old = h->root, *new = root_new(k, old ? old->n_pages * 2 : 1);
+    struct host_root *old = h->root;
+    struct host_root *new = root_new(k, old ? old->n_pages + old->n_pages / 4 + 1 : 1);
     for (uint32_t i = 0; i < new->n_pages; i++)
         new->page[i] = part_new(k, PART_BLOCK, sizeof(struct host_page));
     for (uint32_t i = 0; old && i < old->n_pages; i++) {
         struct host_page *p = old->page[i];
         for (uint32_t j = 0; j < HOST_PAGE; j++)
-            if (p->at[j].tag != 0) {
-                uint64_t hash = hash_of_vhost(p->at[j].vhost);
-                insert(new->page[page_of(new, hash)], hash, p->at[j].vhost);
+            if (p->tag[j] != 0) {
+                uint64_t hash = hash_of_vhost(p->vhost[j]);
+                insert(new->page[page_of(new, hash)], hash, p->vhost[j]);
             }
         part_retire(k, &p->part);
     }
@@ -144,9 +150,9 @@ void hosts_set(struct keeper *k, struct hosts *h, struct str hostname, const str
         grow(k, h);
     struct host_page *p = writable(k, h, page_of(h->root, hash));
     uint32_t i = find(p, hash, key, wildcard, NULL);
-    bool was = p->at[i].tag != 0;
+    bool was = p->tag[i] != 0;
     if (was && v)
-        p->at[i] = place_of(hash, v);
+        fill(p, i, tag_of(hash), v);
     else if (was)
         take_out(p, i);
     else if (v)

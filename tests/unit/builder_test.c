@@ -204,7 +204,7 @@ static uint32_t vhosts_that_differ(const struct snapshot *a, const struct snapsh
     assert_int_equal(x->n_pages, y->n_pages);
     for (uint32_t i = 0; i < x->n_pages; i++)
         for (uint32_t j = 0; x->page[i] != y->page[i] && j < HOST_PAGE; j++)
-            n += x->page[i]->at[j].vhost != y->page[i]->at[j].vhost;
+            n += x->page[i]->vhost[j] != y->page[i]->vhost[j];
     return n;
 }
 
