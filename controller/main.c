@@ -4,6 +4,7 @@
  * link's sockets have a thread of their own, below push.)
  */
 #include "controller/admin/admin.h"
+#include "controller/main_autoscale.h"
 #include "controller/main_crds.h"
 #include "controller/main_link.h"
 #include "controller/main_options.h"
@@ -27,9 +28,10 @@ struct controller {
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
-    struct main_crds *crds; /* NULL without an API server */
-    struct trust *trust; /* NULL: the link is plain */
-    struct main_status *status; /* NULL without an API server */
+    struct main_crds *crds;      /* NULL without an API server */
+    struct autoscale *autoscale; /* NULL: not asked for */
+    struct main_link *link;      /* NULL: the link is plain */
+    struct main_status *status;  /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
     bool stopping;
@@ -58,8 +60,9 @@ static void faults(struct controller *c, void (*each)(void *arg, struct str faul
     c->source->verbs->faults(c->source, each, arg);
     if (c->crds)
         main_crds_faults(c->crds, each, arg);
-    if (c->trust)
-        trust_problems(c->trust, each, arg);
+    if (c->link)
+        trust_problems(main_link_trust(c->link), each, arg);
+    main_autoscale_faults(c->autoscale, each, arg);
     if (c->status)
         main_status_faults(c->status, each, arg);
 }
@@ -87,8 +90,8 @@ static void resources(void *arg, struct str kind, struct str ns, struct str name
 
 static void how_linked(void *arg, struct out *o) {
     struct controller *c = arg;
-    if (c->trust)
-        trust_json(c->trust, o);
+    if (c->link)
+        trust_json(main_link_trust(c->link), o);
     else
         out_lit(o, "null");
 }
@@ -122,8 +125,8 @@ static void metrics(void *arg, struct metric_text *t) {
     metric_family(t, METRIC_GAUGE, "sluice_controller_watch_errors", "What cannot be read now.");
     metric_count(t, STR_NONE, n);
     report_metrics(c->turn, c->store, t);
-    if (c->trust)
-        trust_metrics(c->trust, t);
+    if (c->link)
+        trust_metrics(main_link_trust(c->link), t);
     if (c->status)
         main_status_metrics(c->status, t);
 }
@@ -176,6 +179,18 @@ static struct source *open_kube(struct controller *c, struct why *why) {
     return kube_source_base(kube_source_new(c->base, c->store, c->client, &o));
 }
 
+static void open_link(struct controller *c) {
+    struct why why = {0};
+    if (!c->o.link_secret)
+        return;
+    if (c->o.custom_metrics &&
+        !(c->autoscale = main_autoscale_new(c->base, c->client, &c->o, c->turn, c->status, &why)))
+        fail(&why);
+    c->link = main_link_new(c->base, c->client, &c->o, c->turn, c->autoscale, &why);
+    if (!c->link)
+        fail(&why);
+}
+
 static void start(struct controller *c) {
     struct why why = {0};
     c->store = store_new();
@@ -192,8 +207,7 @@ static void start(struct controller *c) {
         if (!c->status)
             fail(&why);
     }
-    if (c->o.link_secret && !(c->trust = link_trust(c->base, c->client, &c->o, c->turn, &why)))
-        fail(&why);
+    open_link(c);
     const struct admin_host host = {turn_compiler(c->turn),
                                     revision,
                                     ready,
@@ -217,7 +231,8 @@ static void end(struct controller *c) {
     event_free(c->term);
     event_free(c->interrupt);
     admin_free(c->admin);
-    trust_free(c->trust);
+    main_link_free(c->link);
+    autoscale_free(c->autoscale);
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);
     main_status_free(c->status);

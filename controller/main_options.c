@@ -47,6 +47,13 @@ static const char help[] =
     "                           sluice-controller)\n"
     "  --link-accounts NS/NAME,...  service accounts whose pods may link (audience\n"
     "                           sluice-controller); needed with --link-secret\n"
+    "  --custom-metrics HOST:PORT\n"
+    "                           kube: serve custom.metrics.k8s.io for autoscaling (default: off);\n"
+    "                           needs --link-secret, whose certificate it shows\n"
+    "  --custom-metrics-service NAME\n"
+    "                           the Service before it, port 443 (default: sluice-metrics)\n"
+    "  --custom-metrics-owner NAME\n"
+    "                           ClusterRole with which the APIService goes\n"
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7401)\n"
     "  --admin HOST:PORT        /config /status, loopback only (default: 127.0.0.1:7402)\n"
     "  --log-level LEVEL        error, warn, info or debug (default: info)\n"
@@ -114,6 +121,9 @@ void options_parse(struct options *o, int argc, char **argv) {
         LINK_CONFIGMAP,
         LINK_SERVICE,
         LINK_ACCOUNTS,
+        METRICS,
+        METRICS_SERVICE,
+        METRICS_OWNER,
         TELEMETRY,
         ADMIN,
         LEVEL,
@@ -137,6 +147,9 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"link-configmap", required_argument, NULL, LINK_CONFIGMAP},
         {"link-service", required_argument, NULL, LINK_SERVICE},
         {"link-accounts", required_argument, NULL, LINK_ACCOUNTS},
+        {"custom-metrics", required_argument, NULL, METRICS},
+        {"custom-metrics-service", required_argument, NULL, METRICS_SERVICE},
+        {"custom-metrics-owner", required_argument, NULL, METRICS_OWNER},
         {"telemetry", required_argument, NULL, TELEMETRY},
         {"admin", required_argument, NULL, ADMIN},
         {"log-level", required_argument, NULL, LEVEL},
@@ -146,6 +159,7 @@ void options_parse(struct options *o, int argc, char **argv) {
     };
     *o = (struct options){.link = "127.0.0.1:7400",
                           .link_service = "sluice-controller",
+                          .custom_metrics_service = "sluice-metrics",
                           .telemetry = "127.0.0.1:7401",
                           .admin = "127.0.0.1:7402"};
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
@@ -196,6 +210,15 @@ void options_parse(struct options *o, int argc, char **argv) {
         case LINK_ACCOUNTS:
             o->link_accounts = optarg;
             break;
+        case METRICS:
+            o->custom_metrics = optarg;
+            break;
+        case METRICS_SERVICE:
+            o->custom_metrics_service = parse_name("custom-metrics-service", optarg);
+            break;
+        case METRICS_OWNER:
+            o->custom_metrics_owner = optarg;
+            break;
         case TELEMETRY:
             o->telemetry = optarg;
             break;
@@ -222,6 +245,9 @@ void options_parse(struct options *o, int argc, char **argv) {
         usage("source", "", "is missing: it says where the resources are");
     if (o->link_secret && o->directory)
         usage("link-secret", o->link_secret, "needs --source kube: it is kept in the cluster");
+    if (o->custom_metrics && !o->link_secret)
+        usage("custom-metrics", o->custom_metrics,
+              "needs --link-secret: that is where its certificate is");
     if (o->link_secret && !o->link_accounts)
         usage("link-accounts", "", "is missing: it says whose pods may link");
 }

@@ -17,6 +17,8 @@ struct options {
     /* Names of objects in our own namespace; link_secret NULL: the link is plain. */
     const char *link_secret, *link_configmap, *link_service;
     const char *link_accounts; /* "namespace/name,..." */
+    /* The metrics API for autoscaling; custom_metrics NULL: none. Needs link_secret. */
+    const char *custom_metrics, *custom_metrics_service, *custom_metrics_owner;
     struct main_status_options status; /* only with --source kube */
 };
 

@@ -25,6 +25,9 @@ static void json_proxy(void *arg, const struct push_proxy *p) {
     out_hex(o, p->revision, 16);
     out_fmt(o, "\",\"linked_ms\":%lld,\"acked_ms\":%lld,\"pending\":%zu", (long long)p->linked_ms,
             (long long)p->acked_ms, p->pending);
+    out_fmt(o, ",\"requests_per_second\":%llu.%03llu,\"gateway_p99_us\":%llu",
+            (unsigned long long)p->requests_milli / 1000,
+            (unsigned long long)p->requests_milli % 1000, (unsigned long long)p->gateway_p99_us);
     out_fmt(
         o, ",\"connections\":%llu,\"active_requests\":%llu,\"requests\":%llu,\"memory_bytes\":%llu",
         (unsigned long long)p->connections, (unsigned long long)p->active_requests,

@@ -97,10 +97,9 @@ static void on_addresses(void *arg, const struct addresses *a) {
     writer_addresses(m->writer, a);
 }
 
-static bool leads(void *arg) {
-    const struct main_status *m = arg;
-    return m->began && lease_leads(m->lease);
-}
+bool main_status_leads(const struct main_status *m) { return m->began && lease_leads(m->lease); }
+
+static bool leads(void *arg) { return main_status_leads(arg); }
 
 static void on_lead(void *arg, bool lead) {
     struct main_status *m = arg;

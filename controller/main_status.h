@@ -36,6 +36,8 @@ void main_status_free(struct main_status *m); /* before turn and store; NULL is 
 /* Once: nothing more is written but what an end needs; then done(), within 25 s. */
 void main_status_stop(struct main_status *m, void (*done)(void *arg), void *arg);
 
+bool main_status_leads(const struct main_status *m);
+
 /* What cannot be written now, a sentence each. */
 void main_status_faults(const struct main_status *m, void (*each)(void *arg, struct str fault),
                         void *arg);

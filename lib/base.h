@@ -36,8 +36,8 @@ _Noreturn void must_failed(const char *file, int line, const char *condition);
 static inline size_t size_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t size_max(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Asks for the line that p points to; nothing waits for it. It is a load: a prefetch may be dropped
- * where the processor has yet to look up the page, as it nearly always has in much memory. */
+/* Asks for the line that p points to; nothing waits for it. It is a load: a prefetch may be dropped,
+ * and among much memory it did nothing (docs/performance.md, "A lookup"). */
 static inline void fetch_early(const void *p) { (void)*(const volatile char *)p; }
 
 /* A number that one thread writes and others read at any time: no lock, no locked instruction. */

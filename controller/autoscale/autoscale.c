@@ -138,7 +138,7 @@ static void answer_pods(struct ask *k, const struct map *names) {
     struct writing w = {k, &answer.body, names, (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
                         true};
     query_write_open(&answer.body);
-    k->a->host.pods(k->a->host.arg, write_one, &w);
+    k->a->host.pods(k->a->host.pods_arg, write_one, &w);
     query_write_close(&answer.body);
     finish(k, &answer);
 }
@@ -191,7 +191,7 @@ static void answer(struct ask *k) {
         struct httpd_answer a = httpd_answer();
         query_write_discovery(q->kind, &a.body);
         finish(k, &a);
-    } else if (q->metric == AUTOSCALE_METRICS || !str_eq(q->namespace, str_of(k->a->o.namespace))) {
+    } else if (q->metric == AUTOSCALE_METRICS || !str_eq(q->namespace, k->a->o.namespace)) {
         refuse_metric(k);
     } else if (str_eq(q->pod, STR("*"))) {
         list_pods(k);

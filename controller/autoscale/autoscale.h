@@ -21,17 +21,18 @@
 struct autoscale;
 
 struct autoscale_options {
-    const char *address;   /* "0.0.0.0:7443" */
-    const char *namespace; /* of the proxies, the Service and ourselves */
-    const char *service;   /* name of the Service in front of address, port 443 */
-    const char *owner;     /* ClusterRole with which the APIService ends; NULL: none */
+    const char *address;  /* "0.0.0.0:7443" */
+    struct str namespace; /* of the proxies, the Service and ourselves */
+    const char *service;  /* name of the Service in front of address, port 443 */
+    const char *owner;    /* ClusterRole with which the APIService ends; NULL: none */
 };
 
 struct autoscale_host {
     /* Calls each() with every proxy that has reported. */
     void (*pods)(void *arg, void (*each)(void *to, const struct autoscale_pod *p), void *to);
+    void *pods_arg;
     bool (*leads)(void *arg);
-    void *arg;
+    void *leads_arg;
 };
 
 /* NULL with *why. Nothing is served before autoscale_set_certificate(). */

@@ -51,7 +51,9 @@ static cJSON *spec_of(const struct autoscale_options *o, struct str ca) {
     cJSON_AddNumberToObject(spec, "versionPriority", 200);
     cJSON_AddStringToObject(spec, "caBundle", bundle.p);
     cJSON *service = cJSON_AddObjectToObject(spec, "service");
-    cJSON_AddStringToObject(service, "namespace", o->namespace);
+    char *ns = str_dup(o->namespace);
+    cJSON_AddStringToObject(service, "namespace", ns);
+    mem_free(ns);
     cJSON_AddStringToObject(service, "name", o->service);
     cJSON_AddNumberToObject(service, "port", 443);
     mem_free((char *)(uintptr_t)bundle.p);
@@ -60,7 +62,7 @@ static cJSON *spec_of(const struct autoscale_options *o, struct str ca) {
 
 static void instance_of(const struct autoscale_options *o, char room[64]) {
     struct out w = out_fixed(room, 63); /* a label's value has at most 63 bytes */
-    out_fmt(&w, "%s.%s", o->namespace, o->service);
+    out_fmt(&w, "%.*s.%s", STR_FMT(o->namespace), o->service);
     room[w.n] = 0;
 }
 
@@ -122,9 +124,12 @@ enum service_action service_plan(const struct autoscale_options *o, struct str c
         cJSON_Delete(spec);
         return SERVICE_KEEP;
     }
-    *body = cJSON_Duplicate(there, true); /* with its resourceVersion */
-    cJSON_DeleteItemFromObjectCaseSensitive(*body, "status");
-    cJSON_ReplaceItemInObjectCaseSensitive(*body, "spec", spec);
+    *body = cJSON_CreateObject();
+    const cJSON *version = json_get(json_get(there, "metadata"), "resourceVersion");
+    cJSON *meta = cJSON_AddObjectToObject(*body, "metadata");
+    if (version) /* whoever was faster wins */
+        cJSON_AddItemToObject(meta, "resourceVersion", cJSON_Duplicate(version, true));
+    cJSON_AddItemToObject(*body, "spec", spec);
     return SERVICE_UPDATE;
 }
 
@@ -146,7 +151,8 @@ static void done(struct service *s) {
     why_clear(s->fault);
     backoff_reset(&s->backoff);
     if (!s->made)
-        log_info("autoscale", "APIService " NAME " leads to %s/%s", s->o.namespace, s->o.service);
+        log_info("autoscale", "APIService " NAME " leads to %.*s/%s", STR_FMT(s->o.namespace),
+                 s->o.service);
     s->made = true;
     look_in(s, LOOK_EVERY_MS / 2 + prng_below(&s->prng, LOOK_EVERY_MS / 2));
 }
@@ -188,12 +194,13 @@ static void act(struct service *s, const cJSON *there) {
     }
     char *text = cJSON_PrintUnformatted(body);
     bool create = action == SERVICE_CREATE;
-    s->call =
-        kube_call(s->client, &(struct kube_call){.method = create ? "POST" : "PUT",
-                                                 .path = create ? STR(PATH) : STR(PATH "/" NAME),
-                                                 .body = str_of(text),
-                                                 .on_end = on_written,
-                                                 .arg = s});
+    s->call = kube_call(s->client,
+                        &(struct kube_call){.method = create ? "POST" : "PATCH",
+                                            .type = create ? NULL : "application/merge-patch+json",
+                                            .path = create ? STR(PATH) : STR(PATH "/" NAME),
+                                            .body = str_of(text),
+                                            .on_end = on_written,
+                                            .arg = s});
     cJSON_free(text);
     cJSON_Delete(body);
 }
@@ -251,7 +258,7 @@ static void on_due(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     if (s->call || !s->ca)
         return;
-    if (!s->host.leads(s->host.arg)) {
+    if (!s->host.leads(s->host.leads_arg)) {
         why_clear(s->fault);
         look_in(s, NOT_LEADING_MS);
     } else if (s->o.owner && !s->owner) {

@@ -23,8 +23,8 @@ void service_set_ca(struct service *s, struct str pem);
 
 enum service_action { SERVICE_KEEP, SERVICE_CREATE, SERVICE_UPDATE, SERVICE_FOREIGN };
 
-/* What is to be done about the one that is there (NULL: none). *body (CREATE, UPDATE): to be sent;
- * cJSON_Delete it. owner: the ClusterRole as read, or NULL. */
+/* What is to be done about the one that is there (NULL: none). *body: to be sent, whole (CREATE) or
+ * as a merge patch (UPDATE); cJSON_Delete it. owner: the ClusterRole as read, or NULL. */
 enum service_action service_plan(const struct autoscale_options *o, struct str ca,
                                  const struct cJSON *there, const struct cJSON *owner,
                                  struct cJSON **body);

@@ -12,7 +12,8 @@
 
 enum {
     ACCOUNTS_MAX = 32,
-    NAMES = 6,
+    NAMES = 6, /* of the link's Service */
+    NAMES_MAX = NAMES + 1,
     NAME_ROOM = 400,
     FLEET_S = 7 * 86400,
     FLEET_LOOK_S = 600,
@@ -26,8 +27,9 @@ struct trust {
     char *namespace, *pod, *secret, *configmap;
     char *accounts[ACCOUNTS_MAX];
     size_t n_accounts;
-    char names[NAMES][NAME_ROOM];
-    const char *name_list[NAMES];
+    char names[NAMES_MAX][NAME_ROOM];
+    const char *name_list[NAMES_MAX];
+    size_t n_names;
     struct pki_pair fleet; /* leaf of all proxies */
     X509 *fleet_ca;        /* that has signed it, held */
     struct out cert, key;  /* as last told */
@@ -105,7 +107,10 @@ static void on_secret(void *arg, const struct link_secret *s) {
         t->cert = cert;
         t->key = key;
         const struct ws_identity id = {out_done(&cert), out_done(&key)};
-        t->events.identity(t->arg, &id);
+        struct out cas = out_heap(PEM_BYTES_MAX);
+        link_secret_cas(s, &cas);
+        t->events.identity(t->arg, &id, out_done(&cas));
+        out_fini(&cas);
     } else {
         out_fini(&cert);
         out_fini(&key);
@@ -167,7 +172,21 @@ static int set_names(struct trust *t, struct str service, struct str ns, struct 
             return why_text(why, "the names of the Service are too long");
         t->name_list[i] = t->names[i];
     }
+    t->n_names = NAMES;
     return 0;
+}
+
+/* The API server asks for no other name than this one. */
+static int add_metrics(struct trust *t, const char *service, struct str ns, struct why *why) {
+    if (!service)
+        return 0;
+    if (unit_dns_name(str_of(service), why) != 0)
+        return -1;
+    struct out o = out_fixed(t->names[NAMES], NAME_ROOM);
+    out_fmt(&o, "%s.%.*s.svc", service, STR_FMT(ns));
+    out_char(&o, 0);
+    t->name_list[t->n_names++] = t->names[NAMES];
+    return o.over ? why_text(why, "the name of the Service is too long") : 0;
 }
 
 static void open_all(struct trust *t, struct event_base *base, const struct trust_options *o) {
@@ -185,7 +204,7 @@ static void open_all(struct trust *t, struct event_base *base, const struct trus
                                      .secret = t->secret,
                                      .configmap = t->configmap,
                                      .names = t->name_list,
-                                     .n_names = NAMES,
+                                     .n_names = t->n_names,
                                      .now = now,
                                      .changed = on_secret,
                                      .arg = t};
@@ -208,6 +227,7 @@ struct trust *trust_new(struct event_base *base, const struct trust_options *o,
     t->secret = str_dup(str_of(o->secret));
     t->configmap = o->configmap ? str_dup(str_of(o->configmap)) : NULL;
     if (set_names(t, str_of(o->service), o->namespace, why) != 0 ||
+        add_metrics(t, o->metrics, o->namespace, why) != 0 ||
         read_accounts(t, o->accounts, why) != 0) {
         trust_free(t);
         return NULL;

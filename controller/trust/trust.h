@@ -33,12 +33,14 @@ struct trust_options {
     const char *secret;        /* names of objects in our namespace */
     const char *configmap;     /* NULL: the CA is not published */
     const char *service;       /* headless, of the link */
+    const char *metrics;       /* another Service of ours that the leaf is for; NULL: none */
     const char *accounts;      /* "namespace/name,...": whose pods are proxies */
     int64_t (*now)(void);      /* Unix seconds; NULL: the clock */
 };
 
 struct trust_events {
-    void (*identity)(void *arg, const struct ws_identity *id);
+    /* cas: PEM, those that sign it or did so lately. */
+    void (*identity)(void *arg, const struct ws_identity *id, struct str cas);
     void (*fleet)(void *arg, const struct wire_fleet *fleet);
     void (*admit)(void *arg, uint64_t proxy, struct str pod);
     void (*refuse)(void *arg, uint64_t proxy, const char *reason);

@@ -126,7 +126,7 @@ static void discovery_answers(void **state) {
 
 /* ---- the APIService ---- */
 
-static const struct autoscale_options options = {.namespace = "sluice",
+static const struct autoscale_options options = {.namespace = STR("sluice"),
                                                  .service = "sluice-metrics"};
 
 static enum service_action plan(const cJSON *there, const cJSON *owner, cJSON **body) {
@@ -169,7 +169,7 @@ static void ours_follows_the_ca(void **state) {
 }
 
 static void anothers_is_left_alone(void **state) {
-    const struct autoscale_options other = {.namespace = "other", .service = "sluice-metrics"};
+    const struct autoscale_options other = {.namespace = STR("other"), .service = "sluice-metrics"};
     struct why why = {0};
     cJSON *made, *body;
     (void)state;

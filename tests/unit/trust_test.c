@@ -64,8 +64,9 @@ static void keep(char **to, struct str s) {
     *to = str_dup(s);
 }
 
-static void on_identity(void *arg, const struct ws_identity *id) {
+static void on_identity(void *arg, const struct ws_identity *id, struct str cas) {
     struct told *t = arg;
+    assert_true(str_starts(cas, STR("-----BEGIN CERTIFICATE-----")));
     t->identities++;
     keep(&t->cert, id->cert);
     keep(&t->key, id->key);
