@@ -141,12 +141,12 @@ void ws_undial(struct ws *w, uint64_t target) { give_order(w, order_new(ORDER_UN
 
 /* Handshakes from now on; each SSL has its own copy. */
 static void use_leaf(struct ws *w, struct ws_order *o) {
-    ws_tls_use_leaf(w->tls, o->leaf);
+    ws_tls_use_leaf(w->listening, o->leaf);
     log_info("link", "the listener's certificate was changed");
 }
 
 static void use_store(struct ws *w, struct ws_order *o) {
-    SSL_CTX_set_cert_store(w->tls, o->store);
+    SSL_CTX_set_cert_store(w->dialling, o->store);
     o->store = NULL;
     w->trusts = true;
 }
@@ -195,7 +195,7 @@ static void told_why(struct ws_conn *c, const char *in, size_t n) {
 }
 
 static void tls_begins(struct ws *w, SSL_CTX *ctx) {
-    w->tls = ctx;
+    w->listening = ctx;
     ws_tls_strict(ctx);
     ws_tls_use_leaf(ctx, w->leaf);
 }
@@ -305,6 +305,8 @@ static struct ws *start(struct ws *w, struct lws_context_creation_info *info, st
     mailbox_init(&w->orders, SIZE_MAX);
     mailbox_init(&w->events, INBOX_LIMIT);
     w->fd = wakeup_new();
+    if (info->options & LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT)
+        info->provided_client_ssl_ctx = w->dialling = ws_tls_dialler();
     last_error[0] = 0;
     w->context = lws_create_context(info);
     if (!w->context) {
@@ -350,10 +352,8 @@ struct ws *ws_listen(const char *address, const struct ws_identity *id, struct w
 struct ws *ws_dialler(struct why *why) {
     struct ws *w = mem_zalloc(sizeof(*w));
     w->dials = true;
-    w->tls = ws_tls_dialler();
     struct lws_context_creation_info info = {.port = CONTEXT_PORT_NO_LISTEN,
-                                             .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-                                             .provided_client_ssl_ctx = w->tls};
+                                             .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT};
     return start(w, &info, why);
 }
 
@@ -380,8 +380,7 @@ void ws_free(struct ws *w) {
     map_fini(&w->conns);
     close(w->fd);
     ws_dial_all_free(w);
-    if (w->dials)
-        SSL_CTX_free(w->tls);
+    SSL_CTX_free(w->dialling);
     ws_leaf_free(w->leaf);
     mem_free(w->token);
     mem_free(w);

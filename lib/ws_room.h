@@ -83,7 +83,8 @@ struct ws {
     uint64_t last_id;
     struct prng prng;
     struct list targets;
-    SSL_CTX *tls;         /* a dialler's own, a listener's lws's; NULL: plain */
+    SSL_CTX *dialling;    /* ours. A listener has one too: libwebsockets would leak its own */
+    SSL_CTX *listening;   /* libwebsockets' */
     struct ws_leaf *leaf; /* a listener's */
     char *token;          /* a dialler's; NULL: none */
     bool trusts;          /* a CA is known */

@@ -39,6 +39,9 @@ static int make_samples(void **state) {
     sample(WIRE_commit, &(struct wire_commit){9, 1});
     sample(WIRE_get, &(struct wire_get){4, ids, 2});
     sample(WIRE_hold, &(struct wire_hold){ids, 2});
+    sample(WIRE_token, &(struct wire_token){STR("a.b.c")});
+    sample(WIRE_fleet, &(struct wire_fleet){STR("cert"), STR("key"), STR("{}"), STR("issuer"),
+                                            STR("audience"), ids, 2});
     return 0;
 }
 
