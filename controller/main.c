@@ -171,11 +171,13 @@ static struct source *open_directory(struct controller *c, struct why *why) {
 }
 
 static struct source *open_kube(struct controller *c, struct why *why) {
-    const struct kube_source_options o = {c->o.namespaces, c->o.n_namespaces, c->o.watch_secrets};
     c->access = kube_access_new(c->o.kubeconfig, c->o.context, why);
     if (!c->access)
         return NULL;
     c->client = kube_client_new(c->base, c->access);
+    c->crds = main_crds_new(c->base, c->client, c->turn);
+    const struct kube_source_options o = {c->o.namespaces, c->o.n_namespaces, c->o.watch_secrets,
+                                          main_crds_read, c->crds};
     return kube_source_base(kube_source_new(c->base, c->store, c->client, &o));
 }
 
@@ -202,7 +204,6 @@ static void start(struct controller *c) {
         fail(&why);
     turn_source(c->turn, c->source);
     if (c->client) {
-        c->crds = main_crds_new(c->base, c->client, c->turn);
         c->status = main_status_new(c->base, c->client, c->store, c->turn, &c->o.status, &why);
         if (!c->status)
             fail(&why);

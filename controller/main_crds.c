@@ -58,6 +58,11 @@ struct main_crds *main_crds_new(struct event_base *base, struct kube_client *cli
     return m;
 }
 
+void main_crds_read(void *arg) {
+    struct main_crds *m = arg;
+    crds_read(m->crds);
+}
+
 void main_crds_free(struct main_crds *m) {
     if (!m)
         return;

@@ -15,9 +15,11 @@ struct event_base;
 struct kube_client;
 struct main_crds;
 
-/* Asks at once; until the answers are there, no policy is accepted. All are borrowed. */
+/* Asks at once, and now and then; until the answers are there, no policy is accepted. All are
+ * borrowed. */
 struct main_crds *main_crds_new(struct event_base *base, struct kube_client *client,
                                 struct turn *turn);
+void main_crds_read(void *m);             /* again, since one of them has changed */
 void main_crds_free(struct main_crds *m); /* NULL is fine */
 void main_crds_faults(const struct main_crds *m, void (*each)(void *arg, struct str fault),
                       void *arg);

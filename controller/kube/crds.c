@@ -13,7 +13,7 @@ struct crd {
     struct crds *all;
     enum kube_kind kind;
     enum schema_verdict verdict;
-    bool answered;
+    bool answered, again;         /* again: somebody asked while it was under way */
     struct why why;               /* what is wrong */
     struct kube_request *request; /* under way */
 };
@@ -59,11 +59,15 @@ static void take(struct crd *crd, enum schema_verdict verdict, const struct why 
         c->on_change(c->arg);
 }
 
+static void ask(struct crd *crd);
+
 static void on_end(void *arg, const struct kube_answer *a) {
     struct crd *crd = arg;
     struct why why = {0};
     enum schema_verdict verdict = crd->verdict;
     crd->request = NULL;
+    if (crd->again)
+        ask(crd);
     if (a->status == 404) {
         verdict = kube_schema_judge(crd->kind, NULL, &why);
     } else if (why_set(&a->why)) {
@@ -96,13 +100,16 @@ static void ask(struct crd *crd) {
         .accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
         .on_end = on_end,
         .arg = crd};
+    crd->again = false;
     crd->request = kube_call(crd->all->client, &call);
 }
 
 void crds_read(struct crds *c) {
     evtimer_del(c->timer);
     for (struct crd *crd = NULL; (crd = next(c, crd));)
-        if (!crd->request)
+        if (crd->request)
+            crd->again = true;
+        else
             ask(crd);
 }
 

@@ -27,7 +27,8 @@ struct crds *crds_new(struct event_base *base, struct kube_client *client,
                       void (*on_change)(void *arg), void *arg);
 void crds_free(struct crds *c); /* NULL is fine */
 
-/* Asks for all of them now: at the start, and when a watch had to begin anew. */
+/* Asks for all of them now, or once more behind what is under way: at the start, and when one of
+ * them is known to have changed. */
 void crds_read(struct crds *c);
 
 bool crds_are_known(const struct crds *c); /* each was answered once, well or not */

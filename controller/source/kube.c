@@ -231,6 +231,8 @@ struct kube_source *kube_source_new(struct event_base *base, struct store *store
     prng_init(&s->prng);
     list_init(&s->reflectors);
     copy_namespaces(s, options);
+    s->defined = options->defined;
+    s->arg = options->arg;
     for (size_t i = 0; i < ARRAY_LEN(watched); i++)
         add(s, &watched[i]);
     for (size_t i = 0; i < ARRAY_LEN(secrets) && options->watch_secrets; i++)

@@ -52,6 +52,8 @@ struct kube_source_options {
     const struct str *namespaces; /* borrowed until kube_source_new() returns */
     size_t n_namespaces;          /* 0: all */
     bool watch_secrets;
+    void (*defined)(void *arg); /* the definition of a kind came, changed or went; NULL: unheard */
+    void *arg;
 };
 
 /* Begins to read; the client is borrowed and must outlive it. */

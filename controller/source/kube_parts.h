@@ -118,6 +118,8 @@ struct kube_source {
     struct str *namespaces; /* owned */
     size_t n_namespaces;
     bool watch_secrets;
+    void (*defined)(void *arg);
+    void *arg; /* of defined() */
 
     struct list reflectors;
     bool begun; /* beyond the IngressClasses */

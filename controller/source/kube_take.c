@@ -164,12 +164,17 @@ void take_listed(struct reflector *r) {
 void take_definition(struct reflector *r, cJSON *object, bool gone, const struct why *refused) {
     struct str plural, name = json_text(json_get(object, "metadata"), "name");
     struct str group = str_cut(name, '.', &plural);
+    bool ours = false;
     (void)refused;
     list_each(it, &r->s->reflectors) {
         struct reflector *known = list_entry(it, struct reflector, link);
         const struct kube_kind_info *i = known->what->info;
         if (known->what->crd && str_eq(plural, str_of(i->plural)) &&
-            str_eq(group, str_of(i->group)))
+            str_eq(group, str_of(i->group))) {
             reflector_defined(known, !gone);
+            ours = true;
+        }
     }
+    if (ours && r->s->defined)
+        r->s->defined(r->s->arg);
 }
