@@ -50,7 +50,7 @@ void default_class_compile(struct making *m) {
 
 static struct str class_key(char room[300], struct str name) {
     struct out o = out_fixed(room, 300);
-    out_fmt(&o, "class/%.*s", STR_FMT(name));
+    out_fmt(&o, "class-fact/%.*s", STR_FMT(name)); /* "class/" is an index of the store */
     return out_done(&o);
 }
 

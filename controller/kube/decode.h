@@ -3,8 +3,9 @@
  * decode: JSON into the structs of kinds.def, driven by its tables. Everything is copied into the
  * arena. The first fault ends it, with field and sentence.
  *
- * null is absence, as everywhere in Kubernetes. A field that is there twice is refused, since two
- * readers could choose differently.
+ * The copy of an object that kubectl keeps among its annotations is passed over. null is absence,
+ * as everywhere in Kubernetes. A field that is there twice is refused, since two readers could
+ * choose differently.
  */
 #ifndef SLUICE_CONTROLLER_KUBE_DECODE_H
 #define SLUICE_CONTROLLER_KUBE_DECODE_H

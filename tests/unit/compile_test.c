@@ -51,6 +51,19 @@ static void test_route_is_one_unit(void **state) {
     assert_int_equal(w->puts, 1);
 }
 
+/* What names the class reads what is said of it, and not each other. */
+static void test_route_with_a_class_is_one_unit(void **state) {
+    struct world *w = *state;
+    static const char named[] = "{'apiVersion':'sluice.dev/v1alpha1','kind':'Route'," META(
+        "%s", "shop", "") ",'spec':{'ingressClassName':'sluice','hostnames':['%s.example.com'],"
+                          "'rules':[{'timeouts':{'request':'%s'}}]}}";
+    add(w, named, "x", "x", "5s");
+    add(w, named, "y", "y", "5s");
+    run(w);
+    add(w, named, "x", "x", "6s");
+    assert_int_equal(run(w), 1);
+}
+
 static void test_same_again_is_nothing(void **state) {
     struct world *w = *state;
     add_route(w, "shop", "r", 2025, "a.example.com", "");
@@ -404,6 +417,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_before_synced),
         T(test_endpoint_is_one_unit),
         T(test_route_is_one_unit),
+        T(test_route_with_a_class_is_one_unit),
         T(test_same_again_is_nothing),
         T(test_policy_is_one_unit),
         T(test_delete_takes_all_with_it),
