@@ -91,12 +91,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg) {
     }
 }
 
-static void proxy_start(const char *url) {
+static void proxy_start(uint16_t port) {
     struct why why = {0};
+    struct ws_target to = {.at = {.host = "127.0.0.1", .port = port}};
     struct digest none = {0};
     char room[WIRE_DIGEST_BYTES];
-    proxy = (struct proxy){.ws = ws_dial(&url, 1, &why)};
+    proxy = (struct proxy){.ws = ws_dialler(&why)};
     assert_non_null(proxy.ws);
+    ws_dial(proxy.ws, &to);
     proxy.readable = event_new(base, ws_fd(proxy.ws), EV_READ | EV_PERSIST, on_readable, NULL);
     event_add(proxy.readable, NULL);
     until(proxy.conn != 0);
@@ -153,20 +155,16 @@ static void asked(void *arg, enum kube_kind kind, struct str ns, struct str name
     (void)arg, (void)kind, (void)ns, (void)name;
 }
 
-/* A port of its own for each test: the one before may still be in TIME_WAIT. */
 static int setup(void **state) {
-    static char link[] = "127.0.0.1:21231", url[] = "ws://127.0.0.1:21231";
     struct why why = {0};
     (void)state;
-    link[sizeof(link) - 2]++;
-    url[sizeof(url) - 2]++;
     base = event_base_new();
     store = store_new();
     store_ask(store, KUBE_Secret, asked, NULL);
-    turn = turn_new(base, store, link, &why);
+    turn = turn_new(base, store, "127.0.0.1:0", false, &why);
     if (!turn)
         fail_msg("%s", why.text);
-    proxy_start(url);
+    proxy_start(push_port(turn_push(turn)));
     add("{'apiVersion':'networking.k8s.io/v1','kind':'IngressClass','metadata':{'name':'sluice',"
         "'annotations':{'ingressclass.kubernetes.io/is-default-class':'true'}},"
         "'spec':{'controller':'sluice.dev/ingress-controller'}}");
