@@ -285,7 +285,7 @@ static cJSON *part(struct str text, const char *what, struct why *why) {
     struct why inner = {0};
     cJSON *json = decode(text, &o) ? json_parse(out_done(&o), &inner) : NULL;
     out_fini(&o);
-    if (cJSON_IsObject(json) && cJSON_GetArraySize(json) <= 64 && !has_twins(json))
+    if (json && cJSON_IsObject(json) && cJSON_GetArraySize(json) <= 64 && !has_twins(json))
         return json;
     cJSON_Delete(json);
     why_text(why, "its %s is not one JSON object in base64url", what);
@@ -348,7 +348,7 @@ static int read_claims(struct jwt *t, struct why *why) {
 }
 
 int jwt_read(struct jwt *t, struct str token, struct why *why) {
-    struct str payload;
+    struct str payload = STR_NONE;
     int bad = cut(t, token, &payload, why);
     if (!bad)
         t->claims = part(payload, "payload", why);
@@ -435,7 +435,7 @@ int jwt_verify(const struct jwt *t, const struct jwt_keys *keys, struct why *why
 
 int jwt_verify_any(struct str token, const struct jwt_keys *keys, struct why *why) {
     struct jwt t;
-    struct str payload;
+    struct str payload = STR_NONE;
     int bad = cut(&t, token, &payload, why);
     struct out o = out_heap(JWT_TOKEN_MAX);
     if (!bad && !decode(payload, &o))
