@@ -149,9 +149,12 @@ static void on_sent(void *arg, int controller, size_t cost) {
 static void on_lost(void *arg, int controller, bool followed) {
     struct config *c = arg;
     answers_fini(&c->answers[controller]);
-    if (followed && c->begun) /* else a peer's may be open, which is none of this link's business */
+    if (!followed)
+        return;
+    if (c->begun) /* else a peer's may be open, which is none of this link's business */
         apply_abort(c->apply);
-    c->begun &= !followed;
+    c->begun = false;
+    peers_resume(c->peers);
 }
 
 /* ---- between apply and resolve ---- */

@@ -26,6 +26,8 @@ struct peers {
     char *url, *ca, *token;  /* url NULL: nobody is asked */
     struct evdns_base *dns;
     struct link *link; /* NULL: nobody is asked now */
+    bool yielded;      /* to a controller */
+    bool begun;        /* a peer's transaction is open */
     struct event *due;
     void (*started)(void *arg);
     void *arg;
@@ -70,6 +72,7 @@ static void on_message(void *arg, int peer, const struct wire_message *m) {
     struct peers *p = arg;
     if (peer != link_followed(p->link) || apply_ready(p->apply))
         return;
+    p->begun = m->type == WIRE_begin || (p->begun && m->type != WIRE_commit);
     if (m->type == WIRE_fleet)
         peers_fleet(p, &m->fleet);
     else
@@ -81,8 +84,9 @@ static void on_sent(void *arg, int peer, size_t cost) { (void)arg, (void)peer, (
 static void on_lost(void *arg, int peer, bool followed) {
     struct peers *p = arg;
     (void)peer;
-    if (followed)
+    if (followed && p->begun)
         apply_abort(p->apply);
+    p->begun &= !followed;
 }
 
 static void ask(struct peers *p) {
@@ -105,20 +109,33 @@ static void ask(struct peers *p) {
     look_in(p, SEEK_AGAIN_MS);
 }
 
-void peers_yield(struct peers *p) {
+/* What a peer has begun is dropped. */
+static void end(struct peers *p) {
     link_free(p->link);
     p->link = NULL;
+    if (p->begun)
+        apply_abort(p->apply);
+    p->begun = false;
+}
+
+void peers_yield(struct peers *p) {
+    p->yielded = true;
+    end(p);
+}
+
+void peers_resume(struct peers *p) {
+    p->yielded = false;
+    if (p->url && !apply_ready(p->apply) && !p->link)
+        look_in(p, SEEK_AFTER_MS);
 }
 
 /* The start is some time ago; or all that there was to say to peers is said. */
 static void on_due(evutil_socket_t fd, short what, void *arg) {
     struct peers *p = arg;
     (void)fd, (void)what;
-    bool asked = p->link != NULL, ready = apply_ready(p->apply);
-    if (asked && !ready)
-        apply_abort(p->apply);
-    peers_yield(p);
-    if (!ready)
+    bool asked = p->link != NULL;
+    end(p);
+    if (!apply_ready(p->apply) && !p->yielded)
         ask(p);
     else if (asked)
         p->started(p->arg);

@@ -37,7 +37,9 @@ void peers_start(struct peers *p); /* after the last good file was read */
 void peers_free(struct peers *p);  /* NULL is fine */
 
 void peers_fleet(struct peers *p, const struct wire_fleet *m); /* a controller tells */
-void peers_yield(struct peers *p); /* a controller begins a transaction: it knows better */
+/* A controller has begun to give: it knows better, and nobody is asked until it is lost. */
+void peers_yield(struct peers *p);
+void peers_resume(struct peers *p); /* it is lost */
 void peers_ack(struct peers *p, const struct wire_ack *m);
 void peers_nack(struct peers *p, const struct wire_nack *m);
 

@@ -37,6 +37,15 @@ static off_t log_from;
 
 /* ---- the world ---- */
 
+static const char *whole_log(void) {
+    static char room[1 << 20];
+    ssize_t n = pread(log_file, room, sizeof(room) - 1, log_from);
+    room[n > 0 ? n : 0] = 0;
+    return room;
+}
+
+static bool logged(const char *text) { return strstr(whole_log(), text) != NULL; }
+
 static void turn(void) {
     struct timeval soon = {0, 20000};
     event_base_loopexit(base, &soon);
@@ -51,17 +60,10 @@ static void turn(void) {
         time_t end = time(NULL) + WITHIN_S;                                                        \
         while (!(condition)) {                                                                     \
             if (time(NULL) > end)                                                                  \
-                fail_msg("line %d: never true: %s", __LINE__, #condition);                         \
+                fail_msg("line %d: never true: %s\n%s", __LINE__, #condition, whole_log());        \
             turn();                                                                                \
         }                                                                                          \
     } while (0)
-
-static bool logged(const char *text) {
-    static char room[1 << 20];
-    ssize_t n = pread(log_file, room, sizeof(room) - 1, log_from);
-    room[n > 0 ? n : 0] = 0;
-    return strstr(room, text) != NULL;
-}
 
 static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
     (void)arg, (void)token, (void)address;
@@ -373,6 +375,53 @@ static void a_controller_that_comes_is_believed_more(void **state) {
     assert_int_equal(proxies[1].published, 1);
 }
 
+/* However long that takes: peers would only be in its way. */
+static void a_slow_transaction_is_left_in_peace(void **state) {
+    (void)state;
+    struct out cert, key;
+    struct why why = {0};
+    struct digest d = {0};
+    uint64_t conn = 0, from = 0;
+    const struct ws_identity id = world_identity(&leaf, &cert, &key);
+    a_fleet_of_one(20, 10);
+    struct ws *ws = ws_listen("127.0.0.1:21601", &id, &why); /* a controller by hand */
+    assert_non_null(ws);
+    good_token(1);
+    start_proxy(1);
+    while (!from || now_ms() - from < 4000) { /* the one thing here that is about time */
+        turn();
+        for (struct ws_event *e; (e = ws_next(ws)); ws_event_free(e)) {
+            struct arena a;
+            struct wire_message m;
+            arena_init(&a);
+            bool hello = e->type == WS_MESSAGE && wire_decode(e->bytes, &a, &m, &why) == 0 &&
+                         m.type == WIRE_hello && str_eq(m.hello.name, STR("proxy-1"));
+            arena_fini(&a);
+            if (!hello)
+                continue;
+            struct object *o = object_from_bytes(99, STR("new/a/b"), STR("x"), NULL);
+            struct out begin = ws_message(), put = ws_message();
+            conn = e->conn;
+            from = now_ms();
+            wire_encode(WIRE_begin, &(struct wire_begin){.tx = 5}, &begin);
+            wire_encode(WIRE_put, &(struct wire_put){o->kind, o->id, o->bytes}, &put);
+            ws_send(ws, conn, &begin);
+            ws_send(ws, conn, &put);
+            digest_add(&d, o);
+            object_drop(o);
+        }
+    }
+    assert_false(ready(1));
+    struct out commit = ws_message();
+    wire_encode(WIRE_commit, &(struct wire_commit){5, digest_total(&d)}, &commit);
+    ws_send(ws, conn, &commit);
+    until(ready(1));
+    assert_int_equal(config_count(proxies[1].config), 1);
+    ws_free(ws);
+    out_fini(&cert);
+    out_fini(&key);
+}
+
 /* A linked controller that has nothing to say yet is no reason to wait. */
 static void a_controller_that_says_nothing_does_not_keep_it_waiting(void **state) {
     (void)state;
@@ -459,6 +508,7 @@ int main(void) {
         T(a_peer_is_verified_before_the_token_is_shown),
         T(a_controller_is_no_peer),
         T(a_controller_that_comes_is_believed_more),
+        T(a_slow_transaction_is_left_in_peace),
         T(a_controller_that_says_nothing_does_not_keep_it_waiting),
         T(a_restarted_proxy_answers_peers_from_its_files),
         T(options_that_are_refused),
