@@ -60,13 +60,15 @@ static void wait(struct lease *l, uint64_t ms) {
 
 static void print_spec(struct lease *l, enum lease_next how, struct out *o) {
     out_lit(o, "\"spec\":{");
+    unsigned long long transitions = l->rule.transitions;
+    if (how == LEASE_TAKE && !l->rule.mine)
+        transitions++;
     if (how != LEASE_KEEP) {
         out_lit(o, "\"holderIdentity\":");
         out_json(o, str_of(l->rule.me));
         out_lit(o, ",\"acquireTime\":\"");
         status_print_micro_now(o);
-        out_fmt(o, "\",\"leaseTransitions\":%llu,",
-                (unsigned long long)(l->rule.transitions + (how == LEASE_TAKE && !l->rule.mine)));
+        out_fmt(o, "\",\"leaseTransitions\":%llu,", transitions);
     }
     out_fmt(o, "\"leaseDurationSeconds\":%d,\"renewTime\":\"", LEASE_DURATION_MS / 1000);
     status_print_micro_now(o);
