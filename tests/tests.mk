@@ -4,6 +4,7 @@
 #   make test-FLOOR      one floor; ONLY=text takes the tests whose name contains it
 
 ONLY ?=
+JOBS ?= $(shell nproc)
 RUN   = tests/run --mode $(MODE) $(if $(ONLY),--only '$(ONLY)')
 
 FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
@@ -27,10 +28,10 @@ $(GOLDEN): $(B)/tests/golden/golden.o $(B)/libcontroller.a $(B)/liblib.a
 test-programs: all $(UNIT) $(PROP) $(TOOLS) $(PRELOAD) $(GOLDEN)
 
 test-all-builds:
-	@$(MAKE) --no-print-directory MODE=release test-programs
-	@$(MAKE) --no-print-directory MODE=asan test-programs
-	@$(MAKE) --no-print-directory MODE=tsan test-programs
-	@$(MAKE) --no-print-directory fuzzers
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=release test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) fuzzers
 
 # The cluster's programs take the longest: they are built meanwhile, and their floors come last.
 test: deps
