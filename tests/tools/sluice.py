@@ -81,6 +81,7 @@ class Program:
 
         def prepare():
             _die_with_parent()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job would ignore it
             if cpus is not None:
                 os.sched_setaffinity(0, cpus)
             if limits is not None:
