@@ -97,14 +97,14 @@ static int identify(struct push *p, const struct pki_pair *by, int64_t now, int6
     return bad;
 }
 
-/* i: it listens on 127.0.0.1i. */
+/* i: it listens on the address 10 + i. */
 static struct controller *start_controller_as(int i, const struct pki_pair *by, int64_t now,
                                               int64_t seconds, const char *name) {
     static const struct push_events events = {.on_token = on_token, .on_gone = on_gone};
     struct controller *c = &controllers[i];
     struct why why = {0};
     *c = (struct controller){0};
-    snprintf(c->address, sizeof(c->address), "127.0.0.1%d:%d", i, PORT);
+    snprintf(c->address, sizeof(c->address), "%s:%d", world_address(10 + (unsigned)i), PORT);
     c->push = push_new(base, c->address, true, &events, c, &why);
     assert_non_null(c->push);
     assert_int_equal(identify(c->push, by, now, seconds, name), 0);
@@ -154,12 +154,22 @@ static void start_proxy(struct proxy *p, const char *ca_file) {
     config_start(p->config);
 }
 
+/* What DNS says: the addresses of these controllers, as in "02". */
+static const char *addresses(const char *which) {
+    static char room[80];
+    struct out o = out_fixed(room, sizeof(room));
+    for (; *which; which++)
+        out_fmt(&o, "%s%s", o.n > 0 ? " " : "", world_address(10 + (unsigned)(*which - '0')));
+    out_char(&o, 0);
+    return room;
+}
+
 static int setup(void **state) {
     (void)state;
     base = event_base_new();
     start_server(base);
     server.aaaa.rcode = NXDOMAIN;
-    server.a = (struct script){OK, 1, "127.0.0.10", 0};
+    server.a = (struct script){OK, 1, addresses("0"), 0};
     memset(controllers, 0, sizeof(controllers));
     one = two = (struct proxy){0};
     world_new(&world);
@@ -415,7 +425,7 @@ static void two_cas_overlap_and_no_transaction_is_lost(void **state) {
 
 static void every_address_of_the_name_is_a_controller(void **state) {
     (void)state;
-    server.a.addresses = "127.0.0.10 127.0.0.11";
+    server.a.addresses = addresses("01");
     for (int i = 0; i < 2; i++) {
         start_controller(i);
         last_route = 100; /* both want the same */
@@ -440,7 +450,7 @@ static void addresses_that_come_are_dialled_and_those_that_go_are_closed(void **
     }
     start_proxy(&one, world.ca);
     until(tally(0).current == 1);
-    server.a.addresses = "127.0.0.10 127.0.0.11 127.0.0.12";
+    server.a.addresses = addresses("012");
     until(tally(1).current == 1 && tally(2).current == 1); /* within some ten seconds */
     assert_int_equal(tally(0).follows, 1);                 /* sticky */
     assert_int_equal(tally(1).follows + tally(2).follows, 0);
@@ -449,7 +459,7 @@ static void addresses_that_come_are_dialled_and_those_that_go_are_closed(void **
     until(server.a.asked > asked + 1);
     assert_int_equal(controllers[0].gone + controllers[1].gone + controllers[2].gone, 0);
     server.a.rcode = OK;
-    server.a.addresses = "127.0.0.11 127.0.0.12";
+    server.a.addresses = addresses("12");
     until(tally(0).proxies == 0);
     until(tally(1).follows + tally(2).follows == 1);
     assert_int_equal(controllers[0].gone, 1);
@@ -465,7 +475,7 @@ static void a_lost_link_asks_dns_soon(void **state) {
     until(tally(0).current == 1);
     start_controller(1);
     push_commit(controllers[1].push);
-    server.a.addresses = "127.0.0.11";
+    server.a.addresses = addresses("1");
     stop_controller(0);
     uint64_t from = now_ms();
     until(tally(1).current == 1);

@@ -65,6 +65,31 @@ static void turn(void) {
         }                                                                                          \
     } while (0)
 
+static const char *at(unsigned n, int port) {
+    static char rooms[4][40];
+    static unsigned last;
+    char *room = rooms[++last % 4];
+    snprintf(room, sizeof(rooms[0]), "%s:%d", world_address(n), port);
+    return room;
+}
+
+/* What DNS says: the addresses of these proxies. */
+static void lead_to(const char *which) {
+    static char room[120];
+    struct out o = out_fixed(room, sizeof(room));
+    for (; *which; which++)
+        out_fmt(&o, "%s%s", o.n > 0 ? " " : "", world_address(20 + (unsigned)(*which - '0')));
+    out_char(&o, 0);
+    server.a.addresses = room;
+}
+
+/* A line of the log about a peer of proxy 0's address. */
+static bool logged_of_peer(const char *error) {
+    char text[200];
+    snprintf(text, sizeof(text), "address=%s error=%s", at(20, PEERS), error);
+    return logged(text);
+}
+
 static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
     (void)arg, (void)token, (void)address;
     push_admit(push, proxy, STR_NONE);
@@ -94,7 +119,7 @@ static void start_controller(void) {
     struct out cert, key;
     struct why why = {0};
     const struct ws_identity id = world_identity(&leaf, &cert, &key);
-    push = push_new(base, "127.0.0.1:21601", true, &events, NULL, &why);
+    push = push_new(base, at(1, LINK), true, &events, NULL, &why);
     assert_non_null(push);
     assert_int_equal(push_identify(push, &id, &why), 0);
     out_fini(&cert);
@@ -128,18 +153,18 @@ static void on_publish(void *arg, struct snapshot *s) {
 }
 
 static struct proxy *start_proxy_with(int i, const char *state, const char *ca_file) {
-    static const char *const urls[] = {"wss://127.0.0.1:21601"};
-    char name[20], bind[40];
+    char name[20], url[40];
+    const char *const urls[] = {url};
     struct why why = {0};
     snprintf(name, sizeof(name), "proxy-%d", i);
-    snprintf(bind, sizeof(bind), "127.0.0.2%d:%d", i, PEERS);
+    snprintf(url, sizeof(url), "wss://%s", at(1, LINK));
     struct config_options o = {.name = name,
                                .controllers = urls,
                                .n_controllers = 1,
                                .controller_ca = ca_file,
                                .token = world.token,
                                .peers = "wss://proxies.sluice.svc:21603",
-                               .peer_bind = bind,
+                               .peer_bind = at(20 + (unsigned)i, PEERS),
                                .lastgood = state,
                                .nameserver = server.address,
                                .publish = on_publish,
@@ -182,12 +207,14 @@ static void good_token(int i) {
 }
 
 static int setup(void **state) {
-    static const char *const names[] = {"127.0.0.1"}, *const peer[] = {WIRE_PEER_NAME};
+    static const char *const peer[] = {WIRE_PEER_NAME};
+    const char *const names[] = {world_address(1)};
     (void)state;
     base = event_base_new();
     start_server(base);
     server.aaaa.rcode = NXDOMAIN;
-    server.a = (struct script){OK, 1, "127.0.0.20", 0};
+    server.a = (struct script){OK, 1, NULL, 0};
+    lead_to("0");
     memset(proxies, 0, sizeof(proxies));
     push = NULL;
     world_new(&world);
@@ -264,7 +291,7 @@ static void what_was_given_is_handed_on(void **state) {
     start_proxy(1);
     until(ready(1));
     stop_proxy(0); /* the last one that has ever seen a controller */
-    server.a.addresses = "127.0.0.21";
+    lead_to("1");
     good_token(2);
     start_proxy(2);
     until(ready(2));
@@ -284,8 +311,7 @@ static void much_is_given_in_a_window(void **state) {
 static void peers_are_tried_in_turn(void **state) {
     (void)state;
     a_fleet_of_one(20, 10);
-    server.a.addresses =
-        "127.0.0.25 127.0.0.26 127.0.0.27 127.0.0.28 127.0.0.20"; /* four are gone */
+    lead_to("56780"); /* four are gone */
     good_token(1);
     start_proxy(1);
     until(ready(1));
@@ -338,7 +364,7 @@ static void a_peer_is_verified_before_the_token_is_shown(void **state) {
     snprintf(other, sizeof(other), "%s", elsewhere.ca);
     good_token(1);
     start_proxy_with(1, NULL, other);
-    until(logged("address=127.0.0.20:21603 error=unable to get local issuer certificate"));
+    until(logged_of_peer("unable to get local issuer certificate"));
     assert_false(logged("a peer is refused"));
     assert_false(ready(1));
     world_publish(&elsewhere, &ca, NULL);
@@ -353,10 +379,10 @@ static void a_controller_is_no_peer(void **state) {
     struct out cert, key;
     struct why why = {0};
     const struct ws_identity id = world_identity(&leaf, &cert, &key);
-    struct ws *ws = ws_listen("127.0.0.20:21603", &id, &why);
+    struct ws *ws = ws_listen(at(20, PEERS), &id, &why);
     assert_non_null(ws);
     start_proxy(1);
-    until(logged("address=127.0.0.20:21603 error=hostname mismatch"));
+    until(logged_of_peer("hostname mismatch"));
     assert_null(ws_next(ws));
     ws_free(ws);
     out_fini(&cert);
@@ -365,7 +391,7 @@ static void a_controller_is_no_peer(void **state) {
 
 static void a_controller_that_comes_is_believed_more(void **state) {
     (void)state;
-    server.a.addresses = "127.0.0.29"; /* nobody there */
+    lead_to("9"); /* nobody there */
     start_proxy(1);
     until(logged("peers are asked"));
     start_controller();
@@ -384,7 +410,7 @@ static void a_slow_transaction_is_left_in_peace(void **state) {
     uint64_t conn = 0, from = 0;
     const struct ws_identity id = world_identity(&leaf, &cert, &key);
     a_fleet_of_one(20, 10);
-    struct ws *ws = ws_listen("127.0.0.1:21601", &id, &why); /* a controller by hand */
+    struct ws *ws = ws_listen(at(1, LINK), &id, &why); /* a controller by hand */
     assert_non_null(ws);
     good_token(1);
     start_proxy(1);
