@@ -386,7 +386,8 @@ READ = ['get', 'list', 'watch']
 
 
 def rules(*without):
-    """What the controller needs, for account(); without: names of resources left out."""
+    """What the controller needs, for account(); without: names of resources left out, as "routes"
+    (to read) or "routes/status" (to write)."""
     wanted = [('networking.k8s.io', ['ingresses', 'ingressclasses']),
               ('sluice.dev', ['routes', 'gatewayconfigs', 'trafficpolicies', 'authpolicies',
                               'consumers']),
@@ -395,6 +396,13 @@ def rules(*without):
               ('apiextensions.k8s.io', ['customresourcedefinitions'])]
     found = [{'apiGroups': [group], 'resources': [r for r in names if r not in without],
               'verbs': READ} for group, names in wanted]
+    written = [('sluice.dev', [f'{name}/status' for name in wanted[1][1]], ['patch']),
+               ('networking.k8s.io', ['ingresses/status'], ['patch']),
+               ('coordination.k8s.io', ['leases'], ['get', 'create', 'patch']),
+               ('events.k8s.io', ['events'], ['get', 'create', 'patch']),
+               ('apps', ['deployments'], ['get'])]
+    found += [{'apiGroups': [group], 'resources': [r for r in names if r not in without],
+               'verbs': verbs} for group, names, verbs in written]
     if 'secrets' not in without:
         found.append({'apiGroups': [''], 'resources': ['secrets'], 'verbs': ['get']})
     return [r for r in found if r['resources']]

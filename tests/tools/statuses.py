@@ -1,30 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of statuses share: the rights that writing takes, what stands at the API server,
-and more proxies than one."""
+"""What the tests of statuses share: what stands at the API server, and more proxies than one."""
 import os
 import re
 
-import kube
 import sluice
 
-OURS = ['routes', 'trafficpolicies', 'authpolicies', 'consumers', 'gatewayconfigs']
 ROUTES = '/apis/sluice.dev/v1alpha1/namespaces/default/routes'
 INGRESSES = '/apis/networking.k8s.io/v1/namespaces/default/ingresses'
 LEASES = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
 EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events'
 WRITES = r'^PATCH .*/status$'
-
-
-def rules(*without):
-    """What a controller needs that reads and writes; without: "routes/status", "events", "leases"."""
-    wanted = [('sluice.dev', [f'{name}/status' for name in OURS], ['patch']),
-              ('networking.k8s.io', ['ingresses/status'], ['patch']),
-              ('coordination.k8s.io', ['leases'], ['get', 'create', 'patch']),
-              ('events.k8s.io', ['events'], ['get', 'create', 'patch']),
-              ('apps', ['deployments'], ['get'])]
-    found = [{'apiGroups': [group], 'resources': [r for r in names if r not in without],
-              'verbs': verbs} for group, names, verbs in wanted]
-    return kube.rules() + [r for r in found if r['resources']]
 
 
 def written(cluster, resource):
