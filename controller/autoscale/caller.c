@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/autoscale/caller.h"
 
+#include "controller/autoscale/query.h"
 #include "lib/mem.h"
 
 #include <openssl/pem.h>
@@ -168,22 +169,12 @@ static cJSON *text_of(struct str s) {
     return j;
 }
 
-static int hex(char c) {
-    c = char_lower(c);
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The key of an extra header behind its prefix: lower case, percent-encoded. */
 static char *extra_key(struct str s) {
-    char *key = mem_alloc(s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex(s.p[i + 2]) : -1;
-        key[n++] = low < 0 ? char_lower(s.p[i]) : (char)(high * 16 + low);
-        i += low < 0 ? 0 : 2;
-    }
-    key[n] = 0;
+    char *key = str_dup(s);
+    for (size_t i = 0; i < s.n; i++)
+        key[i] = char_lower(key[i]);
+    key[query_unescape(str_mk(key, s.n), key)] = 0;
     return key;
 }
 

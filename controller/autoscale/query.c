@@ -15,16 +15,15 @@ static int hex(char c) {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* One segment without its escapes ("%2A" stands for "*"), moved to *room; a bad escape stays. */
-static struct str unescape(struct str s, char **room) {
-    char *start = *room;
+size_t query_unescape(struct str s, char *to) {
+    size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         int high = s.p[i] == '%' && i + 2 < s.n ? hex(s.p[i + 1]) : -1;
         int low = high >= 0 ? hex(s.p[i + 2]) : -1;
-        *(*room)++ = low < 0 ? s.p[i] : (char)(high * 16 + low);
+        to[n++] = low < 0 ? s.p[i] : (char)(high * 16 + low);
         i += low < 0 ? 0 : 2;
     }
-    return str_mk(start, (size_t)(*room - start));
+    return n;
 }
 
 static enum autoscale_metric metric_of(struct str name) {
@@ -35,12 +34,13 @@ static enum autoscale_metric metric_of(struct str name) {
 }
 
 static struct query pods_query(struct str rest, char *room) {
-    struct str part[5], nothing = STR("");
+    struct str part[5];
     for (size_t i = 0; i < ARRAY_LEN(part); i++) {
         if (!rest.p)
             return (struct query){.kind = QUERY_NOTHING};
         rest = str_cut(rest, '/', &part[i]);
-        part[i] = part[i].n > 0 ? unescape(part[i], &room) : nothing;
+        part[i] = str_mk(room, query_unescape(part[i], room));
+        room += part[i].n;
     }
     if (rest.p || !str_eq(part[0], STR("namespaces")) || !str_eq(part[2], STR("pods")))
         return (struct query){.kind = QUERY_NOTHING};

@@ -44,6 +44,9 @@ struct query {
 /* The path as sent, without its query; the strings are made in room, which has path.n bytes. */
 struct query query_parse(struct str path, char *room);
 
+/* s without its percent-escapes, to at most s.n bytes; an escape that is none stays. How many. */
+size_t query_unescape(struct str s, char *to);
+
 void query_write_discovery(enum query_kind kind, struct out *o);
 /* A MetricValueList: open, any number of pods, close. */
 void query_write_open(struct out *o);
