@@ -364,7 +364,7 @@ static void too_many_requests(void **state) {
     (void)state;
     dial_tls();
     retry_after("/retry/7", 7000, 7000);
-    retry_after("/retry/-90", 85000, 90000); /* a date */
+    retry_after("/retry/-90", 85000, 91000); /* a date, in whole seconds of a clock of ticks */
     retry_after("/retry/86400", KUBE_RETRY_AFTER_MAX_MS, KUBE_RETRY_AFTER_MAX_MS);
     retry_after("/retry/soon", 0, 0);
     retry_after("/retry/-0", 0, 0); /* a date that is over */
