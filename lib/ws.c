@@ -271,17 +271,19 @@ static void *run(void *arg) {
 
 static __thread char last_error[160]; /* what libwebsockets said last on this thread */
 
+/* Errors only: the library writes what it says into one buffer of all threads. */
 static void on_log(int level, const char *line) {
+    (void)level;
     struct str s = str_of(line);
     while (s.n > 0 && s.p[s.n - 1] == '\n')
         s.n--;
     struct out o = out_fixed(last_error, sizeof(last_error) - 1);
     out_bytes(&o, s.p, size_min(s.n, o.cap));
     last_error[o.n] = 0;
-    log_debug("lws", "%s%.*s", level == LLL_ERR ? "error: " : "", STR_FMT(s));
+    log_debug("lws", "%.*s", STR_FMT(s));
 }
 
-static void log_once(void) { lws_set_log_level(LLL_ERR | LLL_WARN, on_log); }
+static void log_once(void) { lws_set_log_level(LLL_ERR, on_log); }
 
 static struct ws *start(struct ws *w, struct lws_context_creation_info *info, struct why *why) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -296,7 +298,7 @@ static struct ws *start(struct ws *w, struct lws_context_creation_info *info, st
     info->pt_serv_buf_size = READ_SIZE;
     info->timeout_secs = CONNECT_TIMEOUT_S;
     info->retry_and_idle_policy = &ws_liveness;
-    info->http_proxy_address = ""; /* or the environment's would be used, for loopback too */
+    info->http_proxy_address = ":0"; /* none; or the environment's would be used, for loopback too */
     info->options |=
         LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND | LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
     prng_init(&w->prng);
