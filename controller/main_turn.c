@@ -17,6 +17,7 @@ enum {
     FIRST_WAIT_MS = 1000,    /* for proxies that may remember what is lost */
     SECRETS_WAIT_MS = 10000, /* for what is read one by one */
     CLOCK_MS = 60000,        /* between looks at the time: certificates expire */
+    SETTLE_MS = 100,         /* what comes may wait once or twice as long for what it names */
     RESERVED_MAX = 1024,
     ASKS_MAX = 256,
 };
@@ -37,7 +38,7 @@ struct turn {
     struct compiler *compiler;
     struct push *push;
     struct trust *trust; /* NULL: the link is plain */
-    struct event *compile, *first, *release, *secrets, *clock;
+    struct event *compile, *first, *release, *secrets, *clock, *settle;
     struct turn_numbers numbers;
 
     bool pending, debounced;
@@ -439,6 +440,15 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
     ask(t);
     commit(t);
     look_at_reserved(t);
+    if (compile_is_late(t->compiler) && !evtimer_pending(t->settle, NULL))
+        arm(t->settle, SETTLE_MS);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    (void)fd, (void)what;
+    if (compile_settle(t->compiler))
+        arm(t->settle, SETTLE_MS);
 }
 
 static void on_first(evutil_socket_t fd, short what, void *arg) {
@@ -541,6 +551,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     t->release = evtimer_new(base, on_release, t);
     t->secrets = evtimer_new(base, on_secrets, t);
     t->clock = evtimer_new(base, on_clock, t);
+    t->settle = evtimer_new(base, on_settle, t);
     t->push = push_new(base, link, secure, &events, t, why);
     if (!t->push) {
         turn_free(t);
@@ -563,6 +574,7 @@ void turn_free(struct turn *t) {
     event_free(t->release);
     event_free(t->secrets);
     event_free(t->clock);
+    event_free(t->settle);
     forget_answer(t);
     set_clear(&t->lost);
     set_clear(&t->asked);

@@ -194,14 +194,34 @@ static bool hold(struct making *refused) {
     return !step_back;
 }
 
+/* The unit stays as it is, in the hope that what is missing comes at once. */
+static void come_late(struct making *m) {
+    struct unit *u = m->u;
+    unit_add_wants(m);
+    if (list_empty(&u->late_link)) {
+        u->late = false;
+        list_append(&m->c->late, &u->late_link);
+    }
+}
+
+static void settle(struct unit *u) {
+    u->fresh = false;
+    list_del(&u->late_link);
+}
+
 /* False: the unit steps back. */
 static bool run_resource(struct making *m) {
     struct unit *u = m->u;
     compile_resource(m);
+    if (m->late && !m->wait && !m->foreign && !m->gone && !why_set(&m->why)) {
+        come_late(m);
+        return true;
+    }
     if (m->wait || (stays(m) && !m->foreign && !m->gone && !why_set(&m->why))) {
         unit_add_wants(m);
         return !m->wait;
     }
+    settle(u);
     if (m->foreign || m->gone) {
         take_nothing(m);
     } else if (why_set(&m->why)) {
@@ -315,8 +335,24 @@ static void on_resource(void *arg, const struct resource *was, const struct reso
     if (kind == UNIT_KINDS)
         return;
     struct unit *u = unit_get(c, kind, r->meta.namespace, r->meta.name, STR_NONE);
+    u->fresh = now && now->fresh;
+    list_del(&u->late_link); /* a new version has its own time */
     store_unit_dirty(c->store, u->su);
 }
+
+bool compile_settle(struct compiler *c) {
+    list_each_safe(it, &c->late) {
+        struct unit *u = list_entry(it, struct unit, late_link);
+        if (u->late) {
+            settle(u);
+            store_unit_dirty(c->store, u->su);
+        }
+        u->late = true;
+    }
+    return !list_empty(&c->late);
+}
+
+bool compile_is_late(const struct compiler *c) { return !list_empty(&c->late); }
 
 struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     struct compiler *c = mem_zalloc(sizeof(*c));
@@ -329,6 +365,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     list_init(&c->unproven);
     list_init(&c->reserved);
     list_init(&c->certificates);
+    list_init(&c->late);
     unit_get(c, UNIT_DEFAULT_CLASS, STR_NONE, STR_NONE, STR_NONE);
     store_on_resource(s, on_resource, c);
     return c;

@@ -52,6 +52,12 @@ size_t compile_run(struct compiler *c);
 /* Tells the time, in seconds since 1970: the units of certificates that have expired since the last
  * call are dirty now, for the warning. Objects do not depend on it. */
 void compile_clock(struct compiler *c, uint64_t seconds);
+/* A resource may come before what it names, since each kind is watched in a stream of its own. Of
+ * one that is `fresh` a missing Service, grant or first EndpointSlice is not said at once: the unit
+ * stays as it is (a new Route: not there) until it comes, or until the second of these calls. True:
+ * some wait still. */
+bool compile_settle(struct compiler *c);
+bool compile_is_late(const struct compiler *c); /* some wait: compile_settle() is to be called */
 /* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
  * something else; what it made when it was last good and not nacked comes back. */
 void compile_quarantine(struct compiler *c, struct str id, const char *text);

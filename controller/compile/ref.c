@@ -101,6 +101,14 @@ static struct str last_good(struct making *m, const struct at *at, const struct 
     return backend_id(m, ns, ref->name, ref->port.number);
 }
 
+/* Asked of what has just come only: else each change of an endpoint would compile the Route. */
+static bool has_slices(struct making *m, struct str ns, struct str name) {
+    struct str key = arena_fmt(&m->a, "EndpointSlice/of/%.*s/%.*s", STR_FMT(ns), STR_FMT(name));
+    size_t n;
+    store_read_all(m->c->store, m->u->su, key, &n);
+    return n > 0;
+}
+
 struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
     struct shown room;
     if (ref->group.n > 0 || (ref->kind.n > 0 && !str_eq(ref->kind, STR("Service")))) {
@@ -111,6 +119,7 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     struct str ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace;
     const char *shown = show(m, ref);
     if (!str_eq(ns, m->r->meta.namespace) && !granted(m, STR(""), STR("Service"), ns, ref->name)) {
+        m->late |= m->u->fresh;
         unresolved(m, "RefNotPermitted", at,
                    "%s is in another namespace and no ReferenceGrant there allows this reference",
                    shown);
@@ -118,6 +127,7 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     }
     const struct resource *r = store_read(m->c->store, m->u->su, KUBE_Service, ns, ref->name);
     if (!r) {
+        m->late |= m->u->fresh;
         unresolved(m, "BackendNotFound", at, "there is no %s", shown);
         return STR_NONE;
     }
@@ -140,5 +150,6 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     }
     if (external && !external_allowed(m, at, shown, s))
         return STR_NONE;
+    m->late |= m->u->fresh && !external && !has_slices(m, ns, ref->name);
     return backend_id(m, ns, ref->name, p ? (unsigned)p->port : ref->port.number);
 }

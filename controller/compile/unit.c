@@ -73,6 +73,7 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     list_init(&u->claims);
     list_init(&u->said);
     list_init(&u->certificate_link);
+    list_init(&u->late_link);
     su->data = u;
     if (kind == UNIT_HOST)
         host_begin(u);
@@ -128,6 +129,7 @@ void unit_end(struct compiler *c, struct unit *u) {
     class_end(c, u);
     list_del(&u->unproven_link);
     list_del(&u->certificate_link);
+    list_del(&u->late_link);
     objects_fini(&u->proven);
     resource_drop(u->good);
     mem_free(u->nack);

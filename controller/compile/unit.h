@@ -65,6 +65,9 @@ struct unit {
 
     struct resource *good; /* the last version that compiled; a count */
     bool lost, restored;
+    bool fresh; /* what the resource names may still be on its way; see compile_settle() */
+    bool late;  /* it was, at the last call of that */
+    struct list late_link;
     struct unit **wants; /* sorted by address, each once */
     size_t n_wants;
 
@@ -97,7 +100,8 @@ struct compiler {
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
-    uint64_t now; /* see compile_clock() */
+    struct list late; /* units that wait for what their resource names */
+    uint64_t now;     /* see compile_clock() */
     uint64_t runs;
 };
 
@@ -123,6 +127,7 @@ struct making {
     size_t cap;
     bool keep;                 /* what it reads cannot be read: its objects stay as they are */
     bool wait;                 /* a fact is still to be compiled: the unit steps back */
+    bool late;                 /* what the resource names is not there, and may be on its way */
     bool foreign;              /* the resource is another controller's */
     bool claimed;              /* its claims on hosts were told */
     bool gone;                 /* refused in a way that takes its objects away: no class, no host */

@@ -158,11 +158,13 @@ struct resource {
     enum kube_kind kind;
     struct kube_meta meta;
     struct resource_origin from;
-    uint64_t hash;             /* of all that is read: equal hash, equal meaning (metadata that
-                                  nobody reads, as resourceVersion or managedFields, is left out) */
-    struct str status;         /* JSON, as the API server has it; of kinds that have one of ours.
-                                  n == 0: none. No part of the hash */
-    uint32_t seen;             /* the source's own: the number of the list that had it last */
+    uint64_t hash;     /* of all that is read: equal hash, equal meaning (metadata that
+                          nobody reads, as resourceVersion or managedFields, is left out) */
+    struct str status; /* JSON, as the API server has it; of kinds that have one of ours.
+                          n == 0: none. No part of the hash */
+    uint32_t seen;     /* the source's own: the number of the list that had it last */
+    bool fresh; /* the source's: it has just come, by a stream of its own, so that what it names may
+                   still be on its way by another one */
     const struct why *refused; /* why the fields could not be read; NULL: they could */
     const void *fields;        /* struct kube_KIND; NULL when refused */
     struct arena arena;

@@ -134,6 +134,7 @@ void take_object(struct reflector *r, cJSON *object, bool gone, const struct why
     struct resource *taken = take_resource(kind, object, refused, &why);
     if (taken) {
         taken->seen = r->list;
+        taken->fresh = r->s->synced;
         upsert(r->s, taken);
     } else {
         log_warn("source", "an object is passed over kind=%s: %s: %s", r->what->info->kind,

@@ -110,6 +110,83 @@ static void test_service_comes_later(void **state) {
     need(w, "endpoints/shop/web/80");
 }
 
+/* ---- what comes in streams of its own comes in any order ---- */
+
+static void add_route_to(struct world *w, const char *name, const char *service) {
+    add(w,
+        "{'apiVersion':'sluice.dev/v1alpha1','kind':'Route'," META(
+            "%s", "shop", "") ",'spec':{'hostnames':['%s.example.com'],'rules':[{'backendRefs':[{"
+                              "'name':'%s','port':80}]}]}}",
+        name, name, service);
+}
+
+static void test_a_new_route_waits_for_its_service(void **state) {
+    struct world *w = *state;
+    w->fresh = true;
+    add_route_to(w, "n", "new");
+    run(w);
+    assert_true(compile_is_late(w->compiler));
+    assert_null(object(w, "route/shop/n/rule-0"));
+    add_service(w, "shop", "new");
+    run(w);
+    assert_null(object(w, "route/shop/n/rule-0")); /* it would answer 503 */
+    add_slice(w, "shop", "new", "10.0.0.9");
+    run(w);
+    need(w, "route/shop/n/rule-0");
+    need(w, "endpoints/shop/new/80");
+    assert_string_equal(sentence(w, KUBE_Route, "shop", "n"), "");
+    assert_false(compile_is_late(w->compiler));
+    assert_false(compile_settle(w->compiler));
+    add_slice(w, "shop", "new", "10.0.0.8");
+    run(w);
+    add_slice(w, "shop", "new", "10.0.0.7");
+    assert_int_equal(run(w), 1); /* it reads them no more */
+}
+
+static void test_a_new_route_does_not_wait_for_long(void **state) {
+    struct world *w = *state;
+    w->fresh = true;
+    add_route_to(w, "n", "new");
+    run(w);
+    assert_true(compile_settle(w->compiler)); /* it may have come a moment ago */
+    run(w);
+    assert_null(object(w, "route/shop/n/rule-0"));
+    assert_false(compile_settle(w->compiler));
+    run(w);
+    need(w, "route/shop/n/rule-0");
+    assert_string_equal(sentence(w, KUBE_Route, "shop", "n"), "there is no Service new");
+    add_service(w, "shop", "new");
+    run(w);
+    assert_string_equal(sentence(w, KUBE_Route, "shop", "n"), "");
+}
+
+static void test_a_change_waits_for_its_service(void **state) {
+    struct world *w = *state;
+    w->fresh = true;
+    add_route_to(w, "n", "web");
+    run(w);
+    uint64_t was = need(w, "route/shop/n/rule-0")->hash;
+    add_route_to(w, "n", "new");
+    run(w);
+    assert_true(need(w, "route/shop/n/rule-0")->hash == was);
+    assert_true(store_delete(w->store, KUBE_Route, STR("shop"), STR("n")));
+    run(w);
+    assert_null(object(w, "route/shop/n/rule-0"));
+    assert_false(compile_is_late(w->compiler));
+}
+
+/* What was there and goes is missed at once. */
+static void test_a_route_does_not_wait_again(void **state) {
+    struct world *w = *state;
+    w->fresh = true;
+    add_route_to(w, "n", "web");
+    run(w);
+    need(w, "route/shop/n/rule-0");
+    store_delete(w->store, KUBE_Service, STR("shop"), STR("web"));
+    run(w);
+    assert_string_equal(sentence(w, KUBE_Route, "shop", "n"), "there is no Service web");
+}
+
 /* ---- refused: the last good version goes on ---- */
 
 static void test_refused_holds(void **state) {
@@ -422,6 +499,10 @@ int main(void) {
         T(test_policy_is_one_unit),
         T(test_delete_takes_all_with_it),
         T(test_service_comes_later),
+        T(test_a_new_route_waits_for_its_service),
+        T(test_a_new_route_does_not_wait_for_long),
+        T(test_a_change_waits_for_its_service),
+        T(test_a_route_does_not_wait_again),
         T(test_refused_holds),
         T(test_unreadable_holds),
         T(test_refused_config_holds_class),

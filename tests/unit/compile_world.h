@@ -26,6 +26,7 @@ struct world {
     struct map objects; /* id → struct object, as a proxy would have them */
     struct map lost;    /* prefix (owned) → itself */
     size_t puts, dels;  /* of the last run */
+    bool fresh;         /* what is added is a stream's, not a list's */
 };
 
 static void world_put(void *arg, struct object *o) {
@@ -93,6 +94,7 @@ static void add(struct world *w, const char *fmt, ...) {
     cJSON_Delete(json);
     if (!r)
         fail_msg("%s: %s", why.text, text);
+    r->fresh = w->fresh;
     store_upsert(w->store, r);
 }
 
