@@ -128,6 +128,8 @@ void report_metrics(struct turn *t, const struct store *s, struct metric_text *m
     one(m, METRIC_COUNTER, "sluice_controller_push_objects", "Objects put to the proxies.",
         n->puts);
     one(m, METRIC_COUNTER, "sluice_controller_push_deletions", "Objects taken away.", n->dels);
+    one(m, METRIC_COUNTER, "sluice_controller_push_bytes", "Bytes sent to the proxies.",
+        push_sent_bytes(turn_push(t)));
     one(m, METRIC_COUNTER, "sluice_controller_push_nacks", "Transactions that a proxy refused.",
         n->nacks);
     one(m, METRIC_GAUGE, "sluice_controller_config_objects", "Objects that proxies should serve.",

@@ -113,10 +113,16 @@ struct push_proxy peer_view(const struct peer *r) {
 
 /* ---- sending ---- */
 
+static void give(struct peer *r, struct out *message) {
+    size_t n = ws_send(r->push->ws, r->conn, message);
+    r->window += n;
+    r->push->sent_bytes += n;
+}
+
 static void send(struct peer *r, enum wire_type type, const void *value) {
     struct out o = ws_message();
     wire_encode(type, value, &o);
-    r->window += ws_send(r->push->ws, r->conn, &o);
+    give(r, &o);
 }
 
 void peer_fleet(struct peer *r) {
@@ -125,7 +131,7 @@ void peer_fleet(struct peer *r) {
         return;
     struct out o = ws_message();
     out_str(&o, out_done(fleet));
-    r->window += ws_send(r->push->ws, r->conn, &o);
+    give(r, &o);
 }
 
 /* Sends the names of a set in as many messages as they need. */

@@ -305,6 +305,7 @@ struct push_served push_serving(const struct push *p, struct object *const *obje
 }
 
 uint64_t push_version(const struct push *p) { return p->wanted.version; }
+uint64_t push_sent_bytes(const struct push *p) { return p->sent_bytes; }
 
 void push_each(const struct push *p, void (*cb)(void *arg, const struct push_proxy *proxy),
                void *arg) {

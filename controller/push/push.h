@@ -123,6 +123,7 @@ struct push_served push_serving(const struct push *p, struct object *const *obje
                                 uint64_t since);
 /* Counts commits that changed something: the newest version; 0 before the first. */
 uint64_t push_version(const struct push *p);
+uint64_t push_sent_bytes(const struct push *p); /* of messages, to all proxies, since the start */
 void push_each(const struct push *p, void (*cb)(void *arg, const struct push_proxy *proxy),
                void *arg);
 /* Asks one ready proxy, or the proxy of that id, for objects by id or prefix. The number of the

@@ -141,6 +141,7 @@ struct push {
     struct list peers, waiting; /* admitted; not yet */
     struct out fleet;           /* the encoded message; n == 0: none */
     uint64_t last_tx, last_ask;
+    uint64_t sent_bytes; /* of messages, to all proxies */
     uint32_t behind_ms;
     struct push_events events;
     void *arg;

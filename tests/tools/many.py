@@ -74,6 +74,16 @@ def memory(program, field='VmRSS'):
     raise AssertionError(f'{program.label} has no {field}')
 
 
+def used(program):
+    """(CPU seconds, times it was put on a CPU) of all threads."""
+    seconds = wakes = 0
+    for task in os.listdir(f'/proc/{program.pid}/task'):
+        with open(f'/proc/{program.pid}/task/{task}/schedstat', encoding='ascii') as f:
+            words = f.read().split()
+        seconds, wakes = seconds + int(words[0]) / 1e9, wakes + int(words[2])
+    return seconds, wakes
+
+
 def start_controller(gw, seconds=300):
     """Seconds from its start to its /ready."""
     begin = time.monotonic()

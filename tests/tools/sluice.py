@@ -343,6 +343,32 @@ def must(condition, words):
         raise AssertionError(words)
 
 
+class Client:
+    """One keep-alive connection, one request at a time; as little as possible beside the socket."""
+
+    def __init__(self, number):
+        self.socket = socket.create_connection(('127.0.0.1', number), 10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, host):
+        self.socket.sendall(f'GET / HTTP/1.1\r\nHost: {host}\r\n\r\n'.encode())
+        data = b''
+        while b'\r\n\r\n' not in data:
+            piece = self.socket.recv(65536)
+            must(piece, f'the connection ended: {data!r}')
+            data += piece
+        head, _, body = data.partition(b'\r\n\r\n')
+        length = int(re.search(rb'content-length: (\d+)', head, re.I)[1])
+        while len(body) < length:
+            body += self.socket.recv(65536)
+        return head, body
+
+
+def percentile(values, p):
+    """Of sorted values."""
+    return values[min(len(values) - 1, int(len(values) * p / 100))]
+
+
 def wrk(number, seconds, connections=64, host='shop.example.com', path='/', threads=1):
     """A wrk that runs beside the test: a Program whose .summary() waits for its end."""
     p = Program('wrk', ['wrk', f'-t{threads}', f'-c{connections}', f'-d{seconds}s', '-H',
