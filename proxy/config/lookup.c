@@ -19,9 +19,10 @@ struct lookup {
     char *name;
     struct evdns_base *dns;
     struct event *due;
-    struct addresses all; /* of this round */
+    struct addresses v4, v6; /* of this round */
     int error;
     unsigned asking; /* questions that are open */
+    bool no_v4;      /* DNS itself says so */
     bool freed, failing, soon;
     struct prng prng;
     void (*found)(void *arg, struct lookup *l, const struct addresses *all);
@@ -58,7 +59,7 @@ static void destroy(struct lookup *l) {
 
 /* Both families have answered, one way or another. */
 static void round_end(struct lookup *l) {
-    struct addresses all = l->all;
+    struct addresses all = l->v4.n > 0 || !l->no_v4 ? l->v4 : l->v6;
     bool failed = all.n == 0;
     if (failed && !l->failing)
         log_warn("link", "a name cannot be resolved, what is linked stays name=%s error=%s",
@@ -71,16 +72,13 @@ static void round_end(struct lookup *l) {
     l->found(l->arg, l, &all);
 }
 
-static void on_answer(int error, char type, int count, int ttl, void *bytes, void *arg) {
-    struct lookup *l = arg;
-    size_t size = type == DNS_IPv4_A ? 4 : 16;
-    (void)ttl;
+static void answered(struct lookup *l, struct addresses *to, int error, int count,
+                     const char *bytes, size_t size) {
     l->asking--;
-    if (error == DNS_ERR_NONE && (type == DNS_IPv4_A || type == DNS_IPv6_AAAA))
-        for (int i = 0; i < count; i++)
-            addresses_put(&l->all, str_mk((const char *)bytes + (size_t)i * size, size));
-    else
+    if (error != DNS_ERR_NONE)
         l->error = error;
+    for (int i = 0; i < count && error == DNS_ERR_NONE; i++)
+        addresses_put(to, str_mk(bytes + (size_t)i * size, size));
     if (l->asking > 0)
         return;
     if (l->freed)
@@ -89,14 +87,28 @@ static void on_answer(int error, char type, int count, int ttl, void *bytes, voi
         round_end(l);
 }
 
+static void on_v4(int error, char type, int count, int ttl, void *bytes, void *arg) {
+    struct lookup *l = arg;
+    (void)type, (void)ttl;
+    l->no_v4 = error == DNS_ERR_NODATA || error == DNS_ERR_NOTEXIST;
+    answered(l, &l->v4, error, count, bytes, 4);
+}
+
+static void on_v6(int error, char type, int count, int ttl, void *bytes, void *arg) {
+    struct lookup *l = arg;
+    (void)type, (void)ttl;
+    answered(l, &l->v6, error, count, bytes, 16);
+}
+
 static void on_due(evutil_socket_t fd, short what, void *arg) {
     struct lookup *l = arg;
     (void)fd, (void)what;
-    l->all.n = 0;
+    l->v4.n = l->v6.n = 0;
+    l->no_v4 = false;
     l->error = DNS_ERR_UNKNOWN;
-    if (evdns_base_resolve_ipv4(l->dns, l->name, 0, on_answer, l))
+    if (evdns_base_resolve_ipv4(l->dns, l->name, 0, on_v4, l))
         l->asking++;
-    if (evdns_base_resolve_ipv6(l->dns, l->name, 0, on_answer, l))
+    if (evdns_base_resolve_ipv6(l->dns, l->name, 0, on_v6, l))
         l->asking++;
     if (l->asking == 0)
         round_end(l);

@@ -466,6 +466,28 @@ static void addresses_that_come_are_dialled_and_those_that_go_are_closed(void **
     assert_int_equal(controllers[0].tokens, 1); /* it is not dialled any more */
 }
 
+/* A Service of both families has each pod twice. */
+static void ipv6_counts_where_there_is_no_ipv4(void **state) {
+    (void)state;
+    char mapped[64];
+    start_controller(0);
+    push_commit(controllers[0].push);
+    start_controller(1);
+    push_commit(controllers[1].push);
+    snprintf(mapped, sizeof(mapped), "::ffff:%s", addresses("1"));
+    server.aaaa = (struct script){OK, 1, mapped, 0};
+    server.a.addresses = addresses("0");
+    start_proxy(&one, world.ca);
+    until(tally(0).current == 1);
+    server.a.rcode = SERVFAIL; /* says nothing of IPv4 */
+    unsigned asked = server.a.asked;
+    until(server.a.asked > asked + 1);
+    assert_int_equal(tally(0).current, 1);
+    assert_int_equal(controllers[1].tokens, 0);
+    server.a.rcode = NXDOMAIN;
+    until(tally(1).current == 1 && tally(0).proxies == 0);
+}
+
 /* All addresses change at once, as when every controller pod is another one now. */
 static void a_lost_link_asks_dns_soon(void **state) {
     (void)state;
@@ -522,6 +544,7 @@ int main(void) {
         T(two_cas_overlap_and_no_transaction_is_lost),
         T(every_address_of_the_name_is_a_controller),
         T(addresses_that_come_are_dialled_and_those_that_go_are_closed),
+        T(ipv6_counts_where_there_is_no_ipv4),
         T(a_lost_link_asks_dns_soon),
         T(a_secure_listener_takes_any_address),
     };
