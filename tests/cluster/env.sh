@@ -17,6 +17,10 @@ bridge=sluice0
 pod_cidr=10.244.0.0/24
 service_cidr=10.96.0.0/16
 dns_ip=10.96.0.10
+# The second family of everything; IPv4 is what a Service gets that does not ask.
+node_ip6=fd00:97::1
+pod_cidr6=fd00:244::/64
+service_cidr6=fd00:96::/112
 
 ctr() { command ctr --address "$run/containerd.sock" --namespace k8s.io "$@"; }
 
