@@ -166,7 +166,7 @@ static const cJSON *choose(const cJSON *list, const char *name, const cJSON **ot
 
 static enum ctl_exit find_pod(struct ctl *c, const char *component, const char *name,
                               struct cluster_way *way) {
-    cJSON *list;
+    cJSON *list = NULL;
     const cJSON *other;
     enum ctl_exit code = list_pods(c, component, &list);
     if (code != CTL_OK)
