@@ -22,6 +22,7 @@ struct reason_info {
     enum origin origin;
     uint16_t status;
     const char *text;
+    const char *body; /* of an answer that stands for it: one line */
 };
 extern const struct reason_info reasons[REASONS]; /* reasons[REASON_NONE].name is "" */
 extern const char *const origin_names[ORIGINS];   /* "", "client", "gateway", "auth", "upstream" */

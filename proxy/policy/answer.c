@@ -13,12 +13,13 @@ static struct str status_text(unsigned status) {
         S(201, "Created")
         S(202, "Accepted")
         S(204, "No Content")
-        S(301, "Moved Permanently") S(302, "Found") S(303, "See Other") S(304, "Not Modified")
-            S(307, "Temporary Redirect") S(308, "Permanent Redirect") S(400, "Bad Request")
-                S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
-                    S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
-                        S(413, "Content Too Large") S(421, "Misdirected Request")
-                            S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
+        S(301, "Moved Permanently")
+        S(302, "Found") S(303, "See Other") S(304, "Not Modified") S(307, "Temporary Redirect")
+            S(308, "Permanent Redirect") S(400, "Bad Request") S(401, "Unauthorized")
+                S(403, "Forbidden") S(404, "Not Found") S(405, "Method Not Allowed")
+                    S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
+                        S(421, "Misdirected Request") S(429, "Too Many Requests")
+                            S(431, "Request Header Fields Too Large")
                                 S(500, "Internal Server Error") S(502, "Bad Gateway")
                                     S(503, "Service Unavailable") S(504, "Gateway Timeout")
 #undef S
@@ -55,7 +56,7 @@ static bool redirect(const struct exchange *x, const struct model_redirect *r, s
     a->status = r->status > 0 ? (uint16_t)r->status : 302;
     a->location = out_done(&o);
     if (o.over)
-        policy_refusal(a, REASON_INTERNAL, 0, room, cap);
+        policy_refusal(a, REASON_INTERNAL, 0);
     return true;
 }
 
@@ -98,16 +99,12 @@ bool policy_answers(const struct exchange *x, struct answer *a, char *room, size
     return false;
 }
 
-void policy_refusal(struct answer *a, enum reason reason, uint16_t status, char *room, size_t cap) {
+void policy_refusal(struct answer *a, enum reason reason, uint16_t status) {
     const struct reason_info *info = &reasons[reason];
-    struct out o = out_fixed(room, cap);
-    *a = (struct answer){.status = status > 0 ? status : info->status, .reason = reason};
-    out_str(&o, str_of(info->name));
-    out_lit(&o, ": ");
-    out_str(&o, str_of(info->text));
-    out_char(&o, '\n');
-    a->content_type = STR("text/plain");
-    a->body = out_done(&o);
+    *a = (struct answer){.status = status > 0 ? status : info->status,
+                         .reason = reason,
+                         .content_type = STR("text/plain"),
+                         .body = str_of(info->body)};
 }
 
 /* ---- on the wire ---- */

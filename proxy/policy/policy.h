@@ -33,8 +33,8 @@ struct answer {
 /* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
  * made up for it; too small a room answers INTERNAL. */
 bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap);
-/* One that stands for a reason; its body is one line of text. */
-void policy_refusal(struct answer *a, enum reason reason, uint16_t status, char *room, size_t cap);
+/* One that stands for a reason; its body is one constant line. status 0: the reason's own. */
+void policy_refusal(struct answer *a, enum reason reason, uint16_t status);
 /* The head. o->over: it did not fit. */
 void policy_write_answer(const struct exchange *x, const struct answer *a, struct str date,
                          bool close, struct out *o);

@@ -6,18 +6,24 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { SHED_LOOKS = 64, FREE_MAX = 256, LINGER_MS = 2000, LINGER_BYTES = 256 * 1024, GRACE_MS = 1000 };
+enum {
+    SHED_LOOKS = 64,
+    FREE_MAX = 256,
+    LINGER_MS = 2000,
+    LINGER_BYTES = 256 * 1024,
+    GRACE_MS = 1000
+};
 
 static void set_idle(struct session *s, bool idle) {
     if (s->idle == idle)
         return;
     s->idle = idle;
-    counter_add(&s->env->n_idle, idle ? 1 : (uint64_t)-1);
+    counter_add(&s->client.env->n_idle, idle ? 1 : (uint64_t)-1);
 }
 
 static void freed(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
-    struct session_env *env = s->env;
+    struct session_env *env = s->client.env;
     if (env->n_free >= FREE_MAX) {
         mem_free(s);
         return;
@@ -30,21 +36,19 @@ static void end(struct session *s, bool reset) {
     if (s->conn.closed)
         return;
     set_idle(s, false);
-    timer_fini(&s->timer);
+    timer_fini(&s->client.side.timer);
     list_del(&s->link);
-    counter_sub(&s->env->n_sessions, 1);
+    counter_sub(&s->client.env->n_sessions, 1);
     conn_close(&s->conn, reset, freed);
 }
-
-void session_abort(struct session *s) { end(s, true); }
 
 /* ---- linger ---- */
 
 static void linger(struct session *s) {
     s->state = SESSION_LINGER;
-    s->stream = NULL;
+    s->client.stream = NULL;
     conn_shutdown(&s->conn);
-    session_deadline(s, s->env->loop->now_ms + LINGER_MS);
+    side_deadline(&s->client.side, s->conn.loop->now_ms + LINGER_MS);
 }
 
 /* Reads on and forgets, until the client has seen the end too. */
@@ -68,31 +72,32 @@ static void linger_read(struct session *s) {
 /* ---- heads ---- */
 
 static void wait_for_more(struct session *s) {
-    uint64_t now = s->env->loop->now_ms;
+    struct client *cl = &s->client;
+    uint64_t now = s->conn.loop->now_ms;
     bool nothing = conn_unread(&s->conn).n == 0;
     if (!nothing)
         conn_shrink(&s->conn);
-    const struct limits *l = s->env->limits;
-    if (nothing && s->started_ns == 0) {
+    const struct limits *l = cl->env->limits;
+    if (nothing && cl->started_ns == 0) {
         set_idle(s, true);
-        session_deadline(s, now + l->idle_timeout_ms);
-    } else if (s->scan.seen == 0 || !timer_is_set(&s->timer) || s->idle) {
+        side_deadline(&cl->side, now + l->idle_timeout_ms);
+    } else if (s->scan.seen == 0 || !timer_is_set(&cl->side.timer) || s->idle) {
         set_idle(s, false);
-        session_deadline(s, now + l->header_timeout_ms);
+        side_deadline(&cl->side, now + l->header_timeout_ms);
     }
 }
 
 static void refuse(struct session *s, enum reason reason, const char *detail) {
     set_idle(s, false);
-    s->env->ops->refuse(s, reason, detail);
+    s->client.env->ops->refuse(&s->client, reason, detail, conn_unread(&s->conn).n);
 }
 
 /* More bytes of a head; false when there are none now and the session waits, or is over. */
 static bool more(struct session *s) {
     switch (conn_read(&s->conn)) {
     case IO_OK:
-        if (s->started_ns == 0)
-            s->started_ns = s->env->loop->now_ns;
+        if (s->client.started_ns == 0)
+            s->client.started_ns = s->conn.loop->now_ns;
         return true;
     case IO_AGAIN:
         wait_for_more(s);
@@ -112,7 +117,7 @@ static bool more(struct session *s) {
 }
 
 static void read_head(struct session *s) {
-    struct session_env *env = s->env;
+    struct session_env *env = s->client.env;
     struct conn *c = &s->conn;
     while (s->state == SESSION_HEAD && !c->closed) {
         struct str in = conn_unread(c);
@@ -137,36 +142,117 @@ static void read_head(struct session *s) {
             conn_consume(c, skipped);
             set_idle(s, false);
             s->requests++;
-            env->ops->request(s);
+            env->ops->request(&s->client);
             break;
         }
     }
 }
 
-void session_accept(struct session *s, struct stream *st) {
-    s->state = SESSION_BUSY;
-    s->stream = st;
-    h1_body_init(&s->body, s->env->head);
-    conn_consume(&s->conn, s->env->head->n);
+/* ---- one exchange: the codec of side.h ---- */
+
+static struct session *of_side(const struct side *x) {
+    return (struct session *)(uintptr_t)container_of(x, struct session, client.side);
+}
+static struct session *of_client(struct client *c) {
+    return container_of(c, struct session, client);
 }
 
-void session_done(struct session *s, bool keep) {
-    if (s->conn.closed)
+static bool h1_accept(struct client *c, struct stream *st) {
+    struct session *s = of_client(c);
+    s->state = SESSION_BUSY;
+    c->stream = st;
+    h1_body_init(&s->body, c->env->head);
+    conn_consume(&s->conn, c->env->head->n);
+    return !s->body.done;
+}
+
+static enum body h1_take(struct side *x, struct str *piece, bool *last) {
+    struct session *s = of_side(x);
+    enum body got = body_take(&s->conn, &s->body, &x->loan, piece, last);
+    if (got == BODY_BAD)
+        s->conn.eof = true; /* nothing that follows can be trusted */
+    else if (got == BODY_PIECE)
+        s->conn.read_size = SLAB_64K;
+    return got;
+}
+
+static void h1_repay(struct side *x, size_t n) { body_repay(&of_side(x)->conn, &x->loan, n); }
+
+static char *h1_room(struct side *x, size_t n) { return conn_room(&of_side(x)->conn, n); }
+
+static bool h1_head(struct side *x, size_t n, uint8_t framing, bool last) {
+    struct session *s = of_side(x);
+    (void)last;
+    conn_wrote(&s->conn, n);
+    s->chunked = framing == FRAMING_CHUNKED;
+    return true;
+}
+
+static bool h1_lend(struct side *x, struct str piece, bool last) {
+    struct session *s = of_side(x);
+    return body_lend(&s->conn, piece, last, s->chunked);
+}
+
+static void h1_unlend(struct side *x) { conn_unlend(&of_side(x)->conn); }
+static bool h1_lending(const struct side *x) { return conn_lending(&of_side(x)->conn); }
+static size_t h1_pending(const struct side *x) { return conn_pending(&of_side(x)->conn); }
+static void h1_abort(struct side *x) { end(of_side(x), true); }
+
+static bool h1_proceed(struct client *c) {
+    static const struct str text = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
+    struct conn *to = &of_client(c)->conn;
+    if (conn_unread(to).n > 0)
+        return true;
+    char *p = conn_room(to, text.n);
+    if (p == NULL)
+        return false;
+    memcpy(p, text.p, text.n);
+    conn_wrote(to, text.n);
+    return true;
+}
+
+/* A FIN is taken for its going, as it nearly always is, unless another request came before it. */
+static bool h1_gone(struct client *c) {
+    struct conn *from = &of_client(c)->conn;
+    return conn_unread(from).n == 0 && conn_peer_gone(from);
+}
+
+static void h1_done(struct client *c, bool keep) {
+    struct session *s = of_client(c);
+    struct conn *from = &s->conn;
+    if (from->closed)
         return;
-    s->stream = NULL;
-    if (!keep || s->env->draining || s->conn.eof) {
+    c->stream = NULL;
+    if (!keep || c->env->draining || from->eof) {
         linger(s);
         return;
     }
     s->state = SESSION_HEAD;
     s->scan = (struct h1_scan){0};
-    s->started_ns = 0;
-    if (conn_unread(&s->conn).n > 0 || s->conn.can_read) {
-        s->started_ns = conn_unread(&s->conn).n > 0 ? s->env->loop->now_ns : 0;
-        conn_again(&s->conn);
+    from->read_size = SLAB_16K;
+    c->started_ns = 0;
+    if (conn_unread(from).n > 0 || from->can_read) {
+        c->started_ns = conn_unread(from).n > 0 ? from->loop->now_ns : 0;
+        conn_again(from);
     }
     wait_for_more(s);
 }
+
+static const struct side_codec codec = {
+    .take = h1_take,
+    .repay = h1_repay,
+    .room = h1_room,
+    .head = h1_head,
+    .lend = h1_lend,
+    .unlend = h1_unlend,
+    .lending = h1_lending,
+    .pending = h1_pending,
+    .abort = h1_abort,
+    .accept = h1_accept,
+    .proceed = h1_proceed,
+    .gone = h1_gone,
+    .done = h1_done,
+};
 
 /* ---- the connection's events ---- */
 
@@ -175,7 +261,7 @@ static void on_readable(struct conn *c) {
     if (s->state == SESSION_HEAD)
         read_head(s);
     else if (s->state == SESSION_BUSY)
-        s->env->ops->readable(s);
+        s->client.env->ops->readable(&s->client);
     else
         linger_read(s);
 }
@@ -183,7 +269,7 @@ static void on_readable(struct conn *c) {
 static void on_flushed(struct conn *c, size_t lent, bool all) {
     struct session *s = container_of(c, struct session, conn);
     if (s->state == SESSION_BUSY)
-        s->env->ops->sent(s, lent, all);
+        s->client.env->ops->sent(&s->client, lent, all);
     else if (s->state == SESSION_LINGER && all)
         linger_read(s);
 }
@@ -192,7 +278,7 @@ static void on_broken(struct conn *c, enum conn_end why, int err) {
     struct session *s = container_of(c, struct session, conn);
     (void)why, (void)err;
     if (s->state == SESSION_BUSY)
-        s->env->ops->gone(s);
+        s->client.env->ops->gone(&s->client);
     else
         end(s, true);
 }
@@ -207,10 +293,10 @@ static const struct conn_ops conn_ops = {
 };
 
 static void on_timer(struct timer *t) {
-    struct session *s = container_of(t, struct session, timer);
+    struct session *s = container_of(t, struct session, client.side.timer);
     if (s->state == SESSION_BUSY)
-        s->env->ops->timeout(s);
-    else if (s->state == SESSION_HEAD && s->started_ns != 0)
+        s->client.env->ops->timeout(&s->client);
+    else if (s->state == SESSION_HEAD && s->client.started_ns != 0)
         refuse(s, REASON_CLIENT_TIMEOUT, "the head did not come in time");
     else
         end(s, s->state == SESSION_LINGER && conn_pending(&s->conn) > 0);
@@ -237,12 +323,15 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         close(fd);
         return;
     }
-    *s = (struct session){.env = env, .peer = *peer, .port = port};
-    timer_init(&s->timer, on_timer);
+    *s = (struct session){.client = {.side = {.codec = &codec, .loop = env->loop},
+                                     .env = env,
+                                     .visitor = &s->visitor},
+                          .visitor = {.peer = *peer, .port = port}};
+    timer_init(&s->client.side.timer, on_timer);
     list_init(&s->link);
-    struct out o = out_fixed(s->peer_text, sizeof(s->peer_text));
+    struct out o = out_fixed(s->visitor.text, sizeof(s->visitor.text));
     addr_print_ip(peer, &o);
-    s->peer_text_n = (uint8_t)o.n;
+    s->visitor.text_n = (uint8_t)o.n;
     if (conn_init(&s->conn, env->loop, fd, &conn_ops) != 0) {
         mem_free(s);
         return;
@@ -273,7 +362,7 @@ void sessions_close_idle(struct session_env *env) {
             continue;
         if (s->requests == 0) { /* it has just come: its request is on its way */
             set_idle(s, false);
-            session_deadline(s, env->loop->now_ms + GRACE_MS);
+            side_deadline(&s->client.side, env->loop->now_ms + GRACE_MS);
         } else if (!s->conn.can_read && !conn_has_bytes(&s->conn)) {
             end(s, false);
         }
@@ -284,7 +373,7 @@ void sessions_close_all(struct session_env *env) {
     while (!list_empty(&env->sessions)) { /* the end of one may be the end of another */
         struct session *s = list_entry(env->sessions.next, struct session, link);
         if (s->state == SESSION_BUSY)
-            env->ops->gone(s);
+            env->ops->gone(&s->client);
         else
             end(s, false);
     }

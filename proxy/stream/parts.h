@@ -11,7 +11,7 @@ struct mirror;
 
 struct stream {
     struct stream_env *env;
-    struct session *session;
+    struct client *client;
     struct law *law;
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
@@ -37,7 +37,6 @@ struct stream {
     bool got_bytes;   /* the upstream has begun to answer this attempt */
     bool answering;   /* a final head was written to the client */
     bool answer_last; /* all of the answer was handed on */
-    bool chunked;     /* to the client */
     bool reusable;    /* the upstream connection, when the answer is complete */
     bool reused;      /* the attempt is on a pooled connection */
 
@@ -48,7 +47,7 @@ struct stream {
     uint16_t attempts;
     uint16_t status, upstream_status;
     enum reason reason;
-    uint8_t client[16];
+    uint8_t address[16];                       /* the client's, v4 as v4-mapped */
     uint64_t deadline_ms, attempt_deadline_ms; /* 0: none */
     uint64_t request_bytes, response_bytes;
     uint64_t start_ns, head_ns, asked_ns, sent_ns, response_ns, first_flush_ns;
@@ -75,7 +74,7 @@ void request_sent(struct stream *st, size_t lent, bool all);
 /* An attempt failed before an answer was begun: another one, or the refusal. */
 void request_failed(struct stream *st, enum reason reason);
 bool request_may_retry(const struct stream *st);
-void request_retry_over(struct stream *st); /* it counts in the budget no more */
+void request_retry_over(struct stream *st);        /* it counts in the budget no more */
 void request_retry(struct stream *st, bool reuse); /* reuse: the connection can be kept */
 void request_ready(struct upstream *u);
 void request_turn(struct waiter *w);

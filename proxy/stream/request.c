@@ -68,18 +68,6 @@ static bool write_head(struct stream *st, struct conn *c) {
     return false;
 }
 
-/* RFC 9110 10.1.1: the request is going to be passed on, so the client may send its body. */
-static bool write_continue(struct stream *st) {
-    static const struct str text = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
-    st->expects = false;
-    char *p = conn_room(&st->session->conn, text.n);
-    if (p == NULL)
-        return false;
-    memcpy(p, text.p, text.n);
-    conn_wrote(&st->session->conn, text.n);
-    return true;
-}
-
 /* The connection stands and x.request is the head. */
 static void begin(struct stream *st) {
     st->ready = true;
@@ -96,10 +84,12 @@ static void begin(struct stream *st) {
         response_await(st);
         return;
     }
-    if (st->expects && conn_unread(&st->session->conn).n == 0 && !write_continue(st)) {
+    /* It is going to be passed on, so the client may send its body. */
+    if (st->expects && !client_proceed(st->client)) {
         stream_fail(st, REASON_OVERLOADED);
         return;
     }
+    st->expects = false;
     request_pump(st);
 }
 
@@ -322,7 +312,6 @@ void request_failed(struct stream *st, enum reason reason) {
 static void body_failed(struct stream *st, enum body what) {
     switch (what) {
     case BODY_BAD:
-        st->session->conn.eof = true; /* nothing that follows can be trusted */
         stream_fail(st, REASON_BAD_REQUEST);
         return;
     case BODY_CUT:
@@ -337,18 +326,18 @@ static void body_failed(struct stream *st, enum body what) {
 /* After the answer is complete, or without an upstream, nobody wants the body any more. */
 static bool wanted(const struct stream *st) {
     return st->up != NULL && st->ready && !st->deaf && !st->request_last &&
-           !st->session->loan.open && !conn_lending(&st->up->conn);
+           !st->client->side.loan.open && !conn_lending(&st->up->conn);
 }
 
 void request_pump(struct stream *st) {
-    struct session *s = st->session;
+    struct side *s = &st->client->side;
     while (wanted(st)) {
         struct str piece;
         bool last;
-        enum body got = body_take(&s->conn, &s->body, &s->loan, &piece, &last);
+        enum body got = side_take(s, &piece, &last);
         if (got == BODY_AGAIN) {
-            session_deadline(s, earliest(s->env->loop->now_ms + s->env->limits->idle_timeout_ms,
-                                         st->deadline_ms));
+            uint32_t idle_ms = st->client->env->limits->idle_timeout_ms;
+            side_deadline(s, earliest(s->loop->now_ms + idle_ms, st->deadline_ms));
             upstream_deadline(st->up, earliest(UINT64_MAX / 2, st->attempt_deadline_ms));
             return;
         }
@@ -356,12 +345,11 @@ void request_pump(struct stream *st) {
             body_failed(st, got);
             return;
         }
-        if (s->body.total > stream_body_limit(st)) {
+        if (st->request_bytes - st->raw_n + piece.n > stream_body_limit(st)) {
             s->loan.open = false;
             stream_fail(st, REASON_BODY_TOO_LARGE);
             return;
         }
-        s->conn.read_size = SLAB_64K;
         st->body_touched = st->body_touched || piece.n > 0;
         st->request_last = last;
         st->sent_ns = last ? loop_clock_ns() : st->sent_ns;
@@ -373,22 +361,17 @@ void request_pump(struct stream *st) {
             return;
         }
         if (piece.n == 0)
-            body_repay(&s->conn, &s->loan, 0);
+            side_repay(s, 0);
         response_await(st);
     }
 }
 
 void request_sent(struct stream *st, size_t lent, bool all) {
-    struct session *s = st->session;
+    struct side *s = &st->client->side;
     if (s->loan.open && lent > 0)
-        body_repay(&s->conn, &s->loan, lent);
-    if (!all) {
+        side_repay(s, lent);
+    if (!all)
         response_await(st); /* it must take the rest in time */
-        return;
-    }
-    if (!st->request_last) {
+    else if (!st->request_last)
         request_pump(st);
-        return;
-    }
-    s->conn.read_size = SLAB_16K;
 }

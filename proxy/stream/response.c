@@ -30,18 +30,21 @@ static void response_rest(struct stream *st) {
 /* ---- head ---- */
 
 static bool interim(struct stream *st, const struct head *h) {
-    struct conn *c = &st->session->conn;
+    struct side *to = &st->client->side;
     if (h->status == 101) { /* nothing was upgraded: Upgrade is not forwarded */
         request_failed(st, REASON_BAD_RESPONSE);
         return false;
     }
     if (h->status != 100 && !st->x.http10) {
         size_t n = h->n + 64;
-        char *p = conn_room(c, n);
+        char *p = side_room(to, n);
         if (p != NULL) {
             struct out o = out_fixed(p, n);
             policy_write_interim(h, &o);
-            conn_wrote(c, o.over ? 0 : o.n);
+            if (!side_head(to, o.over ? 0 : o.n, FRAMING_NONE, false)) {
+                stream_fail(st, REASON_OVERLOADED);
+                return false;
+            }
             st->response_bytes += o.n;
         }
     }
@@ -52,14 +55,11 @@ static bool interim(struct stream *st, const struct head *h) {
 
 /* How the body goes on to the client, and whether the connection can be kept after it. */
 static uint8_t client_framing(struct stream *st, const struct head *h) {
-    st->chunked = false;
     switch (h->framing) {
     case FRAMING_CHUNKED:
     case FRAMING_CLOSE:
-        if (!st->x.http10) {
-            st->chunked = true;
+        if (!st->x.http10)
             return FRAMING_CHUNKED;
-        }
         st->keep = false;
         return FRAMING_CLOSE;
     default:
@@ -68,20 +68,19 @@ static uint8_t client_framing(struct stream *st, const struct head *h) {
 }
 
 static bool write_head(struct stream *st, const struct head *h) {
-    struct conn *c = &st->session->conn;
+    struct side *to = &st->client->side;
     size_t sizes[2] = {h->n + 512, slab_bytes(SLAB_64K)};
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     uint8_t framing = client_framing(st, h);
     for (int i = 0; i < 2; i++) {
-        char *p = conn_room(c, sizes[i]);
+        char *p = side_room(to, sizes[i]);
         if (p == NULL)
             return false;
         struct out o = out_fixed(p, sizes[i]);
         policy_write_response(&st->x, h, framing, stream_date(st->env), !st->keep, &o);
         if (!o.over) {
-            conn_wrote(c, o.n);
             st->response_bytes += o.n;
-            return true;
+            return side_head(to, o.n, framing, st->up->body.done);
         }
     }
     return false;
@@ -193,7 +192,7 @@ static void body_failed(struct stream *st, enum body what) {
 
 static void read_body(struct stream *st) {
     struct upstream *u = st->up;
-    while (!st->answer_last && !u->loan.open && !conn_lending(&st->session->conn)) {
+    while (!st->answer_last && !u->loan.open && !side_lending(&st->client->side)) {
         struct str piece;
         bool last;
         enum body got = body_take(&u->conn, &u->body, &u->loan, &piece, &last);
@@ -207,13 +206,13 @@ static void read_body(struct stream *st) {
         }
         st->answer_last = last;
         st->response_bytes += piece.n;
-        if (!body_lend(&st->session->conn, piece, last, st->chunked)) {
+        if (!side_lend(&st->client->side, piece, last)) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }
         if (piece.n == 0) {
             body_repay(&u->conn, &u->loan, 0);
-            if (!st->chunked && conn_pending(&st->session->conn) == 0) {
+            if (side_pending(&st->client->side) == 0) {
                 stream_finish(st); /* an end without bytes, and all else was flushed before */
                 return;
             }

@@ -8,6 +8,7 @@
 enum {
     STALL_MS = 60000,   /* a client that does not take its answer */
     ANSWER_ROOM = 4096, /* what policies make up */
+    REFUSAL_ROOM = 1024,
     TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES
 };
 
@@ -25,7 +26,7 @@ static enum slab_size size_for(size_t n) {
 }
 
 /* One block:  struct stream | head | canonical path | host | texts */
-static struct stream *stream_new(struct stream_env *env, struct session *s, struct head *h) {
+static struct stream *stream_new(struct stream_env *env, struct client *c, struct head *h) {
     size_t n = sizeof(struct stream) + h->n + h->raw_path.n + h->host.n + TEXTS;
     enum slab_size size = size_for(n);
     struct stream *st = n <= slab_bytes(size) ? slab_take(&env->loop->slabs, size) : NULL;
@@ -33,7 +34,7 @@ static struct stream *stream_new(struct stream_env *env, struct session *s, stru
         return NULL;
     memset(st, 0, sizeof(*st));
     st->env = env;
-    st->session = s;
+    st->client = c;
     st->slab = (uint8_t)size;
     st->law = law_hold(env->law);
     counter_add(&env->n_streams, 1);
@@ -76,7 +77,7 @@ static struct str origin_of(const struct exchange *x) {
 
 /* What is known from the head alone. */
 static enum reason look(struct stream *st, const struct head *h) {
-    struct session *s = st->session;
+    const struct visitor *v = st->client->visitor;
     struct exchange *x = &st->x;
     char *path = st->raw + st->raw_n, *host = path + h->raw_path.n, *texts = host + h->host.n;
     uint8_t peer[16];
@@ -89,20 +90,20 @@ static enum reason look(struct stream *st, const struct head *h) {
         .has_query = h->has_query,
         .http10 = h->minor == 0,
         .method = h->method,
-        .port = s->port,
+        .port = v->port,
         .host_port = h->port,
-        .peer = str_mk(s->peer_text, s->peer_text_n),
+        .peer = str_mk(v->text, v->text_n),
     };
     if (x->host.n > 0 && x->host.p[x->host.n - 1] == '.')
         x->host.n--; /* the root of the DNS is silent */
     st->request_framing = h->framing;
     st->request_keep_alive = h->keep_alive;
     st->expects = h->expect_continue;
-    st->start_ns = s->started_ns;
+    st->start_ns = st->client->started_ns;
     st->head_ns = st->env->loop->now_ns;
     st->request_bytes = h->n;
-    addr_v6(&s->peer, peer);
-    policy_client(x, peer, st->client);
+    addr_v6(&v->peer, peer);
+    policy_client(x, peer, st->address);
     policy_trace(x, &st->env->loop->prng, texts, texts + REQUEST_ID_MAX);
     return path_canonical(head_str(h, h->raw_path), path, h->raw_path.n, &x->path);
 }
@@ -138,7 +139,7 @@ static void record(struct stream *st) {
         .upstream_ns = st->upstream_ns,
         .connect_ns = st->connect_ns,
     };
-    memcpy(r.client, st->client, 16);
+    memcpy(r.client, st->address, 16);
     /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
      * to its first flush. What a body takes is the client's and the upstream's. */
     uint64_t before =
@@ -160,13 +161,13 @@ void stream_drop_upstream(struct stream *st, bool reuse) {
         return;
     st->up = NULL;
     st->ready = false;
-    struct session *s = st->session;
-    if (s->conn.lent_n > 0 && u->loan.open)
-        conn_unlend(&s->conn); /* its bytes go with the connection */
+    struct side *s = &st->client->side;
+    if (u->loan.open && side_lending(s))
+        side_unlend(s); /* its bytes go with the connection */
     u->loan.open = false;
     if (s->loan.open) { /* bytes for the upstream, and it goes */
         conn_unlend(&u->conn);
-        body_repay(&s->conn, &s->loan, s->loan.left);
+        side_repay(s, s->loan.left);
         reuse = false;
     }
     upstream_release(u, st->backend, reuse);
@@ -174,29 +175,28 @@ void stream_drop_upstream(struct stream *st, bool reuse) {
 
 /* The client's connection is cut: it sees that the answer is not whole. */
 static void cut(struct stream *st, enum reason reason) {
-    struct session *s = st->session;
+    struct client *c = st->client;
     st->reason = reason;
     stream_drop_upstream(st, false);
     record(st);
-    session_abort(s);
+    side_abort(&c->side);
     stream_free(st);
 }
 
 void stream_finish(struct stream *st) {
-    struct session *s = st->session;
+    struct client *c = st->client;
     bool keep = st->keep;
     stream_drop_upstream(st, st->reusable && st->request_last);
     record(st);
     stream_free(st);
-    session_done(s, keep);
+    client_done(c, keep);
 }
 
-/* The body of a rule's own answer is the snapshot's, which the stream holds: lent. A refusal's is
- * its caller's: copied. */
+/* The body of a rule's own answer is the snapshot's, which the stream holds; a refusal's is a
+ * constant: both are lent. */
 static void write_answer(struct stream *st, const struct answer *a) {
-    struct session *s = st->session;
+    struct side *s = &st->client->side;
     struct str body = policy_answer_body(&st->x, a);
-    bool own = a->reason == REASON_NONE;
     size_t room = size_min(a->location.n + 8192, slab_bytes(SLAB_64K));
     /* What was not read of the request would be taken for the next one. */
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
@@ -204,30 +204,26 @@ static void write_answer(struct stream *st, const struct answer *a) {
     st->reason = a->reason;
     st->answering = st->answer_last = true;
     st->deadline_ms = 0; /* from here on it is the client that may be slow */
-    session_deadline(s, s->env->loop->now_ms + STALL_MS);
-    char *p = conn_room(&s->conn, room);
+    side_deadline(s, s->loop->now_ms + STALL_MS);
+    char *p = side_room(s, room);
     if (p == NULL) {
         cut(st, REASON_OVERLOADED);
         return;
     }
     struct out o = out_fixed(p, room);
     policy_write_answer(&st->x, a, stream_date(st->env), !st->keep, &o);
-    if (!own)
-        out_str(&o, body);
-    if (o.over) {
+    bool none = body.n == 0;
+    if (o.over || !side_head(s, o.n, none ? FRAMING_NONE : FRAMING_LENGTH, none) ||
+        (!none && !side_lend(s, body, true))) {
         cut(st, REASON_INTERNAL);
         return;
     }
-    conn_wrote(&s->conn, o.n);
-    if (own && body.n > 0)
-        conn_lend(&s->conn, body.p, body.n, STR_NONE);
-    st->response_bytes += o.n + (own ? body.n : 0);
+    st->response_bytes += o.n + body.n;
 }
 
 void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
-    char room[512];
     struct answer a;
-    policy_refusal(&a, reason, status, room, sizeof(room));
+    policy_refusal(&a, reason, status);
     write_answer(st, &a);
 }
 
@@ -251,7 +247,7 @@ static void set_deadline(struct stream *st) {
     if (ms == UINT32_MAX)
         return;
     st->deadline_ms = st->start_ns / 1000000 + ms;
-    session_deadline(st->session, st->deadline_ms > 0 ? st->deadline_ms : 1);
+    side_deadline(&st->client->side, st->deadline_ms > 0 ? st->deadline_ms : 1);
 }
 
 uint64_t stream_body_limit(const struct stream *st) {
@@ -290,17 +286,16 @@ static void serve(struct stream *st, const struct head *h) {
     request_forward(st);
 }
 
-static void on_request(struct session *s) {
-    struct stream_env *env = s->env->arg;
-    struct head *h = s->env->head;
+static void on_request(struct client *c) {
+    struct stream_env *env = c->env->arg;
+    struct head *h = c->env->head;
     counter_add(&env->requests, 1);
-    struct stream *st = stream_new(env, s, h);
+    struct stream *st = stream_new(env, c, h);
     if (st == NULL) {
-        s->env->ops->refuse(s, REASON_OVERLOADED, "no memory for a request");
+        c->env->ops->refuse(c, REASON_OVERLOADED, "no memory for a request", h->n);
         return;
     }
-    session_accept(s, st);
-    st->request_last = s->body.done;
+    st->request_last = !client_accept(c, st);
     enum reason reason = look(st, h);
     if (reason != REASON_NONE) {
         st->x.path = STR_NONE;
@@ -311,31 +306,29 @@ static void on_request(struct session *s) {
 }
 
 /* Before there is a stream: a head that cannot be served. */
-static void on_refuse(struct session *s, enum reason reason, const char *detail) {
-    struct stream_env *env = s->env->arg;
-    struct exchange x = {.snapshot = env->law->snapshot, .port = s->port};
+static void on_refuse(struct client *c, enum reason reason, const char *detail, size_t bytes) {
+    struct stream_env *env = c->env->arg;
+    struct exchange x = {.snapshot = env->law->snapshot, .port = c->visitor->port};
     struct answer a;
-    char text[512];
     (void)detail;
-    policy_refusal(&a, reason, 0, text, sizeof(text));
+    policy_refusal(&a, reason, 0);
     uint64_t now = loop_clock_ns();
     struct record r = {.gateway = env->law->snapshot->gateway,
                        .status = a.status,
                        .reason = reason,
-                       .start_ns = s->started_ns > 0 ? s->started_ns : now,
-                       .request_bytes = conn_unread(&s->conn).n};
+                       .start_ns = c->started_ns > 0 ? c->started_ns : now,
+                       .request_bytes = bytes};
     r.total_ns = r.gateway_ns = now - r.start_ns;
-    addr_v6(&s->peer, r.client);
-    char *p = conn_room(&s->conn, 1024);
-    if (p == NULL) {
-        session_abort(s);
+    addr_v6(&c->visitor->peer, r.client);
+    char *p = side_room(&c->side, REFUSAL_ROOM);
+    struct out o = out_fixed(p, p != NULL ? REFUSAL_ROOM : 0);
+    policy_write_answer(&x, &a, stream_date(env), true, &o);
+    if (o.over || !side_head(&c->side, o.n, FRAMING_LENGTH, false) ||
+        !side_lend(&c->side, a.body, true)) {
+        side_abort(&c->side);
     } else {
-        struct out o = out_fixed(p, 1024);
-        policy_write_answer(&x, &a, stream_date(env), true, &o);
-        out_str(&o, a.body);
-        conn_wrote(&s->conn, o.over ? 0 : o.n);
-        r.response_bytes = o.n;
-        session_done(s, false);
+        r.response_bytes = o.n + a.body.n;
+        client_done(c, false);
     }
     counter_add(&env->requests, 1);
     env->record(env->arg, &r);
@@ -343,44 +336,45 @@ static void on_refuse(struct session *s, enum reason reason, const char *detail)
 
 /* ---- events of the client side ---- */
 
-static void on_gone(struct session *s) { stream_fail(s->stream, REASON_CLIENT_CLOSED); }
+static void on_gone(struct client *c) { stream_fail(c->stream, REASON_CLIENT_CLOSED); }
 
-static void on_client_readable(struct session *s) {
-    struct stream *st = s->stream;
+static void on_client_readable(struct client *c) {
+    struct stream *st = c->stream;
     if (!st->request_last) {
         if (st->ready || st->answering)
             request_pump(st);
         return;
     }
-    /* The request is whole: all that matters now is whether the client is still there. A FIN is
-     * taken for its going, as it nearly always is, unless another request came before it. */
-    if (!st->answering && conn_unread(&s->conn).n == 0 && conn_peer_gone(&s->conn))
-        on_gone(s);
+    /* The request is whole: all that matters now is whether the client is still there. */
+    if (!st->answering && client_gone(c))
+        on_gone(c);
 }
 
-static void on_sent(struct session *s, size_t lent, bool all) {
-    response_sent(s->stream, lent, all);
-    struct stream *st = s->stream;
-    if (all || s->conn.closed || st == NULL)
-        return;
-    uint64_t at = s->env->loop->now_ms + STALL_MS;
-    session_deadline(s, st->deadline_ms != 0 && st->deadline_ms < at ? st->deadline_ms : at);
+static void on_sent(struct client *c, size_t lent, bool all) {
+    struct stream *st = c->stream;
+    if (!all) {
+        uint64_t at = c->side.loop->now_ms + STALL_MS;
+        side_deadline(&c->side,
+                      st->deadline_ms != 0 && st->deadline_ms < at ? st->deadline_ms : at);
+    }
+    response_sent(st, lent, all);
 }
 
-static void on_client_timeout(struct session *s) {
-    struct stream *st = s->stream;
-    if (conn_pending(&s->conn) > 0) /* it takes nothing, so it is told nothing */
+static void on_client_timeout(struct client *c) {
+    struct stream *st = c->stream;
+    struct side *s = &c->side;
+    if (side_pending(s) > 0) /* it takes nothing, so it is told nothing */
         cut(st, REASON_CLIENT_TIMEOUT);
-    else if (st->deadline_ms != 0 && s->env->loop->now_ms >= st->deadline_ms)
+    else if (st->deadline_ms != 0 && s->loop->now_ms >= st->deadline_ms)
         stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
                                                          : REASON_CLIENT_TIMEOUT);
     else if (!st->request_last && !s->loan.open && st->ready)
         stream_fail(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0)
-        session_deadline(s, st->deadline_ms);
+        side_deadline(s, st->deadline_ms);
 }
 
-static const struct session_ops session_ops = {
+static const struct client_ops client_ops = {
     .request = on_request,
     .refuse = on_refuse,
     .readable = on_client_readable,
@@ -432,7 +426,7 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     list_init(&env->copies);
     env->scratch = route_scratch_new();
     env->sessions =
-        (struct session_env){.loop = l, .ops = &session_ops, .head = scratch_head, .arg = env};
+        (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
     upstreams_init(&env->upstreams, l, &upstream_ops, workers);
     upstreams_init(&env->mirrors, l, &mirror_ops, workers);

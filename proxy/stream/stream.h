@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * stream: one request and its answer. It joins a client side (session) and an upstream side and
- * moves the bodies between them; it is the only one that knows both.
+ * stream: one request and its answer. It joins a client side (session/side.h) and an upstream side
+ * and moves the bodies between them; it is the only one that knows both.
  *
  *     request() ─► route ─► policies ─► answer of our own ──────────────────────────┐
  *                               └► share ─► endpoint ─► connection                  │

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * side: one exchange on some connection, as a stream sees it. A stream joins sides and knows no
+ * version of HTTP; a codec knows one, and keeps connections, framing and flow control to itself.
+ *
+ *                                   stream
+ *      what comes in                  │ ▲              what goes out
+ *      side_take ── a piece, lent     │ │              side_room, side_head ── a head
+ *      side_repay ── it was sent on   │ │              side_lend ── a piece of the body
+ *                                     ▼ │ events       side_unlend ── its bytes go away
+ *                                struct side
+ *                             ┌───────┴────────┐
+ *                  session.c: HTTP/1.x      h2.c: HTTP/2
+ *                  the connection itself    one stream of a connection
+ *
+ * A head is written as HTTP/1.1 text whatever the codec: an HTTP/1.x connection sends it as it is,
+ * HTTP/2 reads it back into fields (http/h2_head.h), which is simple, since the text is our own.
+ *
+ * Bodies are lent, not copied: one piece at a time each way. What came in and was not repaid is
+ * what flow control holds back: a slow taker slows its giver, and no memory fills up.
+ *
+ * struct client is the side that asks, with what is known of who that is. The worker's thread.
+ */
+#ifndef SLUICE_PROXY_SIDE_H
+#define SLUICE_PROXY_SIDE_H
+
+#include "proxy/http/reason.h"
+#include "proxy/session/body.h"
+
+struct client;
+struct session_env;
+struct side;
+struct stream;
+
+struct side_codec {
+    enum body (*take)(struct side *x, struct str *piece, bool *last);
+    void (*repay)(struct side *x, size_t n);
+    char *(*room)(struct side *x, size_t n);
+    bool (*head)(struct side *x, size_t n, uint8_t framing, bool last);
+    bool (*lend)(struct side *x, struct str piece, bool last);
+    void (*unlend)(struct side *x);
+    bool (*lending)(const struct side *x);
+    size_t (*pending)(const struct side *x);
+    void (*abort)(struct side *x);
+    /* of a client */
+    bool (*accept)(struct client *c, struct stream *st);
+    bool (*proceed)(struct client *c);
+    bool (*gone)(struct client *c);
+    void (*done)(struct client *c, bool keep);
+};
+
+struct side {
+    const struct side_codec *codec;
+    struct loop *loop;
+    struct timer timer; /* the stream's, while there is one; else the codec's own */
+    struct loan loan;   /* of what came in, until it is repaid */
+};
+
+/* The next piece of the body that comes in; no loan is open. With BODY_PIECE one is: *piece stays
+ * where it is until it is repaid. *last: the body ends with it. */
+static inline enum body side_take(struct side *x, struct str *piece, bool *last) {
+    return x->codec->take(x, piece, last);
+}
+/* n bytes of the loan are not needed any more. When all are repaid it is closed. */
+static inline void side_repay(struct side *x, size_t n) { x->codec->repay(x, n); }
+
+/* Room for a head of at most n bytes (≤ 64 KiB); NULL: none. side_head() follows at once, or the
+ * room is lost. */
+static inline char *side_room(struct side *x, size_t n) { return x->codec->room(x, n); }
+/* The first n bytes of the room are a head. framing (enum framing) is that of the body which
+ * follows; last: none does, the message is whole. False: no memory. */
+static inline bool side_head(struct side *x, size_t n, uint8_t framing, bool last) {
+    return x->codec->head(x, n, framing, last);
+}
+/* A piece of the body, which stays where it is until sent() has told of all of it, or
+ * side_unlend(); only when side_lending() is false. No bytes: only the end. False: no memory. */
+static inline bool side_lend(struct side *x, struct str piece, bool last) {
+    return x->codec->lend(x, piece, last);
+}
+/* The lent bytes go away. The message cannot be completed after it: side_abort() follows. */
+static inline void side_unlend(struct side *x) { x->codec->unlend(x); }
+static inline bool side_lending(const struct side *x) { return x->codec->lending(x); }
+/* Bytes of what goes out that wait for the peer to take them. */
+static inline size_t side_pending(const struct side *x) { return x->codec->pending(x); }
+/* timeout() is called at that time (ms of the loop's clock), if it is not set anew before. */
+static inline void side_deadline(struct side *x, uint64_t at_ms) {
+    timer_set(x->loop->wheel, &x->timer, at_ms);
+}
+/* Ends the exchange at once; a message that was begun is cut, which the peer sees. */
+static inline void side_abort(struct side *x) { x->codec->abort(x); }
+
+/* ---- the side that asks ---- */
+
+struct visitor { /* who has connected */
+    struct addr peer;
+    char text[46]; /* its address, without port */
+    uint8_t text_n;
+    uint16_t port; /* of the listener, as clients see it */
+};
+
+struct client {
+    struct side side;
+    struct session_env *env;
+    const struct visitor *visitor;
+    struct stream *stream; /* that serves it, or NULL */
+    uint64_t started_ns;   /* first byte of the request; 0: none yet */
+};
+
+/* What a client tells, set in session_env by the stream. Every call may end the exchange; nothing
+ * is known of the client after it. */
+struct client_ops {
+    /* A head is in env->head, its bytes somewhere that does not last: the stream copies what it
+     * needs and then calls client_accept(). */
+    void (*request)(struct client *c);
+    /* What came, so many bytes of it, is not a request that can be served. The answer and
+     * client_done() follow. */
+    void (*refuse)(struct client *c, enum reason reason, const char *detail, size_t bytes);
+    /* While a stream is there: */
+    void (*readable)(struct client *c);                    /* body bytes, or the end */
+    void (*sent)(struct client *c, size_t lent, bool all); /* so much of the loan went */
+    void (*gone)(struct client *c);                        /* the client is not there any more */
+    void (*timeout)(struct client *c);                     /* the timer that the stream set */
+};
+
+/* The head of env->head is taken, st serves it. True: a body follows. */
+static inline bool client_accept(struct client *c, struct stream *st) {
+    return c->side.codec->accept(c, st);
+}
+/* RFC 9110 10.1.1: says 100 Continue, unless the body is on its way already. False: no memory. */
+static inline bool client_proceed(struct client *c) { return c->side.codec->proceed(c); }
+/* The request is whole and its connection said something: has the client left? */
+static inline bool client_gone(struct client *c) { return c->side.codec->gone(c); }
+/* The answer was given (not necessarily flushed when keep is false). keep: the request was read to
+ * its end, another may follow on the connection. The stream is gone after it. */
+static inline void client_done(struct client *c, bool keep) { c->side.codec->done(c, keep); }
+
+#endif
