@@ -155,7 +155,7 @@ static void follow_phase(struct worker *w) {
     while (w->reached < wanted) {
         w->reached++;
         if (w->reached == DRAINING)
-            w->env.sessions.draining = true;
+            sessions_drain(&w->env.sessions);
         else if (w->reached == CLOSING)
             close_listeners(w);
         else if (w->reached == ENDING)

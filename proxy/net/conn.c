@@ -340,6 +340,12 @@ static size_t account(struct conn *c, size_t sent) {
 }
 
 static void flush(struct conn *c) {
+    if (c->lazy) {
+        c->ops->fill(c);
+        if (c->closed)
+            return;
+        list_del(&c->dirty_link); /* what it wrote is sent now */
+    }
     size_t pending = conn_pending(c);
     if (pending > 0) {
         ssize_t n;
@@ -364,6 +370,8 @@ static void flush(struct conn *c) {
         shutdown(c->fd, SHUT_WR);
     }
 }
+
+void conn_talk(struct conn *c) { mark_dirty(c); }
 
 void conn_shutdown(struct conn *c) {
     if (c->fin)

@@ -16,7 +16,8 @@
  * end of a chunk). A connection that has something to say is flushed once, with one send or writev:
  * right after the handler of the event that made it talk, while all of it is in the cache; or, when
  * it is `lazy` (many streams on one connection), at the end of the turn. ops->flushed then says how
- * much of the lent bytes went, and the owner consumes them on the other side.
+ * much of the lent bytes went, and the owner consumes them on the other side. An owner with many
+ * streams says conn_talk() and writes when fill() asks it, right before the flush.
  *
  * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
  * Memory: an idle connection holds no buffer. All functions: the worker's thread.
@@ -68,6 +69,7 @@ struct conn_ops {
     void (*readable)(struct conn *c); /* can_read is set: read, or leave it for later */
     void (*flushed)(struct conn *c, size_t lent_sent,
                     bool all);         /* after a flush; !all: the rest waits for the peer */
+    void (*fill)(struct conn *c);      /* lazy: before a flush; write what there is */
     void (*connected)(struct conn *c); /* an outgoing connection stands */
     void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
 };
@@ -143,6 +145,8 @@ static inline size_t conn_pending(const struct conn *c) {
     return c->out.end - c->out.at + c->lent_n + c->after_n;
 }
 
+/* The owner has something to say: a flush comes, and fill() before it. */
+void conn_talk(struct conn *c);
 /* FIN after what is in out was sent. */
 void conn_shutdown(struct conn *c);
 /* Closes at once (RST when reset), gives back the buffers and calls `freed` at the end of the turn,

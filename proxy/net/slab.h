@@ -35,4 +35,13 @@ static inline size_t slab_bytes(enum slab_size size) {
 void *slab_take(struct slabs *s, enum slab_size size) MUST_USE; /* not zeroed; NULL at the limit */
 void slab_give(struct slabs *s, enum slab_size size, void *p);
 
+/* Other memory of connections, which counts on the same limit. False: it would be exceeded. */
+static inline bool slabs_charge(struct slabs *s, size_t n) {
+    if (unlikely(s->used_bytes + n > s->limit))
+        return false;
+    counter_add(&s->used_bytes, n);
+    return true;
+}
+static inline void slabs_discharge(struct slabs *s, size_t n) { counter_sub(&s->used_bytes, n); }
+
 #endif

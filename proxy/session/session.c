@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "proxy/session/session.h"
+#include "proxy/session/h2.h"
+#include "proxy/session/parts.h"
 
 #include "lib/mem.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-enum {
-    SHED_LOOKS = 64,
-    FREE_MAX = 256,
-    LINGER_MS = 2000,
-    LINGER_BYTES = 256 * 1024,
-    GRACE_MS = 1000
-};
+enum { SHED_LOOKS = 64, FREE_MAX = 256, GRACE_MS = 1000 };
 
-static void set_idle(struct session *s, bool idle) {
+void session_idle(struct session *s, bool idle) {
     if (s->idle == idle)
         return;
     s->idle = idle;
@@ -24,6 +19,7 @@ static void set_idle(struct session *s, bool idle) {
 static void freed(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
     struct session_env *env = s->client.env;
+    h2_free(s->h2);
     if (env->n_free >= FREE_MAX) {
         mem_free(s);
         return;
@@ -32,10 +28,10 @@ static void freed(struct conn *c) {
     env->n_free++;
 }
 
-static void end(struct session *s, bool reset) {
+void session_end(struct session *s, bool reset) {
     if (s->conn.closed)
         return;
-    set_idle(s, false);
+    session_idle(s, false);
     timer_fini(&s->client.side.timer);
     list_del(&s->link);
     counter_sub(&s->client.env->n_sessions, 1);
@@ -44,11 +40,11 @@ static void end(struct session *s, bool reset) {
 
 /* ---- linger ---- */
 
-static void linger(struct session *s) {
+void session_linger(struct session *s) {
     s->state = SESSION_LINGER;
     s->client.stream = NULL;
     conn_shutdown(&s->conn);
-    side_deadline(&s->client.side, s->conn.loop->now_ms + LINGER_MS);
+    side_deadline(&s->client.side, s->conn.loop->now_ms + SESSION_LINGER_MS);
 }
 
 /* Reads on and forgets, until the client has seen the end too. */
@@ -58,12 +54,12 @@ static void linger_read(struct session *s) {
         size_t n = conn_unread(c).n;
         s->lingered += (uint32_t)n;
         conn_consume(c, n);
-        enum io io = s->lingered > LINGER_BYTES ? IO_FAIL : conn_read(c);
+        enum io io = s->lingered > SESSION_LINGER_BYTES ? IO_FAIL : conn_read(c);
         if (io == IO_AGAIN)
             return;
         if (io != IO_OK) {
             if (conn_pending(c) == 0)
-                end(s, false);
+                session_end(s, false);
             return;
         }
     }
@@ -79,16 +75,16 @@ static void wait_for_more(struct session *s) {
         conn_shrink(&s->conn);
     const struct limits *l = cl->env->limits;
     if (nothing && cl->started_ns == 0) {
-        set_idle(s, true);
+        session_idle(s, true);
         side_deadline(&cl->side, now + l->idle_timeout_ms);
     } else if (s->scan.seen == 0 || !timer_is_set(&cl->side.timer) || s->idle) {
-        set_idle(s, false);
+        session_idle(s, false);
         side_deadline(&cl->side, now + l->header_timeout_ms);
     }
 }
 
 static void refuse(struct session *s, enum reason reason, const char *detail) {
-    set_idle(s, false);
+    session_idle(s, false);
     s->client.env->ops->refuse(&s->client, reason, detail, conn_unread(&s->conn).n);
 }
 
@@ -112,7 +108,7 @@ static bool more(struct session *s) {
     case IO_FAIL:
         break;
     }
-    end(s, false);
+    session_end(s, false);
     return false;
 }
 
@@ -136,16 +132,29 @@ static void read_head(struct session *s) {
                 return;
             break;
         case H1_BAD:
-            refuse(s, reason, detail);
+            if (s->requests == 0 && h2_is_preface(in))
+                session_speak_h2(s);
+            else
+                refuse(s, reason, detail);
             return;
         case H1_DONE:
             conn_consume(c, skipped);
-            set_idle(s, false);
+            session_idle(s, false);
             s->requests++;
             env->ops->request(&s->client);
             break;
         }
     }
+}
+
+void session_speak_h2(struct session *s) {
+    s->h2 = h2_new(s);
+    if (s->h2 == NULL) {
+        session_end(s, true);
+        return;
+    }
+    s->state = SESSION_H2;
+    h2_readable(s->h2);
 }
 
 /* ---- one exchange: the codec of side.h ---- */
@@ -196,7 +205,7 @@ static bool h1_lend(struct side *x, struct str piece, bool last) {
 static void h1_unlend(struct side *x) { conn_unlend(&of_side(x)->conn); }
 static bool h1_lending(const struct side *x) { return conn_lending(&of_side(x)->conn); }
 static size_t h1_pending(const struct side *x) { return conn_pending(&of_side(x)->conn); }
-static void h1_abort(struct side *x) { end(of_side(x), true); }
+static void h1_abort(struct side *x) { session_end(of_side(x), true); }
 
 static bool h1_proceed(struct client *c) {
     static const struct str text = {"HTTP/1.1 100 Continue\r\n\r\n", 25};
@@ -224,7 +233,7 @@ static void h1_done(struct client *c, bool keep) {
         return;
     c->stream = NULL;
     if (!keep || c->env->draining || from->eof) {
-        linger(s);
+        session_linger(s);
         return;
     }
     s->state = SESSION_HEAD;
@@ -262,6 +271,8 @@ static void on_readable(struct conn *c) {
         read_head(s);
     else if (s->state == SESSION_BUSY)
         s->client.env->ops->readable(&s->client);
+    else if (s->state == SESSION_H2)
+        h2_readable(s->h2);
     else
         linger_read(s);
 }
@@ -270,6 +281,8 @@ static void on_flushed(struct conn *c, size_t lent, bool all) {
     struct session *s = container_of(c, struct session, conn);
     if (s->state == SESSION_BUSY)
         s->client.env->ops->sent(&s->client, lent, all);
+    else if (s->state == SESSION_H2)
+        h2_flushed(s->h2, all);
     else if (s->state == SESSION_LINGER && all)
         linger_read(s);
 }
@@ -279,8 +292,16 @@ static void on_broken(struct conn *c, enum conn_end why, int err) {
     (void)why, (void)err;
     if (s->state == SESSION_BUSY)
         s->client.env->ops->gone(&s->client);
+    else if (s->state == SESSION_H2)
+        h2_close(s->h2, true);
     else
-        end(s, true);
+        session_end(s, true);
+}
+
+static void on_fill(struct conn *c) {
+    struct session *s = container_of(c, struct session, conn);
+    if (s->state == SESSION_H2)
+        h2_fill(s->h2);
 }
 
 static void on_connected(struct conn *c) { (void)c; /* sessions are accepted, never connected */ }
@@ -288,6 +309,7 @@ static void on_connected(struct conn *c) { (void)c; /* sessions are accepted, ne
 static const struct conn_ops conn_ops = {
     .readable = on_readable,
     .flushed = on_flushed,
+    .fill = on_fill,
     .connected = on_connected,
     .broken = on_broken,
 };
@@ -296,10 +318,12 @@ static void on_timer(struct timer *t) {
     struct session *s = container_of(t, struct session, client.side.timer);
     if (s->state == SESSION_BUSY)
         s->client.env->ops->timeout(&s->client);
+    else if (s->state == SESSION_H2)
+        h2_timeout(s->h2);
     else if (s->state == SESSION_HEAD && s->client.started_ns != 0)
         refuse(s, REASON_CLIENT_TIMEOUT, "the head did not come in time");
     else
-        end(s, s->state == SESSION_LINGER && conn_pending(&s->conn) > 0);
+        session_end(s, s->state == SESSION_LINGER && conn_pending(&s->conn) > 0);
 }
 
 /* ---- life ---- */
@@ -307,6 +331,7 @@ static void on_timer(struct timer *t) {
 void sessions_init(struct session_env *env) {
     list_init(&env->sessions);
     list_init(&env->free);
+    env->h2 = h2_shared_new(env->loop);
 }
 
 static struct session *take(struct session_env *env) {
@@ -349,10 +374,19 @@ bool sessions_shed_idle(struct session_env *env) {
             return false;
         if (!s->idle || s->conn.can_read)
             continue;
-        end(s, false);
+        session_end(s, false);
         return true;
     }
     return false;
+}
+
+void sessions_drain(struct session_env *env) {
+    env->draining = true;
+    list_each(it, &env->sessions) {
+        struct session *s = list_entry(it, struct session, link);
+        if (s->state == SESSION_H2)
+            h2_drain(s->h2);
+    }
 }
 
 void sessions_close_idle(struct session_env *env) {
@@ -361,10 +395,10 @@ void sessions_close_idle(struct session_env *env) {
         if (!s->idle)
             continue;
         if (s->requests == 0) { /* it has just come: its request is on its way */
-            set_idle(s, false);
+            session_idle(s, false);
             side_deadline(&s->client.side, env->loop->now_ms + GRACE_MS);
         } else if (!s->conn.can_read && !conn_has_bytes(&s->conn)) {
-            end(s, false);
+            session_end(s, false);
         }
     }
 }
@@ -374,8 +408,10 @@ void sessions_close_all(struct session_env *env) {
         struct session *s = list_entry(env->sessions.next, struct session, link);
         if (s->state == SESSION_BUSY)
             env->ops->gone(&s->client);
+        else if (s->state == SESSION_H2)
+            h2_close(s->h2, false);
         else
-            end(s, false);
+            session_end(s, false);
     }
 }
 
@@ -383,4 +419,5 @@ void sessions_fini(struct session_env *env) {
     must(list_empty(&env->sessions));
     for (struct list *n; (n = list_pop(&env->free)) != NULL;)
         mem_free(list_entry(n, struct session, link));
+    h2_shared_free(env->h2);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * session: the client side of HTTP/1.x: one connection, one request after the other. It reads
+ * session: a client's connection. It speaks HTTP/1.x, one request after the other, until HTTP/2's
+ * preface comes instead of a request (RFC 9113 3.3) or the handshake of TLS has agreed on it: then
+ * h2.h takes over, and what follows here is not for it. It reads
  * heads, keeps the client's timeouts and knows when the connection may go on; what a request means
  * is the stream's business, told through client_ops (side.h).
  *
@@ -20,6 +22,8 @@
 #include "proxy/route/snapshot.h"
 #include "proxy/session/side.h"
 
+struct h2;
+struct h2_shared;
 struct session;
 
 /* What all sessions of a worker share; the worker owns it. */
@@ -28,6 +32,7 @@ struct session_env {
     const struct client_ops *ops;
     const struct limits *limits; /* of the current snapshot */
     struct head *head;           /* scratch: one head is parsed at a time */
+    struct h2_shared *h2;
     struct list sessions;        /* all */
     uint64_t n_sessions, n_idle; /* counters */
     bool draining;               /* answers say Connection: close */
@@ -36,11 +41,12 @@ struct session_env {
     void *arg; /* the stream's environment */
 };
 
-enum session_state { SESSION_HEAD, SESSION_BUSY, SESSION_LINGER };
+enum session_state { SESSION_HEAD, SESSION_BUSY, SESSION_H2, SESSION_LINGER };
 
 struct session {
     struct conn conn;
     struct client client; /* SESSION_BUSY: it has a stream */
+    struct h2 *h2;        /* not NULL since it speaks HTTP/2 */
     struct visitor visitor;
     struct list link;
     struct h1_scan scan;
@@ -57,6 +63,10 @@ void sessions_init(struct session_env *env); /* after loop, ops, limits and head
  * descriptors are short the connection is closed. */
 void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port);
 
+/* It speaks HTTP/2 from here on: what TLS's ALPN has agreed on. */
+void session_speak_h2(struct session *s);
+/* From now on answers close their connections, and HTTP/2 takes no new streams soon. */
+void sessions_drain(struct session_env *env);
 /* Those that wait for another request. One that has had none yet is given a second, and is not
  * counted as idle until then. */
 /* R9: one that waits for nothing makes room for one that comes. False: none of the oldest does. */

@@ -374,6 +374,18 @@ static void on_client_timeout(struct client *c) {
         side_deadline(s, st->deadline_ms);
 }
 
+static void on_abused(struct client *c) {
+    struct stream_env *env = c->env->arg;
+    uint64_t now = loop_clock_ns();
+    struct record r = {.gateway = env->law->snapshot->gateway,
+                       .status = reasons[REASON_RATE_LIMITED].status,
+                       .reason = REASON_RATE_LIMITED,
+                       .start_ns = now};
+    addr_v6(&c->visitor->peer, r.client);
+    counter_add(&env->requests, 1);
+    env->record(env->arg, &r);
+}
+
 static const struct client_ops client_ops = {
     .request = on_request,
     .refuse = on_refuse,
@@ -381,6 +393,7 @@ static const struct client_ops client_ops = {
     .sent = on_sent,
     .gone = on_gone,
     .timeout = on_client_timeout,
+    .abused = on_abused,
 };
 
 /* ---- events of the upstream side ---- */
