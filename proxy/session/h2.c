@@ -31,6 +31,8 @@ static void end(struct h2 *h2, uint32_t code) {
     h2_talk(h2);
 }
 
+static void abused(struct h2 *h2) { h2_env(h2)->ops->abused(&h2->session->client); }
+
 /* ---- the budget ---- */
 
 static void spend(struct h2 *h2, int32_t n) {
@@ -44,7 +46,7 @@ static void spend(struct h2 *h2, int32_t n) {
     if (h2->budget >= 0 || h2->deaf)
         return;
     end(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-    h2_env(h2)->ops->abused(&h2->session->client);
+    abused(h2);
 }
 
 static void earn(struct h2 *h2) {
@@ -429,9 +431,11 @@ static bool read_more(struct h2 *h2) {
     struct str in = conn_unread(c);
     if (in.n > 0) {
         size_t n = part_of(h2, in.p, in.n);
-        if (nghttp2_session_mem_recv(h2->ng, (const uint8_t *)in.p, n) < 0)
-            h2->broken = true;
+        ssize_t rv = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)in.p, n);
         conn_consume(c, n);
+        h2->broken = rv < 0;
+        if (rv < 0 && rv != NGHTTP2_ERR_NOMEM && rv != NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+            abused(h2); /* nghttp2 has bounds of its own: CONTINUATION (S22), settings, answers */
         return true;
     }
     switch (conn_read(c)) {
