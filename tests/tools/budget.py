@@ -33,19 +33,21 @@ def load_measure():
     return module
 
 
-def check(what, unit):
+def check(what, unit, streams=0, **how):
+    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT."""
     measure = load_measure()
     with open(BUDGET, encoding='utf-8') as f:
         budgets = json.load(f)
-    budget = budgets[what]
+    label = f'h2-{what}' if streams else what
+    budget = budgets[label]
     with sluice.Origin('origin', '--body', '0') as origin, \
             sluice.Gateway(ROUTE, origin=origin) as gateway:
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
         subject = measure.Subject(gateway.proxy_command(), gateway.port, 'shop.example.com',
-                                  '/shop/list?page=2')
-        figure, detail = measure.WHAT[what](subject)
-    print(f'{what}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
+                                  '/shop/list?page=2', streams)
+        figure, detail = measure.WHAT[what](subject, **how)
+    print(f'{label}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
           + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
     if os.environ.get('SLUICE_RECORD') == '1' and 'recorded' in budget:
         budget['recorded'] = round(figure)
