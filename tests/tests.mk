@@ -8,9 +8,10 @@ JOBS ?= $(shell nproc)
 RUN   = tests/run --mode $(MODE) $(if $(ONLY),--only '$(ONLY)')
 
 FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-FUZZ_C   := $(LIB_C) $(wildcard proxy/http/*.c controller/kube/*.c)
+FUZZ_C   := $(LIB_C) $(wildcard proxy/http/*.c proxy/net/*.c proxy/session/*.c controller/kube/*.c)
 FUZZ_CC  := clang-14 -std=gnu11 -g -O1 -DSLUICE_DEBUG $(DEFS) -fno-omit-frame-pointer \
-            -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+            -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+            -fno-sanitize=pointer-overflow # NULL + 0 is NULL
 
 # Shared objects that are preloaded into a program under test.
 PRELOAD := $(patsubst %.c,$(B)/%.so,$(wildcard tests/tools/preload/*.c))
