@@ -190,6 +190,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         r.active_requests += g.streams;
         r.requests_total += g.requests;
         observe_gauge(o, OBSERVE_CLIENT_CONNECTIONS, g.sessions);
+        observe_gauge(o, OBSERVE_CLIENT_H2, g.h2_sessions);
         observe_gauge(o, OBSERVE_UPSTREAM_CONNECTIONS, g.upstreams - g.idle_upstreams);
         observe_gauge(o, OBSERVE_UPSTREAM_IDLE, g.idle_upstreams);
         observe_gauge(o, OBSERVE_STREAMS_ACTIVE, g.streams);

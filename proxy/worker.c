@@ -276,6 +276,7 @@ void worker_gauges(struct worker *w, struct worker_gauges *g) {
     const struct upstreams *u = &w->env.upstreams;
     *g = (struct worker_gauges){
         .sessions = counter_get(&s->n_sessions),
+        .h2_sessions = counter_get(&s->n_h2),
         .idle_sessions = counter_get(&s->n_idle),
         .streams = counter_get(&w->env.n_streams),
         .requests = counter_get(&w->env.requests),

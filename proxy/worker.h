@@ -54,7 +54,7 @@ void worker_close_listeners(struct worker *w);
 void worker_free(struct worker *w);
 
 struct worker_gauges {
-    uint64_t sessions, idle_sessions, streams, requests;
+    uint64_t sessions, h2_sessions, idle_sessions, streams, requests;
     uint64_t waiting; /* streams, for a connection */
     uint64_t upstreams, idle_upstreams, connects;
     uint64_t buffer_bytes, spare_bytes;

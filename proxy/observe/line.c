@@ -206,6 +206,8 @@ static void write_numbers(struct out *o, const struct record *r) {
     at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
     at = pen_endpoint(pen_lit(at, "\",\"upstream_addr\":\""), r->endpoint);
     at = pen_u64(pen_lit(at, "\",\"attempts\":"), r->attempts);
+    at = pen_text(pen_lit(at, ",\"protocol\":\""), r->protocol != NULL ? r->protocol : "");
+    *at++ = '"';
     o->n -= NUMBERS_MAX - (size_t)(at - start);
 }
 

@@ -43,6 +43,7 @@ uint64_t observe_identity(const struct backend *b);
 
 enum observe_gauge {
     OBSERVE_CLIENT_CONNECTIONS,   /* sluice_connections{kind="client"} */
+    OBSERVE_CLIENT_H2,            /* sluice_connections{kind="client_h2"}: of these, HTTP/2 */
     OBSERVE_UPSTREAM_CONNECTIONS, /* sluice_connections{kind="upstream"}: with a request on them */
     OBSERVE_UPSTREAM_IDLE,        /* sluice_connections{kind="upstream_idle"} */
     OBSERVE_STREAMS_ACTIVE,       /* sluice_streams{kind="active"} */

@@ -26,8 +26,8 @@ struct record {
     uint16_t upstream_status;        /* of the last answer; 0: none */
     enum reason reason;
     uint16_t attempts;
-    bool reused; /* the upstream connection was pooled */
-    bool http10;
+    bool reused;          /* the upstream connection was pooled */
+    const char *protocol; /* of the client: "http/1.1", "http/1.0", "h2"; NULL: unknown */
     uint64_t request_bytes, response_bytes; /* heads and bodies as on the wire */
     uint64_t start_ns;                      /* CLOCK_MONOTONIC, first byte */
     uint64_t total_ns, gateway_ns, upstream_ns, connect_ns, auth_ns, read_ns, pick_ns, body_ns;

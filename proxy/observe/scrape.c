@@ -248,6 +248,7 @@ static void write_gauges(struct scrape *s) {
         const char *family, *help, *kind;
     } gauges[OBSERVE_GAUGES] = {
         [OBSERVE_CLIENT_CONNECTIONS] = {"sluice_connections", "Open connections.", "client"},
+        [OBSERVE_CLIENT_H2] = {"sluice_connections", NULL, "client_h2"},
         [OBSERVE_UPSTREAM_CONNECTIONS] = {"sluice_connections", NULL, "upstream"},
         [OBSERVE_UPSTREAM_IDLE] = {"sluice_connections", NULL, "upstream_idle"},
         [OBSERVE_STREAMS_ACTIVE] = {"sluice_streams", "Requests in progress.", "active"},

@@ -118,6 +118,7 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id) {
     *x = (struct h2_stream){.client = {.side = {.codec = &codec, .loop = s->conn.loop},
                                        .env = s->client.env,
                                        .visitor = &s->visitor,
+                                       .h2 = true,
                                        .started_ns = s->conn.loop->now_ns},
                             .h2 = h2,
                             .id = id,

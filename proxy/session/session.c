@@ -35,6 +35,7 @@ void session_end(struct session *s, bool reset) {
     timer_fini(&s->client.side.timer);
     list_del(&s->link);
     counter_sub(&s->client.env->n_sessions, 1);
+    counter_sub(&s->client.env->n_h2, s->h2 != NULL);
     conn_close(&s->conn, reset, freed);
 }
 
@@ -154,6 +155,7 @@ void session_speak_h2(struct session *s) {
         return;
     }
     s->state = SESSION_H2;
+    counter_add(&s->client.env->n_h2, 1);
     h2_readable(s->h2);
 }
 

@@ -33,10 +33,10 @@ struct session_env {
     const struct limits *limits; /* of the current snapshot */
     struct head *head;           /* scratch: one head is parsed at a time */
     struct h2_shared *h2;
-    struct list sessions;        /* all */
-    uint64_t n_sessions, n_idle; /* counters */
-    bool draining;               /* answers say Connection: close */
-    struct list free;            /* session.link: kept for the next accept */
+    struct list sessions;              /* all */
+    uint64_t n_sessions, n_h2, n_idle; /* counters */
+    bool draining;                     /* answers say Connection: close */
+    struct list free;                  /* session.link: kept for the next accept */
     uint32_t n_free;
     void *arg; /* the stream's environment */
 };

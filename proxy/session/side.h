@@ -103,6 +103,7 @@ struct client {
     struct session_env *env;
     const struct visitor *visitor;
     struct stream *stream; /* that serves it, or NULL */
+    bool h2;               /* it speaks HTTP/2 */
     uint64_t started_ns;   /* first byte of the request; 0: none yet */
 };
 

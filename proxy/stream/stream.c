@@ -110,6 +110,10 @@ static enum reason look(struct stream *st, const struct head *h) {
 
 /* ---- the record ---- */
 
+static const char *protocol_of(const struct client *c, bool http10) {
+    return c->h2 ? "h2" : http10 ? "http/1.0" : "http/1.1";
+}
+
 static void record(struct stream *st) {
     const struct exchange *x = &st->x;
     uint64_t now = loop_clock_ns();
@@ -130,7 +134,7 @@ static void record(struct stream *st) {
         .reason = st->reason,
         .attempts = st->attempts,
         .reused = st->reused,
-        .http10 = x->http10,
+        .protocol = protocol_of(st->client, x->http10),
         .request_bytes = st->request_bytes,
         .response_bytes = st->response_bytes,
         .start_ns = st->start_ns,
@@ -316,6 +320,7 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
     struct record r = {.gateway = env->law->snapshot->gateway,
                        .status = a.status,
                        .reason = reason,
+                       .protocol = c->h2 ? "h2" : NULL,
                        .start_ns = c->started_ns > 0 ? c->started_ns : now,
                        .request_bytes = bytes};
     r.total_ns = r.gateway_ns = now - r.start_ns;
@@ -380,6 +385,7 @@ static void on_abused(struct client *c) {
     struct record r = {.gateway = env->law->snapshot->gateway,
                        .status = reasons[REASON_RATE_LIMITED].status,
                        .reason = REASON_RATE_LIMITED,
+                       .protocol = "h2",
                        .start_ns = now};
     addr_v6(&c->visitor->peer, r.client);
     counter_add(&env->requests, 1);

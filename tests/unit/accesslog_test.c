@@ -44,6 +44,7 @@ static struct record record(void) {
         .client = {[10] = 0xff, 0xff, 10, 0, 0, 7},
         .status = 200,
         .attempts = 1,
+        .protocol = "h2",
         .response_bytes = 512,
         .start_ns = monotonic(),
         .total_ns = 1234567,
@@ -84,9 +85,9 @@ static double number(const cJSON *j, const char *name) {
 static void fields(void **state) {
     (void)state;
     static const char *const names[] = {
-        "ts",     "id",     "route",         "consumer", "method",  "host",     "path",
-        "status", "reason", "origin",        "duration", "gateway", "upstream", "connect",
-        "bytes",  "client", "upstream_addr", "attempts", "tls",     "trace"};
+        "ts",     "id",     "route",         "consumer", "method",   "host",     "path",
+        "status", "reason", "origin",        "duration", "gateway",  "upstream", "connect",
+        "bytes",  "client", "upstream_addr", "attempts", "protocol", "tls",      "trace"};
     struct record r = record();
     cJSON *j = line_of(&r);
     const cJSON *f = j->child;
@@ -105,6 +106,7 @@ static void fields(void **state) {
     assert_string_equal(text(j, "client"), "10.0.0.7");
     assert_string_equal(text(j, "upstream_addr"), "10.1.0.3:8080");
     assert_string_equal(text(j, "trace"), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_string_equal(text(j, "protocol"), "h2");
     cJSON_Delete(j);
 }
 
