@@ -380,6 +380,7 @@ static void settle(struct h2 *h2) {
         h2_streams_gone(h2);
         session_idle(h2->session, false);
         session_linger(h2->session);
+        conn_again(c); /* what it still sends is thrown away */
         return;
     }
     if (writes && out_room(h2) >= FRAME_MAX)

@@ -394,7 +394,7 @@ void sessions_drain(struct session_env *env) {
 void sessions_close_idle(struct session_env *env) {
     list_each_safe(it, &env->sessions) {
         struct session *s = list_entry(it, struct session, link);
-        if (!s->idle)
+        if (!s->idle || s->state == SESSION_H2) /* which was told to end, and will */
             continue;
         if (s->requests == 0) { /* it has just come: its request is on its way */
             session_idle(s, false);
