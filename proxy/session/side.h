@@ -19,7 +19,8 @@
  * Bodies are lent, not copied: one piece at a time each way. What came in and was not repaid is
  * what flow control holds back: a slow taker slows its giver, and no memory fills up.
  *
- * struct client is the side that asks, with what is known of who that is. The worker's thread.
+ * struct client is the side that asks, with what is known of who that is; struct upstream
+ * (upstream/upstream.h) the one that is asked. The worker's thread.
  */
 #ifndef SLUICE_PROXY_SIDE_H
 #define SLUICE_PROXY_SIDE_H
@@ -42,6 +43,9 @@ struct side_codec {
     bool (*lending)(const struct side *x);
     size_t (*pending)(const struct side *x);
     void (*abort)(struct side *x);
+    /* of an upstream */
+    bool (*answer)(struct side *x, enum method asked, struct head *h, enum reason *reason);
+    bool (*answered)(struct side *x, const struct head *h);
     /* of a client */
     bool (*accept)(struct client *c, struct stream *st);
     bool (*proceed)(struct client *c);
@@ -54,6 +58,7 @@ struct side {
     struct loop *loop;
     struct timer timer; /* the stream's, while there is one; else the codec's own */
     struct loan loan;   /* of what came in, until it is repaid */
+    bool heard;         /* of an upstream: bytes of an answer came */
 };
 
 /* The next piece of the body that comes in; no loan is open. With BODY_PIECE one is: *piece stays
@@ -88,6 +93,19 @@ static inline void side_deadline(struct side *x, uint64_t at_ms) {
 }
 /* Ends the exchange at once; a message that was begun is cut, which the peer sees. */
 static inline void side_abort(struct side *x) { x->codec->abort(x); }
+
+/* ---- the side that is asked (upstream/upstream.h) ---- */
+
+/* True: *h is the next head of the answer, 1xx or final; its bytes stay where they are until
+ * side_answered(). False: none, and *reason says why; REASON_NONE: not yet. */
+static inline bool side_answer(struct side *x, enum method asked, struct head *h,
+                               enum reason *reason) {
+    return x->codec->answer(x, asked, h, reason);
+}
+/* h is done with. True: it was a final one, and its body follows. */
+static inline bool side_answered(struct side *x, const struct head *h) {
+    return x->codec->answered(x, h);
+}
 
 /* ---- the side that asks ---- */
 

@@ -24,6 +24,8 @@ struct mirror {
     struct waiter waiter;
     bool chunked, whole; /* the request was handed over to its end */
     bool answered;       /* the final head was read */
+    bool until_close;    /* the answer's body ends with the connection */
+    bool empty;          /* it has none */
     uint8_t method;
 };
 
@@ -62,16 +64,16 @@ static bool push(struct mirror *m, struct str bytes) {
 }
 
 static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
+    struct side *to = &m->up->side;
     size_t n = size_min(raw + HEAD_ROOM, slab_bytes(SLAB_64K));
-    char *p = conn_room(&m->up->conn, n);
+    char *p = side_room(to, n);
     if (p == NULL)
         return false;
     struct out o = out_fixed(p, n);
     struct exchange copy = *x;
     copy.backend = m->backend;
     policy_write_request(&copy, &o);
-    conn_wrote(&m->up->conn, o.over ? 0 : o.n);
-    return !o.over;
+    return side_head(to, o.over ? 0 : o.n, x->request->framing, m->whole) && !o.over;
 }
 
 static bool push_piece(struct mirror *m, struct str piece, bool last) {
@@ -113,7 +115,7 @@ static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
     switch (upstream_get(&env->mirrors, b, e, false, false, m, &m->waiter, &m->up)) {
     case UPSTREAM_REUSED:
     case UPSTREAM_CONNECTING:
-        upstream_deadline(m->up, env->loop->now_ms + MIRROR_MS);
+        side_deadline(&m->up->side, env->loop->now_ms + MIRROR_MS);
         return m;
     case UPSTREAM_WAIT: /* a copy does not queue */
         upstream_unwait(&m->waiter);
@@ -175,30 +177,17 @@ static void finish(struct mirror *m, bool reuse) {
 
 /* False: not complete, or the copy is gone. */
 static bool read_head(struct mirror *m) {
-    static const struct head_limits limits = {HEAD_BYTES_MAX, 256, 0};
-    struct conn *c = &m->up->conn;
     struct head *h = m->env->sessions.head;
     while (!m->answered) {
-        struct str in = conn_unread(c);
         enum reason reason;
-        const char *detail;
-        enum h1 got = in.n == 0 ? H1_MORE
-                                : h1_parse_response(&m->up->scan, in.p, in.n, &limits,
-                                                    (enum method)m->method, h, &reason, &detail);
-        if (got == H1_DONE) {
-            m->answered = h->status >= 200;
-            m->up->scan = (struct h1_scan){0};
-            h1_body_init(&m->up->body, h);
-            conn_consume(c, h->n);
-            continue;
-        }
-        enum io io = got == H1_BAD ? IO_FAIL : conn_read(c);
-        if (io == IO_AGAIN)
-            return false;
-        if (io != IO_OK) {
-            finish(m, false);
+        if (!side_answer(&m->up->side, (enum method)m->method, h, &reason)) {
+            if (reason != REASON_NONE)
+                finish(m, false);
             return false;
         }
+        m->answered = h->status >= 200;
+        m->until_close = h->framing == FRAMING_CLOSE;
+        m->empty = !side_answered(&m->up->side, h);
     }
     return true;
 }
@@ -207,18 +196,18 @@ static void on_readable(struct upstream *u) {
     struct mirror *m = u->owner;
     if (!read_head(m))
         return;
-    for (bool last = u->body.done; !last;) {
+    for (bool last = m->empty; !last;) {
         struct str piece;
-        enum body got = body_take(&u->conn, &u->body, &u->loan, &piece, &last);
+        enum body got = side_take(&u->side, &piece, &last);
         if (got == BODY_AGAIN)
             return;
         if (got != BODY_PIECE) {
             finish(m, false);
             return;
         }
-        body_repay(&u->conn, &u->loan, piece.n);
+        side_repay(&u->side, piece.n);
     }
-    finish(m, u->body.framing != FRAMING_CLOSE);
+    finish(m, !m->until_close);
 }
 
 static void on_ready(struct upstream *u) { (void)u; /* what it has to say waits in its buffer */ }

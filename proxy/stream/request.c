@@ -52,18 +52,17 @@ static bool restore_head(struct stream *st) {
            H1_DONE;
 }
 
-static bool write_head(struct stream *st, struct conn *c) {
+static bool write_head(struct stream *st) {
+    struct side *to = &st->up->side;
     size_t sizes[2] = {st->raw_n + HEAD_EXTRA, slab_bytes(SLAB_64K)};
     for (int i = 0; i < 2; i++) {
-        char *p = conn_room(c, sizes[i]);
+        char *p = side_room(to, sizes[i]);
         if (p == NULL)
             return false;
         struct out o = out_fixed(p, sizes[i]);
         policy_write_request(&st->x, &o);
-        if (!o.over) {
-            conn_wrote(c, o.n);
-            return true;
-        }
+        if (!o.over)
+            return side_head(to, o.n, st->request_framing, st->request_last);
     }
     return false;
 }
@@ -71,7 +70,7 @@ static bool write_head(struct stream *st, struct conn *c) {
 /* The connection stands and x.request is the head. */
 static void begin(struct stream *st) {
     st->ready = true;
-    if (!write_head(st, &st->up->conn)) {
+    if (!write_head(st)) {
         stream_fail(st, REASON_OVERLOADED);
         return;
     }
@@ -133,9 +132,9 @@ static void attempt(struct stream *st, bool fresh) {
     case UPSTREAM_CONNECTING:
         st->attempts++;
         st->reused = false;
-        upstream_deadline(
-            st->up, earliest(earliest(env->loop->now_ms + connect_ms(st), st->attempt_deadline_ms),
-                             st->deadline_ms));
+        side_deadline(&st->up->side, earliest(earliest(env->loop->now_ms + connect_ms(st),
+                                                       st->attempt_deadline_ms),
+                                              st->deadline_ms));
         return;
     case UPSTREAM_WAIT:
         timer_set(env->loop->wheel, &st->timer, env->loop->now_ms + connect_ms(st));
@@ -281,7 +280,7 @@ static void another_endpoint(struct stream *st, enum reason reason) {
 }
 
 void request_failed(struct stream *st, enum reason reason) {
-    bool connecting = st->up == NULL || st->up->conn.connecting;
+    bool connecting = st->up == NULL || upstream_connecting(st->up);
     bool past = st->deadline_ms != 0 && st->env->loop->now_ms >= st->deadline_ms;
     if (!(st->reused && !st->got_bytes)) /* a stale connection says nothing of the endpoint */
         upstream_result(&st->env->upstreams, st->backend, st->endpoint, true);
@@ -326,7 +325,7 @@ static void body_failed(struct stream *st, enum body what) {
 /* After the answer is complete, or without an upstream, nobody wants the body any more. */
 static bool wanted(const struct stream *st) {
     return st->up != NULL && st->ready && !st->deaf && !st->request_last &&
-           !st->client->side.loan.open && !conn_lending(&st->up->conn);
+           !st->client->side.loan.open && !side_lending(&st->up->side);
 }
 
 void request_pump(struct stream *st) {
@@ -338,7 +337,7 @@ void request_pump(struct stream *st) {
         if (got == BODY_AGAIN) {
             uint32_t idle_ms = st->client->env->limits->idle_timeout_ms;
             side_deadline(s, earliest(s->loop->now_ms + idle_ms, st->deadline_ms));
-            upstream_deadline(st->up, earliest(UINT64_MAX / 2, st->attempt_deadline_ms));
+            side_deadline(&st->up->side, earliest(UINT64_MAX / 2, st->attempt_deadline_ms));
             return;
         }
         if (got != BODY_PIECE) {
@@ -356,7 +355,7 @@ void request_pump(struct stream *st) {
         st->request_bytes += piece.n;
         if (st->mirror != NULL)
             mirror_body(st, piece, last);
-        if (!body_lend(&st->up->conn, piece, last, st->request_framing == FRAMING_CHUNKED)) {
+        if (!side_lend(&st->up->side, piece, last)) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }

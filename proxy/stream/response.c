@@ -6,10 +6,6 @@
  */
 #include "proxy/stream/parts.h"
 
-#include <errno.h>
-
-static const struct head_limits limits = {HEAD_BYTES_MAX, 256, 0};
-
 void response_await(struct stream *st) {
     uint32_t idle_ms = st->x.rule->idle_ms > 0 ? st->x.rule->idle_ms : st->backend->idle_ms;
     uint64_t at = st->env->loop->now_ms + idle_ms;
@@ -17,14 +13,14 @@ void response_await(struct stream *st) {
         at = st->attempt_deadline_ms;
     if (st->deadline_ms != 0 && st->deadline_ms < at)
         at = st->deadline_ms;
-    upstream_deadline(st->up, at > 0 ? at : 1);
+    side_deadline(&st->up->side, at > 0 ? at : 1);
 }
 
 /* While the client is slow to take what it has, the upstream is not: it is not read. */
 static void response_rest(struct stream *st) {
     bool more = !st->answer_last && st->attempt_deadline_ms != 0;
     if (st->up != NULL)
-        upstream_deadline(st->up, more ? st->attempt_deadline_ms : UINT64_MAX / 2);
+        side_deadline(&st->up->side, more ? st->attempt_deadline_ms : UINT64_MAX / 2);
 }
 
 /* ---- head ---- */
@@ -48,8 +44,7 @@ static bool interim(struct stream *st, const struct head *h) {
             st->response_bytes += o.n;
         }
     }
-    conn_consume(&st->up->conn, h->n);
-    st->up->scan = (struct h1_scan){0};
+    side_answered(&st->up->side, h);
     return true;
 }
 
@@ -67,7 +62,7 @@ static uint8_t client_framing(struct stream *st, const struct head *h) {
     }
 }
 
-static bool write_head(struct stream *st, const struct head *h) {
+static bool write_head(struct stream *st, const struct head *h, bool last) {
     struct side *to = &st->client->side;
     size_t sizes[2] = {h->n + 512, slab_bytes(SLAB_64K)};
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
@@ -80,7 +75,7 @@ static bool write_head(struct stream *st, const struct head *h) {
         policy_write_response(&st->x, h, framing, stream_date(st->env), !st->keep, &o);
         if (!o.over) {
             st->response_bytes += o.n;
-            return side_head(to, o.n, framing, st->up->body.done);
+            return side_head(to, o.n, framing, last);
         }
     }
     return false;
@@ -94,21 +89,20 @@ static void note_response(struct stream *st) {
 
 /* An answer that is not passed on. True: all of it was there, so the connection can be kept. */
 static bool swallow(struct stream *st, const struct head *h) {
-    struct upstream *u = st->up;
+    struct side *from = &st->up->side;
     struct str piece;
     bool last = false;
-    h1_body_init(&u->body, h);
-    conn_consume(&u->conn, h->n);
-    if (u->body.framing == FRAMING_CLOSE ||
-        body_take(&u->conn, &u->body, &u->loan, &piece, &last) != BODY_PIECE)
+    side_answered(from, h);
+    if (h->framing == FRAMING_CLOSE || side_take(from, &piece, &last) != BODY_PIECE)
         return false;
-    body_repay(&u->conn, &u->loan, piece.n);
+    side_repay(from, piece.n);
     return last && h->keep_alive;
 }
 
 /* The final head. False: the stream was failed or tried again. */
 static bool final_head(struct stream *st, const struct head *h) {
-    struct upstream *u = st->up;
+    bool last =
+        h->framing == FRAMING_NONE || (h->framing == FRAMING_LENGTH && h->content_length == 0);
     note_response(st);
     st->upstream_status = h->status;
     upstream_result(&st->env->upstreams, st->backend, st->endpoint, h->status >= 500);
@@ -116,60 +110,35 @@ static bool final_head(struct stream *st, const struct head *h) {
         request_retry(st, swallow(st, h));
         return false;
     }
-    h1_body_init(&u->body, h);
     st->reusable = h->keep_alive;
-    if (!write_head(st, h)) {
+    if (!write_head(st, h, last)) {
         stream_fail(st, REASON_OVERLOADED);
         return false;
     }
     st->answering = true;
     st->status = h->status;
-    conn_consume(&u->conn, h->n);
-    if (u->body.done)
-        st->answer_last = true;
+    st->answer_last = !side_answered(&st->up->side, h);
     return true;
 }
 
 /* False: not yet, or the stream has taken another way. */
 static bool read_head(struct stream *st) {
-    struct upstream *u = st->up;
+    struct side *from = &st->up->side;
     struct head *h = st->env->sessions.head;
     while (!st->answering) {
-        struct str in = conn_unread(&u->conn);
-        enum reason reason = REASON_BAD_RESPONSE;
-        const char *detail;
-        enum h1 got = in.n == 0 ? H1_MORE
-                                : h1_parse_response(&u->scan, in.p, in.n, &limits,
-                                                    (enum method)st->x.method, h, &reason, &detail);
-        if (got == H1_DONE) {
+        enum reason reason;
+        bool got = side_answer(from, (enum method)st->x.method, h, &reason);
+        st->got_bytes = st->got_bytes || from->heard;
+        if (got) {
             if (h->status < 200 ? !interim(st, h) : !final_head(st, h))
                 return false;
             continue;
         }
-        if (got == H1_BAD) {
+        if (reason == REASON_OVERLOADED)
+            stream_fail(st, reason);
+        else if (reason != REASON_NONE)
             request_failed(st, reason);
-            return false;
-        }
-        switch (conn_read(&u->conn)) {
-        case IO_OK:
-            st->got_bytes = true;
-            continue;
-        case IO_AGAIN:
-            return false;
-        case IO_EOF:
-            request_failed(st, REASON_UPSTREAM_CLOSED);
-            return false;
-        case IO_FULL:
-            request_failed(st, REASON_RESPONSE_TOO_LARGE);
-            return false;
-        case IO_NOMEM:
-            stream_fail(st, REASON_OVERLOADED);
-            return false;
-        case IO_FAIL:
-            request_failed(st,
-                           errno == ECONNRESET ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_CLOSED);
-            return false;
-        }
+        return false;
     }
     return true;
 }
@@ -191,11 +160,11 @@ static void body_failed(struct stream *st, enum body what) {
 }
 
 static void read_body(struct stream *st) {
-    struct upstream *u = st->up;
-    while (!st->answer_last && !u->loan.open && !side_lending(&st->client->side)) {
+    struct side *from = &st->up->side, *to = &st->client->side;
+    while (!st->answer_last && !from->loan.open && !side_lending(to)) {
         struct str piece;
         bool last;
-        enum body got = body_take(&u->conn, &u->body, &u->loan, &piece, &last);
+        enum body got = side_take(from, &piece, &last);
         if (got == BODY_AGAIN) {
             response_await(st);
             return;
@@ -206,13 +175,13 @@ static void read_body(struct stream *st) {
         }
         st->answer_last = last;
         st->response_bytes += piece.n;
-        if (!side_lend(&st->client->side, piece, last)) {
+        if (!side_lend(to, piece, last)) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }
         if (piece.n == 0) {
-            body_repay(&u->conn, &u->loan, 0);
-            if (side_pending(&st->client->side) == 0) {
+            side_repay(from, 0);
+            if (side_pending(to) == 0) {
                 stream_finish(st); /* an end without bytes, and all else was flushed before */
                 return;
             }
@@ -235,8 +204,8 @@ void response_sent(struct stream *st, size_t lent, bool all) {
         return; /* 100 Continue, or another interim answer */
     if (st->first_flush_ns == 0 && !st->answer_last)
         st->first_flush_ns = loop_clock_ns();
-    if (u != NULL && u->loan.open && lent > 0)
-        body_repay(&u->conn, &u->loan, lent);
+    if (u != NULL && u->side.loan.open && lent > 0)
+        side_repay(&u->side, lent);
     if (!all)
         response_rest(st);
     else if (st->answer_last)

@@ -166,11 +166,11 @@ void stream_drop_upstream(struct stream *st, bool reuse) {
     st->up = NULL;
     st->ready = false;
     struct side *s = &st->client->side;
-    if (u->loan.open && side_lending(s))
+    if (u->side.loan.open && side_lending(s))
         side_unlend(s); /* its bytes go with the connection */
-    u->loan.open = false;
+    u->side.loan.open = false;
     if (s->loan.open) { /* bytes for the upstream, and it goes */
-        conn_unlend(&u->conn);
+        side_unlend(&u->side);
         side_repay(s, s->loan.left);
         reuse = false;
     }
@@ -412,7 +412,7 @@ static void on_upstream_sent(struct upstream *u, size_t lent, bool all) {
 
 static void on_upstream_broken(struct upstream *u, enum conn_end why) {
     struct stream *st = u->owner;
-    if (u->conn.connecting) {
+    if (upstream_connecting(u)) {
         request_failed(st, REASON_CONNECT_REFUSED);
         return;
     }
@@ -420,12 +420,13 @@ static void on_upstream_broken(struct upstream *u, enum conn_end why) {
     st->deaf = true;
     if (!st->answering)
         response_pump(st);
-    if (u->owner == st && !u->conn.closed && !st->answering)
+    if (u->owner == st && !upstream_is_over(u) && !st->answering)
         request_failed(st, why == CONN_RESET ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_CLOSED);
 }
 
 static void on_upstream_timeout(struct upstream *u) {
-    request_failed(u->owner, u->conn.connecting ? REASON_CONNECT_TIMEOUT : REASON_UPSTREAM_TIMEOUT);
+    request_failed(u->owner,
+                   upstream_connecting(u) ? REASON_CONNECT_TIMEOUT : REASON_UPSTREAM_TIMEOUT);
 }
 
 static const struct upstream_ops upstream_ops = {

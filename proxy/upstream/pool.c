@@ -75,7 +75,7 @@ static void end(struct upstream *u) {
     if (u->owner == NULL)
         counter_sub(&u->home->n_idle, 1);
     u->owner = NULL;
-    timer_fini(&u->timer);
+    timer_fini(&u->side.timer);
     list_del(&u->link);
     t->n_conns--;
     counter_sub(&u->home->n_conns, 1);
@@ -131,7 +131,7 @@ static const struct conn_ops conn_ops = {
 };
 
 static void on_timer(struct timer *t) {
-    struct upstream *u = container_of(t, struct upstream, timer);
+    struct upstream *u = container_of(t, struct upstream, side.timer);
     struct target *target = u->target;
     if (u->owner != NULL) {
         u->home->ops->timeout(u);
@@ -157,9 +157,12 @@ static struct upstream *dial(struct upstreams *us, struct target *t, const struc
         return NULL;
     }
     struct addr to = addr_of(e);
-    *u = (struct upstream){
-        .home = us, .target = t, .started_ns = us->loop->now_ns, .backend_slot = b->slot};
-    timer_init(&u->timer, on_timer);
+    *u = (struct upstream){.side = {.codec = &upstream_h1, .loop = us->loop},
+                           .home = us,
+                           .target = t,
+                           .started_ns = us->loop->now_ns,
+                           .backend_slot = b->slot};
+    timer_init(&u->side.timer, on_timer);
     list_init(&u->link);
     if (conn_connect(&u->conn, us->loop, &to, &conn_ops) != 0) {
         mem_free(u);
@@ -248,10 +251,11 @@ void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it
     if (reuse_it && !t->orphan && !full && conn_reusable(&u->conn)) {
         u->owner = NULL;
         u->scan = (struct h1_scan){0};
+        u->side.heard = false;
         u->idle_since_ms = us->loop->now_ms;
         list_push(&t->idle, &u->link);
         counter_add(&us->n_idle, 1);
-        upstream_deadline(u, us->loop->now_ms + b->keepalive_idle_ms);
+        side_deadline(&u->side, us->loop->now_ms + b->keepalive_idle_ms);
     } else {
         end(u);
     }

@@ -9,14 +9,15 @@
  *                                     ├── waiting: streams, when max_connections are busy
  *                                     └── health: failures in a row, ejected until
  *
- * An upstream is one HTTP/1.1 connection to an endpoint; it serves one stream at a time. Limits
- * that the user set for a proxy are divided by its workers. The worker's thread.
+ * An upstream is one HTTP/1.1 connection to an endpoint; it serves one stream at a time, which
+ * talks to it as a side (session/side.h, h1.c). Limits that the user set for a proxy are divided by
+ * its workers. The worker's thread.
  */
 #ifndef SLUICE_PROXY_UPSTREAM_H
 #define SLUICE_PROXY_UPSTREAM_H
 
 #include "proxy/route/snapshot.h"
-#include "proxy/session/body.h"
+#include "proxy/session/side.h"
 
 struct target;
 struct upstream;
@@ -54,8 +55,8 @@ struct upstreams {
 };
 
 struct upstream {
+    struct side side;
     struct conn conn;
-    struct timer timer;
     struct upstreams *home;
     struct target *target;
     void *owner;               /* who is served over it: a stream; NULL: idle */
@@ -63,8 +64,8 @@ struct upstream {
     uint64_t backend_identity; /* for whom it was opened */
     uint32_t backend_slot;
     struct h1_scan scan;
-    struct h1_body body; /* of the response */
-    struct loan loan;    /* of it, to the client */
+    struct h1_body body; /* of the answer */
+    bool chunked;        /* the request's body */
     uint64_t started_ns; /* of the connect */
     uint64_t idle_since_ms;
     uint32_t requests; /* served over it, this one counted */
@@ -107,9 +108,9 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
 void upstream_unwait(struct waiter *w); /* harmless when it does not wait */
 /* The owner is done with it: into the pool when reuse is set and nothing speaks against it. */
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse);
-static inline void upstream_deadline(struct upstream *u, uint64_t at_ms) {
-    timer_set(u->home->loop->wheel, &u->timer, at_ms);
-}
+static inline bool upstream_connecting(const struct upstream *u) { return u->conn.connecting; }
+static inline bool upstream_is_over(const struct upstream *u) { return u->conn.closed; }
+extern const struct side_codec upstream_h1; /* h1.c */
 
 /* Passive health: how the endpoint answered. */
 void upstream_result(struct upstreams *us, const struct backend *b, const struct endpoint *e,
