@@ -5,7 +5,8 @@
  * cancellations and refusals meet all that a peer may do. Whatever it does, what was taken is given
  * back: no session, no slab, no byte of nghttp2's memory is left when the connection has ended.
  *
- * The first byte of the input says in how large pieces the rest comes.
+ * The first byte of the input says in how large pieces the rest comes, the second how much memory
+ * there is.
  */
 #include "lib/mem.h"
 #include "proxy/session/session.h"
@@ -45,17 +46,10 @@ static void stream_end(struct stream *st, bool abort) {
 
 static bool say(struct client *c, struct str text, bool last) {
     char *p = side_room(&c->side, ROOM);
-    must(p != NULL && text.n <= ROOM);
+    if (p == NULL)
+        return false;
     memcpy(p, text.p, text.n);
     return side_head(&c->side, text.n, FRAMING_CHUNKED, last);
-}
-
-static bool answer(struct stream *st) {
-    struct client *c = st->client;
-    st->answered = true;
-    st->pieces = st->what == 'p' ? 20 : 1;
-    st->ended = st->what == 'n';
-    return say(c, STR("HTTP/1.1 200 OK\r\nX-Name: value\r\nconnection: close\r\n\r\n"), st->ended);
 }
 
 /* The next piece of the answer, when the last one went. False: the stream is over. */
@@ -70,6 +64,18 @@ static bool go_on(struct stream *st) {
         }
     }
     return true;
+}
+
+static bool answer(struct stream *st) {
+    struct client *c = st->client;
+    st->answered = true;
+    st->pieces = st->what == 'p' ? 20 : 1;
+    st->ended = st->what == 'n';
+    if (!say(c, STR("HTTP/1.1 200 OK\r\nX-Name: value\r\nconnection: close\r\n\r\n"), st->ended)) {
+        stream_end(st, true);
+        return false;
+    }
+    return go_on(st);
 }
 
 static void pump(struct stream *st) {
@@ -89,8 +95,8 @@ static void pump(struct stream *st) {
             side_repay(s, piece.n / 2);
         side_repay(s, s->loan.left);
     }
-    if (st->whole && !st->answered && st->what != 'h' && (!answer(st) || !go_on(st)))
-        return;
+    if (st->whole && !st->answered && st->what != 'h')
+        (void)answer(st);
 }
 
 static void check(const struct head *h) {
@@ -104,7 +110,7 @@ static void check(const struct head *h) {
 static void on_request(struct client *c) {
     check(env.head);
     struct str path = head_str(env.head, env.head->raw_path);
-    struct stream *st = mem_alloc(sizeof(*st));
+    struct stream *st = mem_alloc(sizeof(*st)); /* never fails */
     *st = (struct stream){.client = c, .what = path.n > 1 ? path.p[1] : '/'};
     n_streams++;
     st->whole = !client_accept(c, st);
@@ -114,10 +120,10 @@ static void on_request(struct client *c) {
         return;
     }
     if (st->what == '1')
-        must(say(c, STR("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"), false));
+        say(c, STR("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"), false);
     if (st->what == '2')
-        must(client_proceed(c));
-    if (st->what == 'i' && (!answer(st) || !go_on(st))) /* at once, whatever is still to come */
+        (void)client_proceed(c);
+    if (st->what == 'i' && !answer(st)) /* at once, whatever is still to come */
         return;
     pump(st);
 }
@@ -196,13 +202,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct addr peer;
     int fd[2];
     start();
-    if (n < 1 || !addr_parse(&peer, STR("127.0.0.1:1")))
+    if (n < 2 || !addr_parse(&peer, STR("127.0.0.1:1")))
         return 0;
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
+    loop.slabs.limit = data[1] == 0 ? 64 << 20 : (size_t)data[1] * 1024;
     session_accept_fd(&env, fd[0], &peer, 80);
-    must(send(fd[1], preface, sizeof(preface) - 1, 0) == sizeof(preface) - 1);
+    ssize_t sent = send(fd[1], preface, sizeof(preface) - 1, MSG_NOSIGNAL);
+    must(sent == sizeof(preface) - 1 || env.n_sessions == 0);
     size_t step = data[0] < 128 ? (size_t)data[0] * 4 + 1 : 65536;
-    talk(fd[1], (const char *)data + 1, n - 1, step);
+    talk(fd[1], (const char *)data + 2, n - 2, step);
     close(fd[1]);
     turn();
     sessions_close_all(&env);
