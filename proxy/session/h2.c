@@ -350,7 +350,7 @@ static void set_timer(struct h2 *h2) {
     uint64_t deadline = UINT64_MAX;
     if (h2->head.room != NULL)
         by(&deadline, h2->head_ms + l->header_timeout_ms);
-    if (h2->n_streams == 0)
+    else if (h2->n_streams == 0)
         by(&deadline, h2->idle_ms + l->idle_timeout_ms);
     if (h2->stalled_ms != 0)
         by(&deadline, h2->stalled_ms + H2_STALL_MS);
@@ -402,9 +402,10 @@ void h2_timeout(struct h2 *h2) {
         nghttp2_submit_goaway(h2->ng, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
         h2_talk(h2);
     }
-    if (h2->head.room != NULL && now >= h2->head_ms + l->header_timeout_ms)
+    bool heads = h2->head.room != NULL;
+    if (heads && now >= h2->head_ms + l->header_timeout_ms)
         end(h2, NGHTTP2_ENHANCE_YOUR_CALM);
-    else if (h2->n_streams == 0 && now >= h2->idle_ms + l->idle_timeout_ms)
+    else if (!heads && h2->n_streams == 0 && now >= h2->idle_ms + l->idle_timeout_ms)
         end(h2, NGHTTP2_NO_ERROR);
     else
         set_timer(h2);
