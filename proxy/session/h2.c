@@ -26,7 +26,10 @@ static size_t out_room(const struct h2 *h2) {
 
 /* GOAWAY with that code; the connection ends behind it. */
 static void end(struct h2 *h2, uint32_t code) {
+    if (h2->deaf)
+        return;
     h2->deaf = true;
+    h2->end_ms = h2_now(h2) + SESSION_LINGER_MS;
     nghttp2_session_terminate_session(h2->ng, code);
     h2_talk(h2);
 }
@@ -288,8 +291,8 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t error, void *arg) {
     struct h2_stream *x = h2_stream_find(arg, id);
-    (void)ng;
-    if (error == NGHTTP2_NO_ERROR)
+    (void)ng, (void)error;
+    if (x != NULL && x->end_sent)
         earn(arg);
     if (x != NULL)
         h2_stream_closed(x);
@@ -348,7 +351,9 @@ static void set_timer(struct h2 *h2) {
     const struct limits *l = h2_env(h2)->limits;
     struct side *side = &h2->session->client.side;
     uint64_t deadline = UINT64_MAX;
-    if (h2->head.room != NULL)
+    if (h2->end_ms != 0)
+        by(&deadline, h2->end_ms);
+    else if (h2->head.room != NULL)
         by(&deadline, h2->head_ms + l->header_timeout_ms);
     else if (h2->n_streams == 0)
         by(&deadline, h2->idle_ms + l->idle_timeout_ms);
@@ -392,7 +397,8 @@ static void settle(struct h2 *h2) {
 void h2_timeout(struct h2 *h2) {
     const struct limits *l = h2_env(h2)->limits;
     uint64_t now = h2_now(h2);
-    if (h2->stalled_ms != 0 && now >= h2->stalled_ms + H2_STALL_MS) {
+    if ((h2->stalled_ms != 0 && now >= h2->stalled_ms + H2_STALL_MS) ||
+        (h2->end_ms != 0 && now >= h2->end_ms)) {
         h2_close(h2, true);
         return;
     }
@@ -407,8 +413,7 @@ void h2_timeout(struct h2 *h2) {
         end(h2, NGHTTP2_ENHANCE_YOUR_CALM);
     else if (!heads && h2->n_streams == 0 && now >= h2->idle_ms + l->idle_timeout_ms)
         end(h2, NGHTTP2_NO_ERROR);
-    else
-        set_timer(h2);
+    set_timer(h2);
 }
 
 void h2_drain(struct h2 *h2) {

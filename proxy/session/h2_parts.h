@@ -72,6 +72,7 @@ struct h2 {
     uint64_t idle_ms;    /* since when there is no stream */
     uint64_t stalled_ms; /* since when the client takes nothing; 0: it does */
     uint64_t goaway_ms;  /* when the last GOAWAY is due; 0: not */
+    uint64_t end_ms;     /* when it is closed, whether the client takes the GOAWAY or not; 0: not */
     uint64_t budget_ms;  /* filled up to */
     uint8_t frame[9];    /* the header of the frame that comes: frame_n bytes of it */
     uint8_t frame_n;
