@@ -4,7 +4,7 @@
  * independently of them. A closed one stays allocated until the end of the turn, so that a handler
  * higher on the stack may still look at `closed`.
  */
-#include "proxy/net/conn.h"
+#include "proxy/net/parts.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -14,13 +14,13 @@
 
 /* ---- buffers ---- */
 
-static void buf_give(struct conn *c, struct conn_buf *b) {
+void buf_give(struct conn *c, struct conn_buf *b) {
     if (b->p != NULL)
         slab_give(&c->loop->slabs, (enum slab_size)b->size, b->p);
     *b = (struct conn_buf){0};
 }
 
-static bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size) {
+bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size) {
     b->p = slab_take(&c->loop->slabs, size);
     if (b->p == NULL)
         return false;
@@ -31,7 +31,7 @@ static bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size) {
 }
 
 /* The same bytes in a larger slab. */
-static bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size) {
+bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size) {
     struct conn_buf old = *b;
     if (!buf_take(c, b, size)) {
         *b = old;
@@ -43,7 +43,7 @@ static bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size) {
     return true;
 }
 
-static enum slab_size size_for(size_t n) {
+enum slab_size buf_size_for(size_t n) {
     int size = SLAB_2K;
     while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
         size++;
@@ -70,7 +70,7 @@ enum conn_end conn_end_of(int err) {
     }
 }
 
-static void mark_dirty(struct conn *c) {
+void conn_mark_dirty(struct conn *c) {
     if (c->can_write && !c->connecting && list_empty(&c->dirty_link))
         list_append(c->lazy ? &c->loop->dirty : &c->loop->hot, &c->dirty_link);
 }
@@ -86,12 +86,28 @@ static void finish_connect(struct conn *c) {
     }
     c->connecting = false;
     if (conn_pending(c) > 0)
-        mark_dirty(c);
+        conn_mark_dirty(c);
     c->ops->connected(c);
+}
+
+static void shake(struct conn *c) {
+    switch (tls_shake(c)) {
+    case SHAKE_DONE:
+        c->ops->secured(c);
+        if (!c->closed && c->can_read) /* it came with the end of the handshake */
+            c->ops->readable(c);
+        return;
+    case SHAKE_AGAIN:
+        return;
+    case SHAKE_FAILED:
+        c->ops->broken(c, CONN_INSECURE, EPROTO);
+        return;
+    }
 }
 
 static void handle(struct conn *c, short what) {
     c->turn_bytes = 0;
+    c->dry = false;
     if (what & EV_CLOSED)
         c->hangup = true;
     if (what & EV_WRITE)
@@ -104,8 +120,10 @@ static void handle(struct conn *c, short what) {
         return;
     }
     if ((what & EV_WRITE) && (conn_pending(c) > 0 || c->fin))
-        mark_dirty(c);
-    if (what & (EV_READ | EV_CLOSED))
+        conn_mark_dirty(c);
+    if (unlikely(c->shaking))
+        shake(c);
+    else if (what & (EV_READ | EV_CLOSED))
         c->ops->readable(c);
 }
 
@@ -139,6 +157,11 @@ int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops
     start(c, l, fd, ops);
     c->can_write = true;
     return watch(c);
+}
+
+void conn_abandon(struct conn *c) {
+    event_del(&c->ev);
+    close(c->fd);
 }
 
 int conn_connect(struct conn *c, struct loop *l, const struct addr *to,
@@ -197,6 +220,8 @@ enum io conn_read(struct conn *c) {
     enum io io = make_room(c);
     if (io != IO_OK)
         return io;
+    if (c->tls != NULL)
+        return tls_read(c);
     struct conn_buf *b = &c->in;
     size_t room = b->cap - b->end;
     ssize_t n;
@@ -228,12 +253,20 @@ enum io conn_read(struct conn *c) {
 
 bool conn_peer_gone(struct conn *c) {
     char byte;
+    bool gone;
+    if (c->tls != NULL) {
+        (void)tls_peek(c, &gone);
+        return gone;
+    }
     ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK);
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 bool conn_has_bytes(struct conn *c) {
     char byte;
+    bool gone;
+    if (c->tls != NULL)
+        return tls_peek(c, &gone);
     return recv(c->fd, &byte, 1, MSG_PEEK) > 0;
 }
 
@@ -268,7 +301,7 @@ void conn_again(struct conn *c) {
 
 char *conn_room(struct conn *c, size_t n) {
     struct conn_buf *b = &c->out;
-    if (b->p == NULL && !buf_take(c, b, size_for(n)))
+    if (b->p == NULL && !buf_take(c, b, buf_size_for(n)))
         return NULL;
     if (b->cap - b->end < n) {
         size_t need = b->end - b->at + n;
@@ -276,7 +309,7 @@ char *conn_room(struct conn *c, size_t n) {
             memmove(b->p, b->p + b->at, b->end - b->at);
             b->end -= b->at;
             b->at = 0;
-        } else if (need > slab_bytes(SLAB_64K) || !buf_grow(c, b, size_for(need))) {
+        } else if (need > slab_bytes(SLAB_64K) || !buf_grow(c, b, buf_size_for(need))) {
             return NULL;
         }
     }
@@ -289,7 +322,7 @@ void conn_wrote(struct conn *c, size_t n) {
     if (c->out.at == c->out.end)
         buf_give(c, &c->out);
     else
-        mark_dirty(c);
+        conn_mark_dirty(c);
 }
 
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
@@ -298,7 +331,7 @@ void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
     c->lent_n = n;
     c->after = after.p;
     c->after_n = (uint8_t)after.n;
-    mark_dirty(c);
+    conn_mark_dirty(c);
 }
 
 void conn_unlend(struct conn *c) {
@@ -323,7 +356,7 @@ static ssize_t send_all(struct conn *c) {
 }
 
 /* Takes what was sent off; the number of lent bytes among it. */
-static size_t account(struct conn *c, size_t sent) {
+size_t conn_account(struct conn *c, size_t sent) {
     struct conn_buf *b = &c->out;
     size_t own = size_min(sent, b->end - b->at);
     b->at += (uint32_t)own;
@@ -339,6 +372,18 @@ static size_t account(struct conn *c, size_t sent) {
     return lent;
 }
 
+/* What tls_send does, for a plain connection. */
+static size_t plain_send(struct conn *c, int *err) {
+    ssize_t n;
+    do
+        n = send_all(c);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return conn_account(c, (size_t)n);
+    *err = errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno;
+    return 0;
+}
+
 static void flush(struct conn *c) {
     if (c->lazy) {
         c->ops->fill(c);
@@ -346,26 +391,21 @@ static void flush(struct conn *c) {
             return;
         list_del(&c->dirty_link); /* what it wrote is sent now */
     }
-    size_t pending = conn_pending(c);
-    if (pending > 0) {
-        ssize_t n;
-        do
-            n = send_all(c);
-        while (n < 0 && errno == EINTR);
-        if (n < 0) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                c->ops->broken(c, conn_end_of(errno), errno);
-                return;
-            }
-            n = 0;
+    bool pending = conn_pending(c) > 0;
+    if (pending || (c->fin && c->tls != NULL)) {
+        int err = 0;
+        size_t lent = c->tls != NULL ? tls_send(c, &err) : plain_send(c, &err);
+        if (err != 0) {
+            c->ops->broken(c, conn_end_of(err), err);
+            return;
         }
-        if ((size_t)n < pending)
+        bool all = conn_pending(c) == 0;
+        if (!all)
             c->can_write = false; /* an edge will come */
-        size_t lent = account(c, (size_t)n);
-        bool all = (size_t)n == pending;
-        if (all && c->fin)
+        else if (c->fin)
             shutdown(c->fd, SHUT_WR);
-        c->ops->flushed(c, lent, all);
+        if (pending && !c->shaking)
+            c->ops->flushed(c, lent, all);
     } else if (c->fin) {
         shutdown(c->fd, SHUT_WR);
     }
@@ -377,7 +417,7 @@ void conn_shutdown(struct conn *c) {
     if (c->fin)
         return;
     c->fin = true;
-    mark_dirty(c);
+    conn_mark_dirty(c);
 }
 
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
@@ -386,6 +426,8 @@ void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
     c->closed = true;
     c->freed = freed;
     event_del(&c->ev);
+    if (c->tls != NULL)
+        tls_end(c, !reset);
     if (reset) {
         struct linger now = {1, 0};
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -412,7 +454,10 @@ void conns_run_ready(struct loop *l) {
     for (struct list *n; (n = list_pop(&now)) != NULL;) {
         struct conn *c = list_entry(n, struct conn, ready_link);
         c->turn_bytes = 0;
-        c->ops->readable(c);
+        if (unlikely(c->shaking))
+            shake(c);
+        else
+            c->ops->readable(c);
         conns_flush(l, false);
     }
 }

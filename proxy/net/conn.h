@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * conn: a TCP connection, its transport (plain; TLS later), and its two buffers. It knows nothing
- * of HTTP: what it has to say goes up through conn_ops.
+ * conn: a TCP connection, its transport (plain, or TLS: tls.h), and its two buffers. It knows
+ * nothing of HTTP: what it has to say goes up through conn_ops.
  *
  *            in  (slab, only while it holds bytes)            out (slab, likewise) then lent bytes
  *     socket ──► [consumed | unread | room] ──► reader   writer ──► [our bytes][somebody else's]
@@ -51,11 +51,12 @@ void addr_v6(const struct addr *a, uint8_t to[16]);        /* the address alone,
 void addr_print(const struct addr *a, struct out *o);      /* the same; v4-mapped as v4 */
 void addr_print_ip(const struct addr *a, struct out *o);   /* without port and brackets */
 
-enum conn_end {               /* why a connection is over */
-                CONN_EOF,     /* the peer has finished sending (half or whole) */
-                CONN_RESET,   /* RST, or a write to a closed connection */
-                CONN_FAILED,  /* any other error: err has it */
-                CONN_REFUSED, /* connect: nobody listens, no way there */
+enum conn_end {                /* why a connection is over */
+                CONN_EOF,      /* the peer has finished sending (half or whole) */
+                CONN_RESET,    /* RST, or a write to a closed connection */
+                CONN_FAILED,   /* any other error: err has it */
+                CONN_REFUSED,  /* connect: nobody listens, no way there */
+                CONN_INSECURE, /* the TLS handshake failed: send what is there and close */
 };
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FULL, IO_NOMEM, IO_FAIL };
@@ -71,6 +72,7 @@ struct conn_ops {
                     bool all);         /* after a flush; !all: the rest waits for the peer */
     void (*fill)(struct conn *c);      /* lazy: before a flush; write what there is */
     void (*connected)(struct conn *c); /* an outgoing connection stands */
+    void (*secured)(struct conn *c);   /* the TLS handshake of an accepted one is done */
     void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
 };
 
@@ -83,6 +85,7 @@ struct conn_buf {
 struct conn {
     const struct conn_ops *ops;
     struct loop *loop;
+    struct tls *tls; /* NULL: plain */
     int fd;
     bool can_read, can_write; /* readiness, remembered from the last event */
     bool connecting;
@@ -93,9 +96,12 @@ struct conn {
     bool closed;       /* doomed; nothing may be done with it */
     bool fin;          /* shut down when all is sent */
     bool lazy;         /* flushed at the end of the turn */
+    bool shaking;      /* the TLS handshake is not over */
+    bool dry;          /* TLS: the socket had no more; until the next event */
     uint8_t read_size; /* enum slab_size of the first slab that a read takes */
     uint8_t after_n;
     uint32_t turn_bytes; /* read in this turn */
+    uint32_t sealed;     /* TLS: bytes of records that the peer has not taken */
     struct conn_buf in, out;
     const char *lent; /* sent after out */
     size_t lent_n;
@@ -142,7 +148,7 @@ void conn_unlend(struct conn *c); /* takes back what was not sent */
 /* The loan or what follows it is not sent whole: nothing may be appended. */
 static inline bool conn_lending(const struct conn *c) { return c->lent_n > 0 || c->after_n > 0; }
 static inline size_t conn_pending(const struct conn *c) {
-    return c->out.end - c->out.at + c->lent_n + c->after_n;
+    return c->out.end - c->out.at + c->lent_n + c->after_n + c->sealed;
 }
 
 /* The owner has something to say: a flush comes, and fill() before it. */

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/net/tls.h"
+
+#include "lib/mem.h"
+#include "proxy/net/parts.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+enum {
+    RECORD = 16256, /* bytes of a full one, so that RECORDS of them sealed fit a slab */
+    RECORDS = 4,    /* sealed before they are sent */
+    OVERHEAD = 64,  /* at most, of one record */
+    NAME_MAX_BYTES = 255,
+};
+
+enum shown_kind { SHOWN_RSA = 1, SHOWN_ECDSA = 2, SHOWN_OTHER = 4 };
+
+struct tls_server {
+    SSL_CTX *context;
+    const struct tls_server_ops *ops;
+    void *arg;
+};
+
+struct tls {
+    SSL *ssl;
+    const struct tls_server_ops *ops;
+    void *arg;
+    struct conn_buf sealed; /* conn.sealed bytes of it */
+    int err;                /* errno of the last recv that failed */
+    uint8_t shown;          /* enum shown_kind */
+    bool sealing;           /* records are gathered; who gathers them sends them */
+    bool bidden;            /* close_notify was written */
+    bool enough;            /* the turn's share was read */
+};
+
+/* ---- the BIO: OpenSSL's way to the socket ---- */
+
+static BIO_METHOD *bio_method;
+
+static int bio_read(BIO *bio, char *p, int n) {
+    struct conn *c = BIO_get_data(bio);
+    ssize_t got;
+    BIO_clear_retry_flags(bio);
+    c->tls->enough = c->turn_bytes >= CONN_TURN_BYTES;
+    if (c->dry || c->tls->enough) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    do
+        got = recv(c->fd, p, (size_t)n, 0);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        c->turn_bytes += (uint32_t)got;
+        c->dry = got < n && !c->hangup;
+        return (int)got;
+    }
+    c->tls->err = got < 0 ? errno : ECONNRESET; /* an end without close_notify is none */
+    if (got == 0)
+        return 0;
+    c->dry = errno == EAGAIN || errno == EWOULDBLOCK;
+    if (c->dry)
+        BIO_set_retry_read(bio);
+    return -1;
+}
+
+static bool make_room(struct conn *c, struct conn_buf *b, size_t n) {
+    if (b->p == NULL)
+        return n <= slab_bytes(SLAB_64K) && buf_take(c, b, buf_size_for(n));
+    if (b->cap - b->end >= n)
+        return true;
+    size_t need = b->end - b->at + n;
+    return need <= slab_bytes(SLAB_64K) && buf_grow(c, b, buf_size_for(need));
+}
+
+/* It always takes all, so OpenSSL never has half a record. */
+static int bio_write(BIO *bio, const char *p, int n) {
+    struct conn *c = BIO_get_data(bio);
+    struct conn_buf *b = &c->tls->sealed;
+    BIO_clear_retry_flags(bio);
+    if (n <= 0 || !make_room(c, b, (size_t)n))
+        return -1;
+    memcpy(b->p + b->end, p, (size_t)n);
+    b->end += (uint32_t)n;
+    c->sealed += (uint32_t)n;
+    if (!c->tls->sealing)
+        conn_mark_dirty(c);
+    return n;
+}
+
+static long bio_ctrl(BIO *bio, int what, long n, void *p) {
+    (void)bio, (void)n, (void)p;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static void make_method(void) {
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn");
+    must(bio_method && BIO_meth_set_read(bio_method, bio_read) == 1 &&
+         BIO_meth_set_write(bio_method, bio_write) == 1 &&
+         BIO_meth_set_ctrl(bio_method, bio_ctrl) == 1);
+}
+
+static struct conn *conn_of(const SSL *ssl) { return BIO_get_data(SSL_get_rbio(ssl)); }
+
+/* ---- a listener's policy ---- */
+
+/* The host that the client has named, as it wrote it, without a last dot. */
+static struct str raw_name(const SSL *ssl) {
+    const char *p = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    size_t n = p != NULL ? strlen(p) : 0;
+    if (n > 0 && p[n - 1] == '.')
+        n--;
+    return str_mk(p, n);
+}
+
+/* In lower case; OpenSSL lets none pass that is longer. */
+static struct str name_of(const SSL *ssl, char room[NAME_MAX_BYTES]) {
+    struct str raw = raw_name(ssl);
+    must(raw.n <= NAME_MAX_BYTES);
+    for (size_t i = 0; i < raw.n; i++)
+        room[i] = char_lower(raw.p[i]);
+    return str_mk(room, raw.n);
+}
+
+static int on_name(SSL *ssl, int *alert, void *arg) {
+    struct conn *c = conn_of(ssl);
+    char room[NAME_MAX_BYTES];
+    (void)arg;
+    if (c->tls->ops->named(c->tls->arg, c, name_of(ssl, room)))
+        return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static int on_certificates(SSL *ssl, void *arg) {
+    struct conn *c = conn_of(ssl);
+    char room[NAME_MAX_BYTES];
+    (void)arg;
+    return c->tls->ops->show(c->tls->arg, c, name_of(ssl, room)) && c->tls->shown != 0;
+}
+
+static int on_protocols(SSL *ssl, const unsigned char **to, unsigned char *to_n,
+                        const unsigned char *from, unsigned from_n, void *arg) {
+    const char *ours = arg;
+    unsigned char *picked;
+    (void)ssl;
+    if (SSL_select_next_proto(&picked, to_n, (const unsigned char *)ours, (unsigned)strlen(ours),
+                              from, from_n) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
+    *to = picked;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void set_up(SSL_CTX *x, const struct tls_policy *p) {
+    must(SSL_CTX_set_min_proto_version(x, p->min_version) == 1);
+    must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+    must(SSL_CTX_set1_groups_list(x, "X25519:P-256:P-384") == 1);
+    SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_mode(x, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_read_ahead(x, 1);
+    SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_OFF);
+    must(SSL_CTX_set_num_tickets(x, 0) == 1);
+    SSL_CTX_set_tlsext_servername_callback(x, on_name);
+    SSL_CTX_set_cert_cb(x, on_certificates, NULL);
+    SSL_CTX_set_alpn_select_cb(x, on_protocols, (void *)(uintptr_t)p->protocols);
+}
+
+struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops,
+                                  void *arg) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct tls_server *s = mem_zalloc(sizeof(*s));
+    pthread_once(&once, make_method);
+    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), ops, arg};
+    must(s->context);
+    set_up(s->context, p);
+    return s;
+}
+
+void tls_server_free(struct tls_server *s) {
+    if (s == NULL)
+        return;
+    SSL_CTX_free(s->context);
+    mem_free(s);
+}
+
+/* ---- birth and end ---- */
+
+static struct tls *tls_new(struct conn *c, struct tls_server *s) {
+    struct tls *t = mem_try(sizeof(*t));
+    SSL *ssl = t != NULL ? SSL_new(s->context) : NULL;
+    BIO *bio = ssl != NULL ? BIO_new(bio_method) : NULL;
+    if (bio == NULL) {
+        ERR_clear_error();
+        SSL_free(ssl);
+        mem_free(t);
+        return NULL;
+    }
+    *t = (struct tls){.ssl = ssl, .ops = s->ops, .arg = s->arg};
+    BIO_set_data(bio, c);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_accept_state(ssl);
+    return t;
+}
+
+int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops,
+                     struct tls_server *server) {
+    if (conn_init(c, l, fd, ops) != 0)
+        return -1;
+    c->tls = tls_new(c, server);
+    if (c->tls != NULL) {
+        c->shaking = true;
+        return 0;
+    }
+    conn_abandon(c);
+    errno = ENOMEM;
+    return -1;
+}
+
+static void tls_free(struct conn *c) {
+    SSL_free(c->tls->ssl);
+    buf_give(c, &c->tls->sealed);
+    mem_free(c->tls);
+    c->tls = NULL;
+    c->sealed = 0;
+    c->shaking = false;
+}
+
+/* ---- the handshake ---- */
+
+static const char *words_of_failure(const struct tls *t, int error) {
+    const char *words = ERR_reason_error_string(ERR_peek_last_error());
+    if (error == SSL_ERROR_SSL && words != NULL)
+        return words;
+    return t->err == ECONNRESET ? "the client closed the connection" : "the connection failed";
+}
+
+/* What was sealed last is the alert: it is sent by what is a plain connection again. */
+static void fail(struct conn *c) {
+    struct conn_buf alert = c->tls->sealed;
+    c->tls->sealed = (struct conn_buf){0};
+    tls_free(c);
+    c->out = alert;
+    if (alert.p != NULL)
+        conn_mark_dirty(c);
+}
+
+enum shake tls_shake(struct conn *c) {
+    struct tls *t = c->tls;
+    int n = SSL_do_handshake(t->ssl);
+    if (n == 1) {
+        c->shaking = false;
+        c->can_read = !c->dry || SSL_has_pending(t->ssl);
+        t->ops->over(t->arg, c, NULL);
+        return SHAKE_DONE;
+    }
+    int error = SSL_get_error(t->ssl, n);
+    if (error == SSL_ERROR_WANT_READ) {
+        if (t->enough)
+            conn_again(c);
+        return SHAKE_AGAIN;
+    }
+    t->ops->over(t->arg, c, words_of_failure(t, error));
+    ERR_clear_error();
+    fail(c);
+    return SHAKE_FAILED;
+}
+
+void tls_show(struct conn *c, const struct keypair *k) {
+    int type = EVP_PKEY_get_base_id(k->key);
+    enum shown_kind kind = type == EVP_PKEY_RSA  ? SHOWN_RSA
+                           : type == EVP_PKEY_EC ? SHOWN_ECDSA
+                                                 : SHOWN_OTHER;
+    if (c->tls->shown & kind)
+        return;
+    if (SSL_use_cert_and_key(c->tls->ssl, k->leaf, k->key, k->chain, 1) == 1)
+        c->tls->shown |= (uint8_t)kind;
+    else
+        ERR_clear_error();
+}
+
+/* ---- reading ---- */
+
+static enum io no_bytes(struct conn *c, int n) {
+    struct tls *t = c->tls;
+    int error = SSL_get_error(t->ssl, n);
+    if (c->in.at == c->in.end)
+        buf_give(c, &c->in);
+    if (error == SSL_ERROR_WANT_READ && t->enough) {
+        conn_again(c);
+        return IO_AGAIN;
+    }
+    c->can_read = false;
+    if (error == SSL_ERROR_WANT_READ)
+        return IO_AGAIN;
+    if (error == SSL_ERROR_ZERO_RETURN) {
+        c->eof = true;
+        return IO_EOF;
+    }
+    ERR_clear_error();
+    errno = error == SSL_ERROR_SYSCALL ? t->err : EPROTO;
+    return IO_FAIL;
+}
+
+enum io tls_read(struct conn *c) {
+    SSL *ssl = c->tls->ssl;
+    struct conn_buf *b = &c->in;
+    uint32_t before = b->end;
+    int n, pending;
+    c->dry = c->dry && !c->short_read;
+    c->short_read = false;
+    do {
+        n = SSL_read(ssl, b->p + b->end, (int)(b->cap - b->end));
+        if (n <= 0)
+            break;
+        b->end += (uint32_t)n;
+        pending = SSL_has_pending(ssl);
+    } while (pending && b->end < b->cap);
+    if (b->end == before)
+        return no_bytes(c, n);
+    if (n > 0)
+        c->can_read = !c->dry || pending;
+    c->short_read = !c->can_read;
+    return IO_OK;
+}
+
+bool tls_peek(struct conn *c, bool *gone) {
+    SSL *ssl = c->tls->ssl;
+    char byte;
+    c->dry = false;
+    int n = SSL_peek(ssl, &byte, 1);
+    int error = n > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl, n);
+    *gone = error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ;
+    c->can_read = c->can_read || n > 0;
+    if (*gone)
+        ERR_clear_error();
+    return n > 0;
+}
+
+/* ---- writing ---- */
+
+static size_t unsealed(const struct conn *c) { return conn_pending(c) - c->sealed; }
+
+/* What the next record holds: from the one place where it lies, or gathered. */
+static struct str next_record(struct conn *c, struct conn_buf *room) {
+    size_t own = c->out.end - c->out.at, n = size_min(unsealed(c), RECORD);
+    if (own >= n)
+        return str_mk(c->out.p + c->out.at, n);
+    if (own == 0 && c->lent_n >= n)
+        return str_mk(c->lent, n);
+    if (room->p == NULL && !buf_take(c, room, buf_size_for(n))) {
+        if (own > 0)
+            return str_mk(c->out.p + c->out.at, own);
+        return c->lent_n > 0 ? str_mk(c->lent, c->lent_n) : str_mk(c->after, c->after_n);
+    }
+    size_t lent = size_min(n - own, c->lent_n);
+    if (own > 0)
+        memcpy(room->p, c->out.p + c->out.at, own);
+    if (lent > 0)
+        memcpy(room->p + own, c->lent, lent);
+    if (n > own + lent)
+        memcpy(room->p + own + lent, c->after, n - own - lent);
+    return str_mk(room->p, n);
+}
+
+static bool seal_records(struct conn *c, size_t *lent) {
+    struct conn_buf room = {0};
+    bool good = true;
+    for (unsigned i = 0; good && i < RECORDS && unsealed(c) > 0; i++) {
+        struct str record = next_record(c, &room);
+        good = SSL_write(c->tls->ssl, record.p, (int)record.n) == (int)record.n;
+        if (good)
+            *lent += conn_account(c, record.n);
+    }
+    buf_give(c, &room);
+    return good;
+}
+
+static void bid(struct tls *t) {
+    t->bidden = true;
+    SSL_shutdown(t->ssl);
+    ERR_clear_error();
+}
+
+/* Some records, and close_notify behind the last. False: no memory, or the connection is broken. */
+static bool seal(struct conn *c, size_t *lent) {
+    struct tls *t = c->tls;
+    size_t n = size_min(unsealed(c), (size_t)RECORDS * RECORD);
+    bool good = true;
+    if (c->shaking)
+        return true;
+    t->sealing = true;
+    if (n > 0)
+        good = make_room(c, &t->sealed, n + (size_t)OVERHEAD * (n / RECORD + 1)) &&
+               seal_records(c, lent);
+    if (good && c->fin && !t->bidden && unsealed(c) == 0)
+        bid(t);
+    t->sealing = false;
+    if (c->sealed == 0)
+        buf_give(c, &t->sealed);
+    if (!good)
+        ERR_clear_error();
+    return good;
+}
+
+/* False: the peer takes no more, or *err. */
+static bool send_sealed(struct conn *c, int *err) {
+    struct conn_buf *b = &c->tls->sealed;
+    ssize_t n;
+    do
+        n = send(c->fd, b->p + b->at, b->end - b->at, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        *err = errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno;
+        return false;
+    }
+    b->at += (uint32_t)n;
+    c->sealed -= (uint32_t)n;
+    if (c->sealed > 0)
+        return false;
+    buf_give(c, b);
+    return true;
+}
+
+size_t tls_send(struct conn *c, int *err) {
+    size_t lent = 0;
+    for (;;) {
+        if (c->sealed == 0 && !seal(c, &lent)) {
+            *err = EPROTO;
+            return lent;
+        }
+        if (c->sealed == 0 || !send_sealed(c, err))
+            return lent;
+    }
+}
+
+void tls_end(struct conn *c, bool farewell) {
+    struct tls *t = c->tls;
+    int err;
+    if (farewell && !c->shaking && !t->bidden && !c->eof && unsealed(c) == 0) {
+        t->sealing = true;
+        bid(t);
+    }
+    if (farewell && c->sealed > 0 && c->can_write)
+        send_sealed(c, &err);
+    tls_free(c);
+}
+
+/* ---- questions ---- */
+
+bool tls_asked_for(const struct conn *c, struct str host) {
+    struct str name = raw_name(c->tls->ssl);
+    return name.n > 0 && str_eq_nocase(name, host);
+}
+
+struct str tls_protocol(const struct conn *c) {
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+    if (c->tls != NULL)
+        SSL_get0_alpn_selected(c->tls->ssl, &p, &n);
+    return str_mk((const char *)p, n);
+}
+
+struct str tls_version(const struct conn *c) {
+    if (c->tls == NULL)
+        return STR_NONE;
+    return SSL_version(c->tls->ssl) == TLS1_3_VERSION ? STR("1.3") : STR("1.2");
+}
+
+X509 *tls_shown(const struct conn *c) {
+    return c->tls != NULL ? SSL_get_certificate(c->tls->ssl) : NULL;
+}

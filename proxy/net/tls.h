@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tls: TLS as the transport of an accepted connection (OpenSSL 3). What conn.h says of a plain
+ * connection holds for a secured one too; the difference is below its buffers.
+ *
+ *     socket ──recv──► OpenSSL reads ahead ──► in            one recv a request
+ *     socket ◄─send─── sealed ◄── records ◄── out, lent      one record and one send an answer
+ *
+ * Reading: OpenSSL asks our BIO for as much as there is; with a short recv the socket is known to
+ * be empty and is not asked again. Writing: what is to be sent, own bytes and lent ones together,
+ * is sealed into records of up to 16 kB which are gathered in one buffer (`sealed`) and leave with
+ * one send. Lent bytes are free as soon as they are sealed. What the peer does not take stays in
+ * `sealed`; nothing more is sealed until it is gone, so a slow peer costs one buffer. All of these
+ * buffers are slabs that exist while they hold bytes; OpenSSL's own go with
+ * SSL_MODE_RELEASE_BUFFERS.
+ *
+ * The handshake is driven by the events of the connection; conn_ops->secured() tells its end. A
+ * handshake that fails leaves a plain connection with the alert in `out` and is told by broken()
+ * with CONN_INSECURE: the owner sends what is there and closes.
+ *
+ *     tls_server    a listener's policy: versions, suites, protocols. One per worker, so that
+ * threads share no count of references tls_server_ops  names and certificates: the owner knows them
+ *
+ * No renegotiation, no compression, no early data, no session cache. The worker's thread.
+ */
+#ifndef SLUICE_PROXY_NET_TLS_H
+#define SLUICE_PROXY_NET_TLS_H
+
+#include "lib/keypair.h"
+#include "proxy/net/conn.h"
+
+struct tls_server;
+
+/* Equal policies make equal servers. */
+struct tls_policy {
+    uint16_t min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
+    const char
+        *protocols; /* ALPN, as on the wire ("\x08http/1.1"), the preferred first; constant */
+};
+
+struct tls_server_ops {
+    /* The client has said whom it wants: lower case, without a last dot; n == 0: it has not, or it
+     * is no host name. False: nobody here, it is told unrecognized_name. */
+    bool (*named)(void *arg, struct conn *c, struct str name);
+    /* It needs certificates: tls_show() as many as there are; false: there are none. Not called
+     * when a session is resumed. */
+    bool (*show)(void *arg, struct conn *c, struct str name);
+    /* The handshake is over; reason: OpenSSL's words for why it failed, NULL: it did not. */
+    void (*over)(void *arg, struct conn *c, const char *reason);
+};
+
+/* arg outlives every connection. Never NULL. */
+struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops,
+                                  void *arg) __attribute__((returns_nonnull));
+/* Connections that it has begun go on. NULL is fine. */
+void tls_server_free(struct tls_server *s);
+
+/* As conn_init, for a client that will speak TLS. ENOMEM is possible. */
+int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops,
+                     struct tls_server *server) MUST_USE;
+
+/* From inside show(). The client gets the first pair of each type of key (RSA, ECDSA, Ed25519) that
+ * it can use; a pair is counted in by OpenSSL and may go at once. */
+void tls_show(struct conn *c, const struct keypair *k);
+
+/* ---- of a secured connection; of a plain one they are empty ---- */
+
+bool tls_asked_for(const struct conn *c, struct str host); /* whether the client named that host */
+struct str tls_protocol(const struct conn *c);             /* negotiated by ALPN; n == 0: none */
+struct str tls_version(const struct conn *c);              /* "1.2", "1.3" */
+X509 *tls_shown(const struct conn *c); /* the leaf that was shown; NULL: a session resumed */
+
+#endif
