@@ -4,7 +4,8 @@
  *
  *     node        one id: its object, what was made of it, whom it reads and who reads it. A node
  *                 whose object is not there (yet, or any more) waits for it as long as it is read.
- *     edge        "from names to": route → host, backend, traffic; backend → endpoints, traffic
+ *     edge        "from names to": route → host, backend, traffic; backend → endpoints, traffic;
+ *                 host, listener → certificate
  *     site        one host name: the host objects of that name, and the vhost made of their routes
  *
  *     builder_put/del ──► staged ──check──► nodes, edges, marks ──► backends ──► rules ──► sites
@@ -66,11 +67,12 @@ struct node {
     union {
         struct rule_part *rule;
         struct backend_part *backend;
+        struct certificate_part *certificate;
         struct site *site;
     };
     struct edge *edges, *readers;
     uint32_t n_edges;
-    uint32_t slot; /* of a route or backend */
+    uint32_t slot; /* of a route, backend or certificate */
     uint64_t slot_born;
     bool dirty, changed; /* to be made anew; with consequences for the readers */
     bool doomed;         /* looked at once more at the end of the transaction */
@@ -94,6 +96,11 @@ struct backend_part {
     struct part part;
     struct backend backend;
     struct endpoint endpoints[]; /* then the texts of backend.name and backend.host */
+};
+
+struct certificate_part {
+    struct part part;
+    struct certificate_law certificate;
 };
 
 /* Calls each() with every mirror of a route; their number. */
@@ -141,7 +148,7 @@ struct builder {
     struct pointers backends_dirty, rules_dirty, sites_dirty, doomed;
     bool settings_dirty;
     /* the current version */
-    struct pages *rules, *backends;
+    struct pages *rules, *backends, *certificates;
     struct hosts hosts;
     uint32_t wild_count[HOST_MAX + 1]; /* vhosts whose wildcard key has so many bytes */
     uint32_t n_rules, n_backends;
@@ -156,7 +163,7 @@ struct snapshot_parts {
     uint64_t serial;
     struct keeper *keeper;
     struct part *dead;
-    const struct pages *rules, *backends;
+    const struct pages *rules, *backends, *certificates;
     struct hosts hosts;
 };
 struct snapshot *snapshot_new(struct builder *b, uint64_t revision);
@@ -173,6 +180,10 @@ struct node *builder_node(struct builder *b, struct str id); /* NULL if unknown 
 struct str backend_endpoints(struct arena *a, const struct model_backend *m);
 void backend_make(struct builder *b, struct node *n);
 void backend_unmake(struct builder *b, struct node *n);
+void certificate_make(struct builder *b, struct node *n);
+void certificate_unmake(struct builder *b, struct node *n);
+/* The slots of those that are there among ids, in their order; how many. */
+uint32_t certificates_named(struct builder *b, const struct str *ids, uint32_t n, uint32_t *slots);
 void rule_make(struct builder *b, struct node *n);
 void rule_unmake(struct builder *b, struct node *n);
 /* The site of a name; a new one has a vhost without rules. */

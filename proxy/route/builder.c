@@ -9,6 +9,7 @@
  *     backend   ──► its rules
  *     route     ──► itself; its sites only if what leads to it changed (hosts, matches, order)
  *     host      ──► its site
+ *     certificate ──► itself; hosts and listeners that name it only if it comes or goes
  *     gateway   ──► the settings; all rules if it changed what they are made of
  */
 #include "proxy/route/build.h"
@@ -64,6 +65,15 @@ static void mark_sites_of(struct builder *b, struct node *route) {
     for (uint32_t i = 0; i < route->n_edges; i++)
         if (node_is(route->edges[i].to, MODEL_KIND_host))
             mark_site(b, route->edges[i].to->site);
+}
+
+/* Hosts and listeners that name a certificate. */
+static void mark_showing(struct builder *b, struct node *certificate) {
+    for (struct edge *e = certificate->readers; e; e = e->next) {
+        if (node_is(e->from, MODEL_KIND_host))
+            mark_site(b, e->from->site);
+        b->settings_dirty |= node_is(e->from, MODEL_KIND_listener);
+    }
 }
 
 static void mark_all_rules(struct builder *b) {
@@ -282,17 +292,48 @@ static void leave_site(struct builder *b, struct node *n) {
 static void change_host(struct builder *b, struct node *n, struct staged *s) {
     if (n->object)
         leave_site(b, n);
+    unlink_edges(b, n);
     set_object(b, n, s->object);
     if (!s->object)
         return;
     struct arena a;
     arena_init(&a);
     const struct model_host *m = object_decode(s->object, &a, NULL);
+    link_edges(b, n, m->certificates, m->n_certificates);
     n->site = site_named(b, m->hostname);
     arena_fini(&a);
     n->twin = n->site->hosts;
     n->site->hosts = n;
     mark_site(b, n->site);
+}
+
+static void change_certificate(struct builder *b, struct node *n, struct staged *s) {
+    bool was = n->object != NULL;
+    if (!s->object) {
+        certificate_unmake(b, n);
+        slot_retire(b->keeper, SLOT_CERTIFICATE, n->slot, n->slot_born);
+    }
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    if (s->object) {
+        n->parsed = s->parsed;
+        if (!was)
+            take_slot(b, n, SLOT_CERTIFICATE);
+        certificate_make(b, n);
+    }
+    if (was != (s->object != NULL))
+        mark_showing(b, n);
+}
+
+static void change_listener(struct builder *b, struct node *n, struct staged *s) {
+    unlink_edges(b, n);
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    n->parsed = s->parsed;
+    b->settings_dirty = true;
+    const struct model_listener *m = s->object ? n->parsed->model : NULL;
+    if (m && m->tls)
+        link_edges(b, n, m->tls->certificates, m->tls->n_certificates);
 }
 
 static void change(struct builder *b, struct node *n, struct staged *s, uint32_t kind) {
@@ -306,6 +347,12 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     case MODEL_KIND_host:
         change_host(b, n, s);
         return;
+    case MODEL_KIND_certificate:
+        change_certificate(b, n, s);
+        return;
+    case MODEL_KIND_listener:
+        change_listener(b, n, s);
+        return;
     default:
         break;
     }
@@ -314,7 +361,7 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     n->parsed = s->parsed;
     if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic)
         mark_readers(b, n, kind == MODEL_KIND_traffic);
-    if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener)
+    if (kind == MODEL_KIND_gateway)
         b->settings_dirty = true;
 }
 
@@ -461,6 +508,7 @@ void builder_free(struct builder *b) {
     must(b->nodes.n == 0 && b->hosts.n == 0 && b->places.n == 0);
     pages_retire(b->keeper, &b->rules);
     pages_retire(b->keeper, &b->backends);
+    pages_retire(b->keeper, &b->certificates);
     hosts_retire(b->keeper, &b->hosts);
     if (b->settings)
         part_retire(b->keeper, &b->settings->part);

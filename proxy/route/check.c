@@ -4,6 +4,8 @@
  * user before; here is the last line, and it is strict: what is let through is never looked at
  * again.
  */
+#include "lib/certificate.h"
+#include "lib/keypair.h"
 #include "lib/units.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/path.h"
@@ -350,6 +352,18 @@ static int check_listener(const struct model_listener *m, struct why *why) {
     return why_text(why, "%llu is not a port; it must be 1 to 65535", (unsigned long long)m->port);
 }
 
+/* The pair is read as a handshake will read it. */
+static int check_certificate(const struct model_certificate *m, struct why *why) {
+    struct keypair pair;
+    at_object(why, m->origin);
+    if (m->n_names > CERTIFICATE_NAMES_MAX)
+        return why_text(why, "more than %d names", CERTIFICATE_NAMES_MAX);
+    if (keypair_load(&pair, m->chain, m->key, why) != 0)
+        return -1;
+    keypair_free(&pair);
+    return 0;
+}
+
 static int check(uint32_t kind, void *model, struct why *why) {
     switch (kind) {
     case MODEL_KIND_route:
@@ -366,6 +380,8 @@ static int check(uint32_t kind, void *model, struct why *why) {
         return check_gateway(model, why);
     case MODEL_KIND_listener:
         return check_listener(model, why);
+    case MODEL_KIND_certificate:
+        return check_certificate(model, why);
     default:
         return 0;
     }
@@ -376,7 +392,8 @@ static int check(uint32_t kind, void *model, struct why *why) {
 /* Kinds whose decoded form the law points at. Hosts and endpoints are decoded again when needed. */
 static bool is_kept(uint32_t kind) {
     return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
-           kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener;
+           kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener ||
+           kind == MODEL_KIND_certificate;
 }
 
 /* The encoding without its first field, the origin. Every kind has it there, and it is for the

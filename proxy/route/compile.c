@@ -300,6 +300,7 @@ void rule_make(struct builder *b, struct node *n) {
     r->mirrors = (struct rule_mirror *)(void *)(p->shares + m->n_backends);
     route_mirrors(m, fill_mirror, &(struct mirror_filler){b, r});
     r->has_filters = m->n_filters > 0;
+    r->to_https = m->tls && m->tls->redirect;
     for (uint32_t i = 0; i < m->n_backends; i++)
         r->has_filters |= m->backends[i].n_filters > 0;
     if (n->rule)
@@ -313,6 +314,38 @@ void rule_unmake(struct builder *b, struct node *n) {
         part_retire(b->keeper, &n->rule->part);
     n->rule = NULL;
     pages_set(b->keeper, &b->rules, n->slot, NULL);
+}
+
+/* ---- certificates ---- */
+
+void certificate_make(struct builder *b, struct node *n) {
+    struct certificate_part *p = part_new(b->keeper, PART_BLOCK, sizeof(*p)), *old = n->certificate;
+    const struct object *o = n->parsed->object;
+    p->certificate = (struct certificate_law){.slot = n->slot,
+                                              .id_hash = o->id_hash,
+                                              .version = o->hash,
+                                              .id = o->id,
+                                              .model = n->parsed->model};
+    n->certificate = p;
+    pages_set(b->keeper, &b->certificates, n->slot, &p->certificate);
+    if (old)
+        part_retire(b->keeper, &old->part);
+}
+
+void certificate_unmake(struct builder *b, struct node *n) {
+    pages_set(b->keeper, &b->certificates, n->slot, NULL);
+    part_retire(b->keeper, &n->certificate->part);
+    n->certificate = NULL;
+}
+
+uint32_t certificates_named(struct builder *b, const struct str *ids, uint32_t n, uint32_t *slots) {
+    uint32_t there = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct node *c = named(b, ids[i], MODEL_KIND_certificate);
+        if (c)
+            slots[there++] = c->slot;
+    }
+    return there;
 }
 
 /* ---- sites ---- */
@@ -352,8 +385,11 @@ static void set_vhost(struct builder *b, struct site *s, struct vhost *v) {
     count_wild(b, v, true);
     count_wild(b, old, false);
     hosts_set(b->keeper, &b->hosts, vhost_hostname(name), v);
-    if (old)
-        part_retire(b->keeper, &old->part);
+    if (!old)
+        return;
+    if (old->tls)
+        part_retire(b->keeper, &old->tls->part);
+    part_retire(b->keeper, &old->part);
 }
 
 struct site *site_named(struct builder *b, struct str hostname) {
@@ -365,6 +401,29 @@ struct site *site_named(struct builder *b, struct str hostname) {
     return s;
 }
 
+/* Of all hosts of that name: where one of them wants TLS there is TLS. NULL: none does. */
+static struct host_tls *tls_of(struct builder *b, const struct site *s) {
+    struct arena a;
+    struct host_tls *tls = NULL;
+    uint32_t room = 0;
+    arena_init(&a);
+    for (const struct node *host = s->hosts; host; host = host->twin)
+        room += host->n_edges;
+    for (const struct node *host = s->hosts; host; host = host->twin) {
+        const struct model_host *m = object_decode(host->object, &a, NULL);
+        if (m->n_certificates == 0 && !m->default_certificate)
+            continue;
+        if (!tls)
+            tls =
+                part_new(b->keeper, PART_BLOCK, sizeof(*tls) + room * sizeof(tls->certificates[0]));
+        tls->default_certificate |= m->default_certificate;
+        tls->n +=
+            certificates_named(b, m->certificates, m->n_certificates, tls->certificates + tls->n);
+    }
+    arena_fini(&a);
+    return tls;
+}
+
 void site_make(struct builder *b, struct site *s) {
     size_t n = 0;
     s->dirty = false;
@@ -373,7 +432,9 @@ void site_make(struct builder *b, struct site *s) {
             if (node_is(e->from, MODEL_KIND_route))
                 add_entries(b, &n, e->from);
     if (s->hosts) {
-        set_vhost(b, s, vhost_new(b->keeper, vhost_hostname(s->vhost), b->entries, n));
+        struct vhost *v = vhost_new(b->keeper, vhost_hostname(s->vhost), b->entries, n);
+        v->tls = tls_of(b, s);
+        set_vhost(b, s, v);
     } else {
         set_vhost(b, s, NULL);
         mem_free(s);

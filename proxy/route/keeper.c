@@ -65,6 +65,7 @@ void part_free(struct keeper *k, struct part *p) {
     case PART_SLOT:
     case PART_SLOT_BACKEND:
     case PART_SLOT_ENDPOINT:
+    case PART_SLOT_CERTIFICATE:
         slot_free(&k->pools[kind - PART_SLOT], ((struct slot_part *)p)->slot);
         part_give_back(k, p);
         break;

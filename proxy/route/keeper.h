@@ -28,6 +28,7 @@ enum part_kind {
     PART_SLOT,   /* + enum slot_pool_kind: a number that is given back */
     PART_SLOT_BACKEND,
     PART_SLOT_ENDPOINT,
+    PART_SLOT_CERTIFICATE,
 };
 
 /* First member of everything that snapshots share. */
@@ -36,7 +37,7 @@ struct part {
     struct part *next;
 };
 
-enum slot_pool_kind { SLOT_RULE, SLOT_BACKEND, SLOT_ENDPOINT, SLOT_POOLS };
+enum slot_pool_kind { SLOT_RULE, SLOT_BACKEND, SLOT_ENDPOINT, SLOT_CERTIFICATE, SLOT_POOLS };
 
 struct slot_pool {
     uint32_t top;         /* every number given out is below */

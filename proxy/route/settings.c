@@ -69,13 +69,25 @@ static const struct model_gateway *gather(struct builder *b, struct pointers *li
     return gateway ? gateway->parsed->model : &no_gateway;
 }
 
+static const struct model_listener *model_of(const struct node *n) { return n->parsed->model; }
+
+static size_t n_defaults(const struct pointers *listeners) {
+    size_t n = 0;
+    for (uint32_t i = 0; i < listeners->n; i++) {
+        const struct model_listener *m = model_of(listeners->p[i]);
+        n += m->tls ? m->tls->n_certificates : 0;
+    }
+    return n;
+}
+
 bool settings_make(struct builder *b) {
     struct pointers listeners = {0};
     const struct model_gateway *g = gather(b, &listeners);
     size_t cidrs = g->n_trusted_cidrs * sizeof(struct cidr), align = (8 - cidrs % 8) % 8;
     struct settings *s =
         part_new(b->keeper, PART_BLOCK,
-                 sizeof(*s) + cidrs + align + listeners.n * sizeof(struct listener_law));
+                 sizeof(*s) + cidrs + align + listeners.n * sizeof(struct listener_law) +
+                     n_defaults(&listeners) * sizeof(uint32_t));
     s->gateway = g;
     s->limits = limits_of(g);
     s->closes = g->auth_required || g->override_policy.n > 0 || g->default_policy.n > 0;
@@ -83,9 +95,15 @@ bool settings_make(struct builder *b) {
     s->trusted = (struct cidr *)(void *)(s + 1);
     for (uint32_t i = 0; i < g->n_trusted_cidrs; i++)
         must(cidr_parse(g->trusted_cidrs[i], &s->trusted[s->n_trusted++]));
+    uint32_t *slots = (uint32_t *)(void *)(s->listeners + listeners.n);
     for (uint32_t i = 0; i < listeners.n; i++) {
-        const struct model_listener *m = ((struct node *)listeners.p[i])->parsed->model;
-        s->listeners[s->n_listeners++] = (struct listener_law){m, (uint16_t)m->port};
+        const struct model_listener *m = model_of(listeners.p[i]);
+        struct listener_law *l = &s->listeners[s->n_listeners++];
+        *l = (struct listener_law){.model = m, .port = (uint16_t)m->port, .certificates = slots};
+        if (m->tls)
+            l->n_certificates =
+                certificates_named(b, m->tls->certificates, m->tls->n_certificates, slots);
+        slots += l->n_certificates;
     }
     mem_free(listeners.p);
     struct settings *old = b->settings;

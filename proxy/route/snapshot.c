@@ -1,29 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/route/snapshot.h"
 
+#include "lib/certificate.h"
 #include "proxy/route/build.h"
 
 /* ---- workers ---- */
 
-bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
-                    struct route_scratch *scratch, struct match_result *result) {
-    const struct snapshot_parts *p = s->parts;
-    struct lookup l = {p->rules, rq, scratch};
-    struct str host = rq->host;
+/* The most specific one that has rules; NULL: none. deep: see vhost_find. */
+static inline const struct vhost *vhost_of(const struct snapshot_parts *p, struct str host,
+                                           bool *deep) {
     const struct vhost *v = hosts_get(&p->hosts, host, false, p->rules);
+    *deep = false;
     if (v && v->n_candidates > 0)
-        return vhost_find(v, &l, false, result);
-    bool deep = false;
+        return v;
     for (size_t dot = str_find(host, '.', 0); dot < host.n; dot = str_find(host, '.', dot + 1)) {
         struct str suffix = str_skip(host, dot);
         if (dot > 0 && hosts_has_wild(&p->hosts, suffix.n)) {
             v = hosts_get(&p->hosts, suffix, true, p->rules);
-            if (v && (deep ? v->deep : v->n_candidates > 0))
-                return vhost_find(v, &l, deep, result);
+            if (v && (*deep ? v->deep : v->n_candidates > 0))
+                return v;
         }
-        deep = true;
+        *deep = true;
     }
-    return p->hosts.any && vhost_find(p->hosts.any, &l, false, result);
+    *deep = false;
+    return p->hosts.any;
+}
+
+bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
+                    struct route_scratch *scratch, struct match_result *result) {
+    struct lookup l = {s->parts->rules, rq, scratch};
+    bool deep;
+    const struct vhost *v = vhost_of(s->parts, rq->host, &deep);
+    return v && vhost_find(v, &l, deep, result);
 }
 
 const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot) {
@@ -32,6 +40,78 @@ const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot) 
 
 const struct rule *snapshot_rule(const struct snapshot *s, uint32_t slot) {
     return pages_get(s->parts->rules, slot);
+}
+
+/* ---- certificates ---- */
+
+const struct certificate_law *snapshot_certificate(const struct snapshot *s, uint32_t slot) {
+    return pages_get(s->parts->certificates, slot);
+}
+
+const struct listener_law *snapshot_listener(const struct snapshot *s, uint16_t port) {
+    for (uint32_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].port == port)
+            return &s->listeners[i];
+    return NULL;
+}
+
+/* Below *.example.com are all names that end so. */
+static bool listener_serves(const struct model_listener *l, struct str host) {
+    for (uint32_t i = 0; i < l->n_hostnames; i++) {
+        struct str name = l->hostnames[i];
+        bool wild = str_starts(name, STR("*."));
+        if (wild ? host.n >= name.n && str_ends(host, str_skip(name, 1)) : str_eq(name, host))
+            return true;
+    }
+    return l->n_hostnames == 0;
+}
+
+uint16_t snapshot_https_port(const struct snapshot *s, struct str host) {
+    uint16_t port = 0;
+    for (uint32_t i = 0; i < s->n_listeners; i++) {
+        const struct listener_law *l = &s->listeners[i];
+        if (l->model->protocol != MODEL_HTTPS || !listener_serves(l->model, host))
+            continue;
+        if (port == 0 || l->port == 443)
+            port = l->port;
+    }
+    return port > 0 ? port : 443;
+}
+
+static uint32_t add_certificates(const struct snapshot *s, const uint32_t *slots, uint32_t n_slots,
+                                 const struct certificate_law **list, uint32_t n) {
+    for (uint32_t i = 0; i < n_slots && n < CERTIFICATES_MAX; i++)
+        list[n++] = snapshot_certificate(s, slots[i]);
+    return n;
+}
+
+/* Leaves those that bear the name, where there are such. */
+static uint32_t prefer_named(struct str host, const struct certificate_law **list, uint32_t n) {
+    uint32_t bear = 0;
+    for (uint32_t i = 0; i < n && host.n > 0; i++)
+        if (certificate_covers(list[i]->model->names, list[i]->model->n_names, host))
+            list[bear++] = list[i];
+    return bear > 0 ? bear : n;
+}
+
+uint32_t snapshot_certificates(const struct snapshot *s, const struct listener_law *l,
+                               struct str host,
+                               const struct certificate_law *list[CERTIFICATES_MAX]) {
+    const struct vhost *any = s->parts->hosts.any, *v = any;
+    uint32_t n = 0;
+    bool deep;
+    if (!listener_serves(l->model, host))
+        return 0;
+    if (host.n > 0)
+        v = vhost_of(s->parts, host, &deep);
+    const struct host_tls *tls = v ? v->tls : NULL;
+    if (v != any && !tls)
+        return 0;
+    if (tls)
+        n = add_certificates(s, tls->certificates, tls->n, list, n);
+    if (v == any || tls->default_certificate)
+        n = add_certificates(s, l->certificates, l->n_certificates, list, n);
+    return prefer_named(host, list, n);
 }
 
 static bool cidr_has(const struct cidr *c, const uint8_t address[16]) {
@@ -59,6 +139,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                                  .keeper = b->keeper,
                                  .rules = b->rules,
                                  .backends = b->backends,
+                                 .certificates = b->certificates,
                                  .hosts = b->hosts};
     *s = (struct snapshot){.revision = revision,
                            .serial = b->keeper->building,
@@ -73,6 +154,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .rule_slots = pools[SLOT_RULE].top,
                            .backend_slots = pools[SLOT_BACKEND].top,
                            .endpoint_slots = pools[SLOT_ENDPOINT].top,
+                           .certificate_slots = pools[SLOT_CERTIFICATE].top,
                            .parts = p,
                            .refs = 1};
     keeper_add(b->keeper, s);

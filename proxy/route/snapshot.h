@@ -16,6 +16,7 @@
  *     rule.slot       the metrics of a rule            (namespace, route, rule)
  *     backend.slot    balancing cursor, queue          (backend id)
  *     endpoint.slot   pool, health, active requests    (address, port, protocol)
+ *     certificate.slot  the parsed pair                (certificate id)
  *
  * A number is used again only after every snapshot that held it is gone; `generation` of an
  * endpoint tells the difference.
@@ -102,6 +103,7 @@ struct rule {
     uint32_t n_mirrors;       /* of the rule and of its shares */
     enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
     bool has_filters : 1;     /* of the rule itself or of a share */
+    bool to_https : 1;        /* plain requests are redirected */
     /* The rule's own, else of the policy that targets it, else of the first backend's Service that
      * has a policy which sets it. UINT32_MAX: none. */
     uint32_t request_ms, backend_request_ms;
@@ -135,9 +137,20 @@ struct cidr {
     uint8_t bits;        /* 0..128 */
 };
 
+/* A certificate with its key, in DER: whoever shows it parses it. */
+struct certificate_law {
+    uint32_t slot;
+    uint64_t id_hash; /* as in struct backend */
+    uint64_t version; /* of the object's content: another one is another pair */
+    struct str id;    /* certificate/ns/secret */
+    const struct model_certificate *model;
+};
+
 struct listener_law {
     const struct model_listener *model;
     uint16_t port;
+    uint32_t n_certificates; /* default ones that are there */
+    uint32_t *certificates;  /* their slots */
 };
 
 struct snapshot {
@@ -149,10 +162,11 @@ struct snapshot {
     const struct cidr *trusted;
     uint32_t n_listeners;
     const struct listener_law *listeners;
-    uint32_t n_rules, n_backends;                       /* live ones */
-    uint32_t rule_slots, backend_slots, endpoint_slots; /* every slot number is below */
-    struct snapshot_parts *parts;                       /* private: shared pages */
-    uint32_t refs;                                      /* main thread */
+    uint32_t n_rules, n_backends; /* live ones */
+    /* every slot number is below */
+    uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots;
+    struct snapshot_parts *parts; /* private: shared pages */
+    uint32_t refs;                /* main thread */
 };
 
 /* What the router looks at. host: lower case, no port, no trailing dot; path: canonical. */
@@ -175,6 +189,27 @@ bool snapshot_route(const struct snapshot *s, const struct route_request *rq,
 const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot);
 const struct rule *snapshot_rule(const struct snapshot *s,
                                  uint32_t slot); /* for metrics' names; NULL */
+const struct certificate_law *snapshot_certificate(const struct snapshot *s, uint32_t slot);
+const struct listener_law *snapshot_listener(const struct snapshot *s, uint16_t port); /* NULL */
+
+/* What a client is shown that asks a listener for a host (lower case; n == 0: it did not say), in
+ * order of preference. How many; 0: nothing, it is refused. The most specific host that has rules
+ * decides, as for requests: where that has no certificates there are none (S26, S38). A client of
+ * which no host is known gets the listener's default ones.
+ *
+ *     shop.example.com ──► its own ──► of these the ones that bear the name, else all
+ *                          └ the listener's too, where one of its objects wants them
+ *     nobody's name, none ──► those of the host for all, then the listener's
+ */
+enum { CERTIFICATES_MAX = 32 };
+uint32_t snapshot_certificates(const struct snapshot *s, const struct listener_law *l,
+                               struct str host,
+                               const struct certificate_law *list[CERTIFICATES_MAX]);
+
+/* Where a plain request for a host is sent: 443 if that is an HTTPS listener which serves it, else
+ * the first that does; 443 if none does: TLS may end in front of us. */
+uint16_t snapshot_https_port(const struct snapshot *s, struct str host);
+
 /* Where the user wrote it; NULL if that was not said. It is not kept decoded (rule.model has none):
  * decoded anew into the arena, for whoever explains. Strings borrow from the rule. */
 const struct model_origin *rule_origin(const struct rule *r, struct arena *a);

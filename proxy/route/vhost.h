@@ -50,12 +50,21 @@ struct path_blob {
     struct candidate candidates[]; /* exact ones, then prefix ones; then the path's text */
 };
 
+/* What the clients of a host are shown. */
+struct host_tls {
+    struct part part;
+    bool default_certificate; /* the listener's, too */
+    uint32_t n;
+    uint32_t certificates[]; /* slots, in order of preference: those that are there */
+};
+
 /* What a lookup reads comes first; the host's name follows at once. A usual one, of a name and one
  * path, is two lines of the cache. */
 struct vhost {
     struct part part;
-    struct site *site; /* the builder's; workers never look at it */
-    uint32_t n_paths;  /* of the table, a power of two, or 0 */
+    struct site *site;    /* the builder's; workers never look at it */
+    struct host_tls *tls; /* NULL: nothing of it is served over TLS */
+    uint32_t n_paths;     /* of the table, a power of two, or 0 */
     uint32_t n_regexes;
     uint32_t n_candidates;   /* 0: nothing is served here, as if it were not there */
     uint32_t longest_exact;  /* bytes */
