@@ -58,10 +58,8 @@ static void accepted(void *arg, int fd, const struct addr *peer) {
 }
 
 static bool speaks_http(const struct snapshot *s, uint16_t port) {
-    for (uint32_t i = 0; i < s->n_listeners; i++)
-        if (s->listeners[i].port == port && s->listeners[i].model->protocol == MODEL_HTTP)
-            return true;
-    return false;
+    const struct listener_law *l = snapshot_listener(s, port);
+    return l != NULL && (l->model->protocol == MODEL_HTTP || l->model->protocol == MODEL_HTTPS);
 }
 
 static bool open_port(struct worker *w, size_t i) {

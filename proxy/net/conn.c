@@ -70,7 +70,7 @@ enum conn_end conn_end_of(int err) {
     }
 }
 
-void conn_mark_dirty(struct conn *c) {
+void conn_talk(struct conn *c) {
     if (c->can_write && !c->connecting && list_empty(&c->dirty_link))
         list_append(c->lazy ? &c->loop->dirty : &c->loop->hot, &c->dirty_link);
 }
@@ -86,7 +86,7 @@ static void finish_connect(struct conn *c) {
     }
     c->connecting = false;
     if (conn_pending(c) > 0)
-        conn_mark_dirty(c);
+        conn_talk(c);
     c->ops->connected(c);
 }
 
@@ -120,7 +120,7 @@ static void handle(struct conn *c, short what) {
         return;
     }
     if ((what & EV_WRITE) && (conn_pending(c) > 0 || c->fin))
-        conn_mark_dirty(c);
+        conn_talk(c);
     if (unlikely(c->shaking))
         shake(c);
     else if (what & (EV_READ | EV_CLOSED))
@@ -322,7 +322,7 @@ void conn_wrote(struct conn *c, size_t n) {
     if (c->out.at == c->out.end)
         buf_give(c, &c->out);
     else
-        conn_mark_dirty(c);
+        conn_talk(c);
 }
 
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
@@ -331,7 +331,7 @@ void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
     c->lent_n = n;
     c->after = after.p;
     c->after_n = (uint8_t)after.n;
-    conn_mark_dirty(c);
+    conn_talk(c);
 }
 
 void conn_unlend(struct conn *c) {
@@ -411,13 +411,11 @@ static void flush(struct conn *c) {
     }
 }
 
-void conn_talk(struct conn *c) { mark_dirty(c); }
-
 void conn_shutdown(struct conn *c) {
     if (c->fin)
         return;
     c->fin = true;
-    conn_mark_dirty(c);
+    conn_talk(c);
 }
 
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {

@@ -13,7 +13,6 @@ bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size);
 bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size); /* keeps what is unread */
 void buf_give(struct conn *c, struct conn_buf *b);
 enum slab_size buf_size_for(size_t n); /* the largest when none is large enough */
-void conn_mark_dirty(struct conn *c);
 void conn_abandon(struct conn *c); /* undoes conn_init; closes the descriptor */
 /* n bytes of what is to be sent have left; how many of them were lent. */
 size_t conn_account(struct conn *c, size_t n);

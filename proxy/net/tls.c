@@ -86,7 +86,7 @@ static int bio_write(BIO *bio, const char *p, int n) {
     b->end += (uint32_t)n;
     c->sealed += (uint32_t)n;
     if (!c->tls->sealing)
-        conn_mark_dirty(c);
+        conn_talk(c);
     return n;
 }
 
@@ -245,7 +245,7 @@ static void fail(struct conn *c) {
     tls_free(c);
     c->out = alert;
     if (alert.p != NULL)
-        conn_mark_dirty(c);
+        conn_talk(c);
 }
 
 enum shake tls_shake(struct conn *c) {

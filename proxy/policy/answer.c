@@ -13,16 +13,18 @@ static struct str status_text(unsigned status) {
         S(201, "Created")
         S(202, "Accepted")
         S(204, "No Content")
-        S(301, "Moved Permanently") S(302, "Found") S(303, "See Other") S(304, "Not Modified")
-            S(307, "Temporary Redirect") S(308, "Permanent Redirect") S(400, "Bad Request")
-                S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
-                    S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
-                        S(413, "Content Too Large") S(421, "Misdirected Request")
-                            S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
-                                S(500, "Internal Server Error") S(502, "Bad Gateway")
-                                    S(503, "Service Unavailable") S(504, "Gateway Timeout")
+        S(301, "Moved Permanently")
+        S(302, "Found")
+        S(303, "See Other")
+        S(304, "Not Modified") S(307, "Temporary Redirect") S(308, "Permanent Redirect")
+            S(400, "Bad Request") S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
+                S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
+                    S(413, "Content Too Large") S(421, "Misdirected Request")
+                        S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
+                            S(500, "Internal Server Error") S(502, "Bad Gateway")
+                                S(503, "Service Unavailable") S(504, "Gateway Timeout")
 #undef S
-                                        default : return STR_NONE; /* the phrase may be empty */
+                                    default : return STR_NONE; /* the phrase may be empty */
     }
 }
 
@@ -30,10 +32,17 @@ static struct str status_text(unsigned status) {
 
 static bool is_https(struct str scheme) { return str_eq(scheme, STR("https")); }
 
+static struct str scheme_of(const struct exchange *x, const struct model_redirect *r) {
+    if (r->scheme.n > 0)
+        return r->scheme;
+    return policy_is_https(x) ? STR("https") : STR("http");
+}
+
 /* Gateway API: a given port; else the scheme's own when a scheme is given; else the listener's. */
 static void write_port(const struct exchange *x, const struct model_redirect *r, struct out *o) {
-    unsigned own = is_https(r->scheme) ? 443 : 80;
-    unsigned port = r->port > 0 ? (unsigned)r->port : r->scheme.n > 0 ? own : x->port;
+    unsigned own = is_https(scheme_of(x, r)) ? 443 : 80;
+    bool named = r->scheme.n > 0 || (!x->secure && policy_is_https(x)); /* not the listener's */
+    unsigned port = r->port > 0 ? (unsigned)r->port : named ? own : x->port;
     if (port == own)
         return;
     out_char(o, ':');
@@ -43,7 +52,7 @@ static void write_port(const struct exchange *x, const struct model_redirect *r,
 static bool redirect(const struct exchange *x, const struct model_redirect *r, struct answer *a,
                      char *room, size_t cap) {
     struct out o = out_fixed(room, cap);
-    out_str(&o, r->scheme.n > 0 ? r->scheme : STR("http"));
+    out_str(&o, scheme_of(x, r));
     out_lit(&o, "://");
     out_str(&o, r->hostname.n > 0 ? r->hostname : x->host);
     write_port(x, r, &o);
@@ -57,6 +66,19 @@ static bool redirect(const struct exchange *x, const struct model_redirect *r, s
     if (o.over)
         policy_refusal(a, REASON_INTERNAL, 0);
     return true;
+}
+
+bool policy_is_https(const struct exchange *x) {
+    const struct head_field *f =
+        x->trusted && !x->secure ? head_find(x->request, TOKEN_X_FORWARDED_PROTO) : NULL;
+    return x->secure || (f != NULL && str_eq_nocase(head_value(x->request, f), STR("https")));
+}
+
+void policy_to_https(const struct exchange *x, struct answer *a, char *room, size_t cap) {
+    const struct model_redirect r = {
+        .scheme = STR("https"), .status = 308, .port = snapshot_https_port(x->snapshot, x->host)};
+    *a = (struct answer){0};
+    redirect(x, &r, a, room, cap);
 }
 
 /* ---- preflight ---- */

@@ -27,6 +27,7 @@ struct exchange {
     bool has_query;
     bool trusted;          /* the peer's forwarded headers count */
     bool http10;           /* * */
+    bool secure;           /* the client's connection is TLS; * */
     uint8_t method;        /* enum method; * */
     uint16_t port;         /* of the listener; * */
     uint16_t host_port;    /* of the authority, 0 = none; * */

@@ -128,7 +128,8 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
     out_str(o, x->peer);
     out_lit(o, "\r\n");
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
-        out_lit(o, "x-forwarded-proto: http\r\n");
+        out_str(o, x->secure ? STR("x-forwarded-proto: https\r\n")
+                             : STR("x-forwarded-proto: http\r\n"));
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL) {
         out_lit(o, "x-forwarded-host: ");
         out_str(o, head_str(h, h->host));

@@ -33,6 +33,10 @@ struct answer {
 /* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
  * made up for it; too small a room answers INTERNAL. */
 bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap);
+/* Whether the client speaks https: to us, or to a trusted peer that says so. */
+bool policy_is_https(const struct exchange *x);
+/* The same address under https: 308. */
+void policy_to_https(const struct exchange *x, struct answer *a, char *room, size_t cap);
 /* One that stands for a reason; its body is one constant line. status 0: the reason's own. */
 void policy_refusal(struct answer *a, enum reason reason, uint16_t status);
 /* The head. o->over: it did not fit. */

@@ -291,11 +291,13 @@ static void on_flushed(struct conn *c, size_t lent, bool all) {
 
 static void on_broken(struct conn *c, enum conn_end why, int err) {
     struct session *s = container_of(c, struct session, conn);
-    (void)why, (void)err;
+    (void)err;
     if (s->state == SESSION_BUSY)
         s->client.env->ops->gone(&s->client);
     else if (s->state == SESSION_H2)
         h2_close(s->h2, true);
+    else if (why == CONN_INSECURE)
+        session_linger(s);
     else
         session_end(s, true);
 }
@@ -306,6 +308,12 @@ static void on_fill(struct conn *c) {
         h2_fill(s->h2);
 }
 
+static void on_secured(struct conn *c) {
+    struct session *s = container_of(c, struct session, conn);
+    s->state = SESSION_HEAD;
+    wait_for_more(s);
+}
+
 static void on_connected(struct conn *c) { (void)c; /* sessions are accepted, never connected */ }
 
 static const struct conn_ops conn_ops = {
@@ -313,11 +321,14 @@ static const struct conn_ops conn_ops = {
     .flushed = on_flushed,
     .fill = on_fill,
     .connected = on_connected,
+    .secured = on_secured,
     .broken = on_broken,
 };
 
 static void on_timer(struct timer *t) {
     struct session *s = container_of(t, struct session, client.side.timer);
+    if (s->state == SESSION_SHAKING)
+        secure_timeout(s->client.env->secure, &s->visitor);
     if (s->state == SESSION_BUSY)
         s->client.env->ops->timeout(&s->client);
     else if (s->state == SESSION_H2)
@@ -334,6 +345,7 @@ void sessions_init(struct session_env *env) {
     list_init(&env->sessions);
     list_init(&env->free);
     env->h2 = h2_shared_new(env->loop);
+    env->secure = secure_new(env->loop);
 }
 
 static struct session *take(struct session_env *env) {
@@ -350,22 +362,31 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         close(fd);
         return;
     }
+    struct tls_server *server = secure_server(env->secure, port);
     *s = (struct session){.client = {.side = {.codec = &codec, .loop = env->loop},
                                      .env = env,
                                      .visitor = &s->visitor},
-                          .visitor = {.peer = *peer, .port = port}};
+                          .visitor = {.peer = *peer, .port = port},
+                          .state = SESSION_HEAD};
     timer_init(&s->client.side.timer, on_timer);
     list_init(&s->link);
     struct out o = out_fixed(s->visitor.text, sizeof(s->visitor.text));
     addr_print_ip(peer, &o);
     s->visitor.text_n = (uint8_t)o.n;
-    if (conn_init(&s->conn, env->loop, fd, &conn_ops) != 0) {
+    if ((server != NULL ? conn_init_secure(&s->conn, env->loop, fd, &conn_ops, server)
+                        : conn_init(&s->conn, env->loop, fd, &conn_ops)) != 0) {
         mem_free(s);
         return;
     }
     list_append(&env->sessions, &s->link);
     counter_add(&env->n_sessions, 1);
-    wait_for_more(s);
+    if (server == NULL) {
+        wait_for_more(s);
+        return;
+    }
+    s->state = SESSION_SHAKING;
+    s->visitor.secure = &s->conn;
+    side_deadline(&s->client.side, env->loop->now_ms + env->limits->header_timeout_ms);
 }
 
 bool sessions_shed_idle(struct session_env *env) {
@@ -419,6 +440,7 @@ void sessions_close_all(struct session_env *env) {
 
 void sessions_fini(struct session_env *env) {
     must(list_empty(&env->sessions));
+    secure_free(env->secure);
     for (struct list *n; (n = list_pop(&env->free)) != NULL;)
         mem_free(list_entry(n, struct session, link));
     h2_shared_free(env->h2);

@@ -6,6 +6,7 @@
  * heads, keeps the client's timeouts and knows when the connection may go on; what a request means
  * is the stream's business, told through client_ops (side.h).
  *
+ *         └► SHAKING (TLS)
  *      accept ─► HEAD ──request()──► BUSY ──client_done(keep)──► HEAD (next request, or idle)
  *                 │ bad head: refuse()  │                          │
  *                 ▼                     ▼ gone(), stalled()        ▼ not keep
@@ -20,6 +21,7 @@
 #define SLUICE_PROXY_SESSION_H
 
 #include "proxy/route/snapshot.h"
+#include "proxy/session/secure.h"
 #include "proxy/session/side.h"
 
 struct h2;
@@ -32,6 +34,7 @@ struct session_env {
     const struct client_ops *ops;
     const struct limits *limits; /* of the current snapshot */
     struct head *head;           /* scratch: one head is parsed at a time */
+    struct secure *secure;       /* handshakes; its own */
     struct h2_shared *h2;
     struct list sessions;              /* all */
     uint64_t n_sessions, n_h2, n_idle; /* counters */
@@ -41,7 +44,7 @@ struct session_env {
     void *arg; /* the stream's environment */
 };
 
-enum session_state { SESSION_HEAD, SESSION_BUSY, SESSION_H2, SESSION_LINGER };
+enum session_state { SESSION_SHAKING, SESSION_HEAD, SESSION_BUSY, SESSION_H2, SESSION_LINGER };
 
 struct session {
     struct conn conn;
@@ -59,8 +62,8 @@ struct session {
 };
 
 void sessions_init(struct session_env *env); /* after loop, ops, limits and head were set */
-/* Takes the descriptor. A session is made and waits for its first request; when memory or
- * descriptors are short the connection is closed. */
+/* Takes the descriptor. A session is made and waits for its first request, on a port with TLS for
+ * the handshake before; when memory or descriptors are short the connection is closed. */
 void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port);
 
 /* It speaks HTTP/2 from here on: what TLS's ALPN has agreed on. */

@@ -113,7 +113,9 @@ struct visitor { /* who has connected */
     struct addr peer;
     char text[46]; /* its address, without port */
     uint8_t text_n;
-    uint16_t port; /* of the listener, as clients see it */
+    uint16_t port;             /* of the listener, as clients see it */
+    const struct conn *secure; /* its connection, where that is TLS; NULL: plain */
+    uint64_t certificate;      /* id_hash of the one that it was shown; 0: none */
 };
 
 struct client {

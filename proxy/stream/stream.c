@@ -89,6 +89,7 @@ static enum reason look(struct stream *st, const struct head *h) {
         .query = h->has_query ? head_str(h, h->query) : STR_NONE,
         .has_query = h->has_query,
         .http10 = h->minor == 0,
+        .secure = v->secure != NULL,
         .method = h->method,
         .port = v->port,
         .host_port = h->port,
@@ -105,6 +106,8 @@ static enum reason look(struct stream *st, const struct head *h) {
     addr_v6(&v->peer, peer);
     policy_client(x, peer, st->address);
     policy_trace(x, &st->env->loop->prng, texts, texts + REQUEST_ID_MAX);
+    if (x->secure && !secure_serves(st->env->sessions.secure, v, x->host))
+        return REASON_MISDIRECTED;
     return path_canonical(head_str(h, h->raw_path), path, h->raw_path.n, &x->path);
 }
 
@@ -112,6 +115,10 @@ static enum reason look(struct stream *st, const struct head *h) {
 
 static const char *protocol_of(const struct client *c, bool http10) {
     return c->h2 ? "h2" : http10 ? "http/1.0" : "http/1.1";
+}
+
+static struct str tls_of(const struct client *c) {
+    return c->visitor->secure != NULL ? tls_version(c->visitor->secure) : STR_NONE;
 }
 
 static void record(struct stream *st) {
@@ -127,6 +134,7 @@ static void record(struct stream *st) {
         .host = x->host,
         .path = x->path,
         .request_id = x->request_id,
+        .tls = tls_of(st->client),
         .traceparent = x->traceparent,
         .endpoint = st->endpoint,
         .status = st->status,
@@ -277,6 +285,13 @@ static void serve(struct stream *st, const struct head *h) {
         stream_refuse(st, REASON_BODY_TOO_LARGE, 0);
         return;
     }
+    if (unlikely(found.rule->to_https) && !policy_is_https(x)) {
+        char room[ANSWER_ROOM];
+        struct answer a;
+        policy_to_https(x, &a, room, sizeof(room));
+        write_answer(st, &a);
+        return;
+    }
     if (found.rule->model->n_filters > 0) {
         char room[ANSWER_ROOM];
         struct answer a;
@@ -321,6 +336,7 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
                        .status = a.status,
                        .reason = reason,
                        .protocol = c->h2 ? "h2" : NULL,
+                       .tls = tls_of(c),
                        .start_ns = c->started_ns > 0 ? c->started_ns : now,
                        .request_bytes = bytes};
     r.total_ns = r.gateway_ns = now - r.start_ns;
@@ -467,6 +483,7 @@ bool stream_env_adopt(struct stream_env *env, struct law *law) {
         return false;
     env->law = law;
     env->sessions.limits = &law->snapshot->limits;
+    secure_adopt(env->sessions.secure, law->snapshot);
     if (old != NULL && old->streams == 0)
         env->law_done(env->law_arg, old);
     return true;
