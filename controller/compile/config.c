@@ -2,6 +2,7 @@
  *
  * config: a GatewayConfig, checked and made into gateway and listeners.
  */
+#include "controller/compile/certificate.h"
 #include "controller/compile/class.h"
 
 /* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
@@ -57,13 +58,41 @@ static int check_ownership(struct making *m, const struct kube_host_ownership *o
     return 0;
 }
 
+static int check_listener_tls(struct making *m, const struct at *at,
+                              const struct kube_listener *l) {
+    const struct kube_listener_tls *t = l->tls;
+    struct shown shown;
+    if (!t)
+        return 0;
+    if (l->protocol != MODEL_HTTPS)
+        return refuse(m, at, "a listener of protocol %s has no tls; remove it, or say HTTPS",
+                      model_word(&model_words_protocol, l->protocol));
+    if (t->mode != MODEL_TERMINATE)
+        return refuse(m, AT(at, "mode"),
+                      "an HTTPS listener ends TLS itself; Passthrough is for protocol TLS");
+    const struct kube_certificate_ref *r = t->default_certificate_ref;
+    if (!r)
+        return 0;
+    at = AT(at, "defaultCertificateRef");
+    if (r->group.n > 0 || (r->kind.n > 0 && !str_eq(r->kind, STR("Secret"))))
+        return refuse(m, at, "%s holds no certificates; only Secrets do",
+                      why_show(r->kind.n > 0 ? r->kind : r->group, &shown));
+    if (r->namespace.n == 0)
+        return refuse(m, AT(at, "namespace"),
+                      "a GatewayConfig has no namespace; name the Secret's");
+    return 0;
+}
+
 static int check_listeners(struct making *m, const struct kube_GatewayConfig *g) {
     for (uint32_t i = 0; i < g->n_listeners; i++) {
         const struct kube_listener *l = &g->listeners[i];
         const struct at *at = AT_I(AT(NULL, "spec"), "listeners", i);
-        if (l->protocol != MODEL_HTTP)
-            return refuse(m, AT(at, "protocol"), "%s is not supported yet; only HTTP listeners are",
+        if (l->protocol != MODEL_HTTP && l->protocol != MODEL_HTTPS)
+            return refuse(m, AT(at, "protocol"),
+                          "%s is not supported yet; HTTP and HTTPS listeners are",
                           model_word(&model_words_protocol, l->protocol));
+        if (check_listener_tls(m, AT(at, "tls"), l) != 0)
+            return -1;
         for (uint32_t k = 0; k < i; k++) {
             if (g->listeners[k].port == l->port)
                 return refuse(m, AT(at, "port"), "listeners[%u] has the same port", k);
@@ -141,36 +170,69 @@ static int make_gateway(struct making *m, const struct class_ *k, const struct r
     return make(m, MODEL_KIND_gateway, k->gateway, &gw);
 }
 
-static int make_listener(struct making *m, const struct class_ *k, const struct resource *from,
-                         const struct at *at, struct str name, uint64_t port,
-                         const struct kube_listener *l) {
-    struct model_listener o = {.origin = origin_of(m, from, at),
-                               .gateway = k->gateway,
-                               .port = port,
-                               .protocol = MODEL_HTTP};
-    if (l) {
-        o.hostnames = l->hostnames;
-        o.n_hostnames = l->n_hostnames;
+/* Their default certificates, which are wanted from now on. */
+static struct model_listener_tls **tls_of_listeners(struct making *m,
+                                                    const struct kube_GatewayConfig *g) {
+    struct model_listener_tls **all = arena_array(&m->a, g->n_listeners, sizeof(*all));
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        const struct kube_listener_tls *t = g->listeners[i].tls;
+        if (!t)
+            continue;
+        struct model_listener_tls *o = all[i] = arena_zalloc(&m->a, sizeof(*o));
+        const struct kube_certificate_ref *r = t->default_certificate_ref;
+        o->min_version = t->min_version;
+        if (!r)
+            continue;
+        const struct at *at =
+            AT(AT(AT_I(AT(NULL, "spec"), "listeners", i), "tls"), "defaultCertificateRef");
+        struct certificate_ref ref;
+        certificate_ref(
+            m, at, arena_fmt(&m->a, "Secret %.*s/%.*s", STR_FMT(r->namespace), STR_FMT(r->name)).p,
+            r->namespace, r->name, &ref);
+        o->certificates = arena_array(&m->a, 1, sizeof(struct str));
+        o->certificates[o->n_certificates++] = ref.id;
     }
+    return all;
+}
+
+static int make_listener(struct making *m, const struct class_ *k, const struct resource *from,
+                         const struct at *at, struct str name, struct model_listener *o) {
+    o->origin = origin_of(m, from, at);
+    o->gateway = k->gateway;
     return make(m, MODEL_KIND_listener,
-                model_id(&m->a, MODEL_KIND_listener, k->name, name, STR_NONE), &o);
+                model_id(&m->a, MODEL_KIND_listener, k->name, name, STR_NONE), o);
+}
+
+/* Where nobody has said anything. */
+static int make_usual_listeners(struct making *m, const struct class_ *k,
+                                const struct resource *from) {
+    struct model_listener http = {.port = 80, .protocol = MODEL_HTTP},
+                          https = {.port = 443, .protocol = MODEL_HTTPS};
+    if (make_listener(m, k, from, NULL, STR("http"), &http) != 0)
+        return -1;
+    return make_listener(m, k, from, NULL, STR("https"), &https);
 }
 
 int config_make(struct making *m, const struct resource *config, struct class_ *k) {
     const struct kube_GatewayConfig *g = config ? resource_GatewayConfig(config) : NULL;
     if (g && config_check(m, g) != 0)
         return -1;
+    struct model_listener_tls **tls = g ? tls_of_listeners(m, g) : NULL;
     if (!k)
         return 0;
     const struct resource *from = config ? config : m->r;
     if (make_gateway(m, k, from) != 0)
         return -1;
     if (!g || g->n_listeners == 0)
-        return make_listener(m, k, from, NULL, STR("http"), 80, NULL);
+        return make_usual_listeners(m, k, from);
     for (uint32_t i = 0; i < g->n_listeners; i++) {
         const struct kube_listener *l = &g->listeners[i];
-        if (make_listener(m, k, from, AT_I(AT(NULL, "spec"), "listeners", i), l->name,
-                          (uint64_t)l->port, l) != 0)
+        struct model_listener o = {.port = (uint64_t)l->port,
+                                   .protocol = l->protocol,
+                                   .hostnames = l->hostnames,
+                                   .n_hostnames = l->n_hostnames,
+                                   .tls = tls[i]};
+        if (make_listener(m, k, from, AT_I(AT(NULL, "spec"), "listeners", i), l->name, &o) != 0)
             return -1;
     }
     return 0;

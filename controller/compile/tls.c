@@ -9,10 +9,6 @@
 #include "controller/kube/rule.h"
 #include "lib/certificate.h"
 
-/* Proxies have no HTTPS listener yet. What is to be served by it is not served in clear meanwhile.
- */
-static const bool https_is_served = false;
-
 /* The certificates of one host while they are gathered. */
 struct shown_certificates {
     struct model_route_tls *tls;
@@ -48,19 +44,13 @@ static int gathered(struct making *m, const struct at *at, const struct shown_ce
     if (m->wait || (m->keep && m->u->objects.n > 0))
         return -1;
     m->tls = arena_array(&m->a, m->n_hosts, sizeof(struct model_route_tls *));
-    bool any = false;
     for (size_t i = 0; i < m->n_hosts; i++) {
         m->tls[i] = of[i].tls;
-        any |= of[i].tls != NULL;
         if (of[i].tls && of[i].live && !of[i].covered && !of[i].tls->default_certificate)
             warn(m, at,
                  "none of these certificates has the name %.*s, so no client will trust them there",
                  STR_FMT(m->hosts[i]));
     }
-    if (any && !https_is_served)
-        close_all(m, at,
-                  "HTTPS is not served yet; until it is, the hosts that it is asked for answer 503 "
-                  "policy_unavailable, and nothing is served there in clear");
     return 0;
 }
 
@@ -208,8 +198,6 @@ void route_secure(struct making *m, const struct model_route_tls *tls, struct mo
     *o->tls = *tls;
     if (all_challenges(o))
         o->tls->redirect = false;
-    else if (!https_is_served)
-        o->refusal = MODEL_REFUSE_POLICY;
 }
 
 void route_certify(struct making *m) {

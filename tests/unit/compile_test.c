@@ -13,12 +13,13 @@ static void test_small_world(void **state) {
     struct world *w = *state;
     need(w, "gateway/-/sluice");
     need(w, "listener/sluice/http");
+    need(w, "listener/sluice/https");
     need(w, "host/sluice/a.example.com");
     need(w, "route/shop/r/rule-0");
     need(w, "backend/shop/web/80");
     need(w, "endpoints/shop/web/80");
-    assert_int_equal(w->objects.n, 6);
-    assert_int_equal(compile_objects(w->compiler, NULL, 0), 6);
+    assert_int_equal(w->objects.n, 7);
+    assert_int_equal(compile_objects(w->compiler, NULL, 0), 7);
     assert_true(accepted(w, KUBE_Route, "shop", "r"));
     assert_int_equal(run(w), 0);
 }
@@ -94,7 +95,7 @@ static void test_delete_takes_all_with_it(void **state) {
     run(w);
     assert_true(store_delete(w->store, KUBE_Route, STR("shop"), STR("r")));
     run(w);
-    assert_int_equal(w->objects.n, 2); /* gateway and listener */
+    assert_int_equal(w->objects.n, 3); /* gateway and listeners */
     assert_int_equal(w->dels, 4);
 }
 
@@ -255,7 +256,7 @@ static void test_class_goes(void **state) {
                         "NoClass");
     add_class(w);
     run(w);
-    assert_int_equal(w->objects.n, 6);
+    assert_int_equal(w->objects.n, 7);
 }
 
 static void test_grant_withdrawn(void **state) {

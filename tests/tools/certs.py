@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates for tests, made by openssl in a folder that goes with the test; and a gateway that
+listens on 443 as well.
+
+    ca = certs.Authority()
+    pair = ca.pair('shop.example.com')               # .crt, .key: files; .text: (certificate, key)
+    certs.secret('shop', pair)                       # a manifest
+    gw = certs.Gateway(manifests, web=origin)        # gw.https is the port
+    status, body = certs.get(gw, ca, 'shop.example.com', '/')
+"""
+import atexit
+import base64
+import http.client
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+
+import sluice
+
+FOLDER = tempfile.mkdtemp(prefix='sluice-certs-')
+atexit.register(shutil.rmtree, FOLDER, True)
+_number = 0
+
+
+def openssl(*words):
+    done = subprocess.run(['openssl', *words], stdin=subprocess.DEVNULL, capture_output=True,
+                          check=False)
+    if done.returncode != 0:
+        raise AssertionError(f'openssl {words[0]}: {done.stderr.decode()}')
+    return done.stdout
+
+
+def _key(kind):
+    return ['rsa:2048'] if kind == 'rsa' else ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
+
+
+def _read(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read()
+
+
+class Pair:
+    def __init__(self, crt, key, ca):
+        self.crt, self.key = crt, key
+        self.text = _read(crt) + (_read(ca) if ca else ''), _read(key)
+
+
+class Authority:
+    """A CA; its leaves are good for a month and bear the names that are asked for."""
+
+    def __init__(self):
+        self.crt, self.key = self._paths()
+        openssl('req', '-x509', '-newkey', *_key('ec'), '-nodes', '-keyout', self.key, '-out',
+                self.crt, '-days', '30', '-subj', '/CN=test authority')
+
+    @staticmethod
+    def _paths():
+        global _number
+        _number += 1
+        return [os.path.join(FOLDER, f'{_number}.{end}') for end in ('crt', 'key')]
+
+    def pair(self, *names, kind='ec', days=30, chain=False):
+        crt, key = self._paths()
+        request = os.path.join(FOLDER, 'request')
+        alt = ','.join(f'DNS:{n}' for n in names)
+        openssl('req', '-new', '-newkey', *_key(kind), '-nodes', '-keyout', key, '-out', request,
+                '-subj', f'/CN={names[0]}', '-addext', f'subjectAltName={alt}')
+        openssl('x509', '-req', '-copy_extensions', 'copyall', '-days', str(days), '-in', request,
+                '-CA', self.crt, '-CAkey', self.key, '-CAcreateserial', '-out', crt)
+        return Pair(crt, key, self.crt if chain else None)
+
+    def context(self, protocols=None, version=None):
+        """What a client that believes this authority goes by."""
+        c = ssl.create_default_context(cafile=self.crt)
+        if protocols:
+            c.set_alpn_protocols(protocols)
+        if version:
+            c.minimum_version = c.maximum_version = version
+        return c
+
+
+def secret(name, pair, namespace='default'):
+    crt, key = (base64.b64encode(t.encode()).decode() for t in pair.text)
+    return f'''---
+apiVersion: v1
+kind: Secret
+metadata: {{name: {name}, namespace: {namespace}}}
+type: kubernetes.io/tls
+data: {{tls.crt: {crt}, tls.key: {key}}}
+'''
+
+
+class Gateway(sluice.Gateway):
+    def __init__(self, manifests, proxy_options=(), **how):
+        self.https = sluice.port()
+        super().__init__(manifests, proxy_options=proxy_options, **how)
+
+    def proxy_command(self):
+        command = super().proxy_command()
+        at = command.index('--ports') + 1
+        command[at] += f',443={self.https}'
+        return command
+
+
+def dial(port, context, name, timeout=10):
+    """A TLS connection to 127.0.0.1; name: whom it asks for, and who must answer (None: nobody)."""
+    plain = socket.create_connection(('127.0.0.1', port), timeout=timeout)
+    try:
+        return context.wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def get(gateway, authority, name, path='/', host=None, context=None, **fields):
+    """(status, body, headers) of one request over TLS."""
+    s = dial(gateway.https, context or authority.context(), name)
+    connection = http.client.HTTPConnection(name or 'localhost')
+    connection.sock = s
+    try:
+        connection.request('GET', path, headers={'Host': host or name, **fields})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode('latin-1'), answer.headers
+    finally:
+        connection.close()
