@@ -12,6 +12,7 @@
 #include "lib/thread.h"
 #include "proxy/admin/admin.h"
 #include "proxy/config/config.h"
+#include "proxy/net/tls.h"
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
 #include "proxy/options.h"
@@ -403,6 +404,7 @@ static void give_back_large_memory(void) { mallopt(M_MMAP_THRESHOLD, 128 << 10);
 int main(int argc, char **argv) {
     struct proxy p = {0};
     struct why why = {0};
+    tls_begin();
     options_parse(&p.o, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     give_back_large_memory();

@@ -5,6 +5,7 @@
 #include "proxy/net/parts.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -35,6 +36,55 @@ struct tls {
     bool bidden;            /* close_notify was written */
     bool enough;            /* the turn's share was read */
 };
+
+/* ---- OpenSSL's buffers ---- */
+
+/* What stands in for any size from BUFFER_MIN to BUFFER_MAX; a worker has a few of them at most,
+ * since a connection that waits has none. */
+enum { BUFFER_MIN = 16 << 10, BUFFER_MAX = 18 << 10, BUFFER_SLACK = 64, BUFFERS_KEPT = 16 };
+
+struct spare {
+    unsigned n;
+    void *buffer[BUFFERS_KEPT];
+};
+
+static _Thread_local struct spare spare;
+static pthread_key_t spare_key; /* frees them when a thread ends */
+
+static void free_spare(void *arg) {
+    struct spare *s = arg;
+    while (s->n > 0)
+        free(s->buffer[--s->n]);
+}
+
+static void *buffer_malloc(size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    if (n < BUFFER_MIN || n > BUFFER_MAX)
+        return malloc(n);
+    return spare.n > 0 ? spare.buffer[--spare.n] : malloc(BUFFER_MAX);
+}
+
+static void *buffer_realloc(void *p, size_t n, const char *file, int line) {
+    (void)file, (void)line;
+    return realloc(p, n);
+}
+
+static void buffer_free(void *p, const char *file, int line) {
+    (void)file, (void)line;
+    size_t n = p != NULL ? malloc_usable_size(p) : 0;
+    if (n < BUFFER_MAX || n > BUFFER_MAX + BUFFER_SLACK || spare.n == BUFFERS_KEPT) {
+        free(p);
+        return;
+    }
+    if (spare.n == 0)
+        pthread_setspecific(spare_key, &spare);
+    spare.buffer[spare.n++] = p;
+}
+
+void tls_begin(void) {
+    must(pthread_key_create(&spare_key, free_spare) == 0);
+    must(CRYPTO_set_mem_functions(buffer_malloc, buffer_realloc, buffer_free) == 1);
+}
 
 /* ---- the BIO: OpenSSL's way to the socket ---- */
 
@@ -453,7 +503,7 @@ void tls_end(struct conn *c, bool farewell) {
 
 bool tls_asked_for(const struct conn *c, struct str host) {
     struct str name = raw_name(c->tls->ssl);
-    return name.n > 0 && str_eq_nocase(name, host);
+    return name.n > 0 && (str_eq(name, host) || str_eq_nocase(name, host));
 }
 
 struct str tls_protocol(const struct conn *c) {

@@ -29,6 +29,10 @@
 #include "lib/keypair.h"
 #include "proxy/net/conn.h"
 
+/* First of all that a program does with OpenSSL: from then on the buffers of its records, which come
+ * and go with every request, are the last ones that were given back, still warm. */
+void tls_begin(void);
+
 struct tls_server;
 
 /* Equal policies make equal servers. */

@@ -53,12 +53,12 @@ struct session {
     struct visitor visitor;
     struct list link;
     struct h1_scan scan;
+    uint32_t requests;
     struct h1_body body; /* of the request */
     uint8_t state;       /* enum session_state */
     bool chunked;        /* the answer's body */
     bool idle;           /* counted in n_idle */
-    uint32_t requests;
-    uint32_t lingered; /* bytes thrown away */
+    uint32_t lingered;   /* bytes thrown away */
 };
 
 void sessions_init(struct session_env *env); /* after loop, ops, limits and head were set */

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 
+import certs
 import sluice
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,19 +34,30 @@ def load_measure():
     return module
 
 
-def check(what, unit, streams=0, **how):
-    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT."""
+SECURE = ROUTE.replace('  rules:', '  tls: {certificateRefs: [{name: shop}]}\n  rules:')
+
+
+def gateway_of(origin, tls):
+    if not tls:
+        return sluice.Gateway(ROUTE, origin=origin)
+    pair = certs.Authority().pair('shop.example.com')
+    return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
+
+
+def check(what, unit, streams=0, tls=False, **how):
+    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT."""
     measure = load_measure()
     with open(BUDGET, encoding='utf-8') as f:
         budgets = json.load(f)
-    label = f'h2-{what}' if streams else what
+    label = ('tls-' if tls else '') + (f'h2-{what}' if streams else what)
     budget = budgets[label]
     with sluice.Origin('origin', '--body', '0') as origin, \
-            sluice.Gateway(ROUTE, origin=origin) as gateway:
+            gateway_of(origin, tls) as gateway:
+        number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
-        subject = measure.Subject(gateway.proxy_command(), gateway.port, 'shop.example.com',
-                                  '/shop/list?page=2', streams)
+        subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
+                                  '/shop/list?page=2', streams, tls)
         figure, detail = measure.WHAT[what](subject, **how)
     print(f'{label}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
           + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
