@@ -179,6 +179,26 @@ static uint64_t resident_bytes(void) {
     return got == 2 ? (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* ---- metrics of handshakes ---- */
+
+static void handshake_metrics(void *arg, struct metric_text *t) {
+    struct proxy *p = arg;
+    struct secure_counts sum = {0};
+    for (unsigned i = 0; i < p->o.workers; i++) {
+        struct secure_counts c = worker_handshakes(p->members[i].worker);
+        sum.done += c.done;
+        sum.no_certificate += c.no_certificate;
+        sum.timeout += c.timeout;
+        sum.failed += c.failed;
+    }
+    metric_family(t, METRIC_COUNTER, "sluice_tls_handshakes",
+                  "TLS handshakes with clients, by how they ended.");
+    metric_count(t, STR("result=\"done\""), sum.done);
+    metric_count(t, STR("result=\"no_certificate\""), sum.no_certificate);
+    metric_count(t, STR("result=\"timeout\""), sum.timeout);
+    metric_count(t, STR("result=\"failed\""), sum.failed);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct proxy *p = arg;
     struct wire_report r = {.memory_bytes = resident_bytes()};
@@ -418,6 +438,7 @@ int main(int argc, char **argv) {
         observe_source(p.observe, access_log_metrics, p.log);
     }
     start_workers(&p);
+    observe_source(p.observe, handshake_metrics, &p);
     start_events(&p);
     start_config(&p);
     start_admin(&p);

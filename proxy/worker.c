@@ -267,6 +267,10 @@ static uint64_t cpu_of(pthread_t t) {
     return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }
 
+struct secure_counts worker_handshakes(const struct worker *w) {
+    return secure_counts(w->env.sessions.secure);
+}
+
 bool worker_listening(const struct worker *w) { return counter_get(&w->listening) != 0; }
 
 void worker_gauges(struct worker *w, struct worker_gauges *g) {

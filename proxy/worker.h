@@ -14,6 +14,7 @@
 
 #include "proxy/net/conn.h"
 #include "proxy/observe/record.h"
+#include "proxy/session/secure.h"
 #include "proxy/upstream/upstream.h"
 
 struct worker;
@@ -64,5 +65,6 @@ struct worker_gauges {
 };
 bool worker_listening(const struct worker *w); /* on every port that it should */
 void worker_gauges(struct worker *w, struct worker_gauges *g);
+struct secure_counts worker_handshakes(const struct worker *w); /* of TLS, with clients */
 
 #endif

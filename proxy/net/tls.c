@@ -21,14 +21,11 @@ enum shown_kind { SHOWN_RSA = 1, SHOWN_ECDSA = 2, SHOWN_OTHER = 4 };
 
 struct tls_server {
     SSL_CTX *context;
-    const struct tls_server_ops *ops;
-    void *arg;
+    BIO *bio;
 };
 
 struct tls {
     SSL *ssl;
-    const struct tls_server_ops *ops;
-    void *arg;
     struct conn_buf sealed; /* conn.sealed bytes of it */
     int err;                /* errno of the last recv that failed */
     uint8_t shown;          /* enum shown_kind */
@@ -86,7 +83,10 @@ void tls_begin(void) {
     must(CRYPTO_set_mem_functions(buffer_malloc, buffer_realloc, buffer_free) == 1);
 }
 
-/* ---- the BIO: OpenSSL's way to the socket ---- */
+/* ---- the BIO: OpenSSL's way to the socket ----
+ *
+ * All connections of a server have the same one, which is told whose turn it is: 200 bytes less for
+ * each. */
 
 static BIO_METHOD *bio_method;
 
@@ -152,6 +152,16 @@ static void make_method(void) {
          BIO_meth_set_ctrl(bio_method, bio_ctrl) == 1);
 }
 
+/* Before OpenSSL is asked anything that may read or write. */
+static SSL *enter(struct conn *c) {
+    BIO_set_data(SSL_get_rbio(c->tls->ssl), c);
+    return c->tls->ssl;
+}
+
+static const struct tls_server_ops *ops_of(const SSL *ssl) {
+    return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+}
+
 static struct conn *conn_of(const SSL *ssl) { return BIO_get_data(SSL_get_rbio(ssl)); }
 
 /* ---- a listener's policy ---- */
@@ -178,7 +188,8 @@ static int on_name(SSL *ssl, int *alert, void *arg) {
     struct conn *c = conn_of(ssl);
     char room[NAME_MAX_BYTES];
     (void)arg;
-    if (c->tls->ops->named(c->tls->arg, c, name_of(ssl, room)))
+    const struct tls_server_ops *ops = ops_of(ssl);
+    if (ops->named(ops->arg, c, name_of(ssl, room)))
         return SSL_TLSEXT_ERR_OK;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -188,7 +199,8 @@ static int on_certificates(SSL *ssl, void *arg) {
     struct conn *c = conn_of(ssl);
     char room[NAME_MAX_BYTES];
     (void)arg;
-    return c->tls->ops->show(c->tls->arg, c, name_of(ssl, room)) && c->tls->shown != 0;
+    const struct tls_server_ops *ops = ops_of(ssl);
+    return ops->show(ops->arg, c, name_of(ssl, room)) && c->tls->shown != 0;
 }
 
 static int on_protocols(SSL *ssl, const unsigned char **to, unsigned char *to_n,
@@ -218,13 +230,14 @@ static void set_up(SSL_CTX *x, const struct tls_policy *p) {
     SSL_CTX_set_alpn_select_cb(x, on_protocols, (void *)(uintptr_t)p->protocols);
 }
 
-struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops,
-                                  void *arg) {
+struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tls_server *s = mem_zalloc(sizeof(*s));
     pthread_once(&once, make_method);
-    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), ops, arg};
-    must(s->context);
+    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), BIO_new(bio_method)};
+    must(s->context && s->bio);
+    BIO_set_init(s->bio, 1);
+    must(SSL_CTX_set_app_data(s->context, (void *)(uintptr_t)ops) == 1);
     set_up(s->context, p);
     return s;
 }
@@ -233,25 +246,23 @@ void tls_server_free(struct tls_server *s) {
     if (s == NULL)
         return;
     SSL_CTX_free(s->context);
+    BIO_free(s->bio);
     mem_free(s);
 }
 
 /* ---- birth and end ---- */
 
-static struct tls *tls_new(struct conn *c, struct tls_server *s) {
+static struct tls *tls_new(struct tls_server *s) {
     struct tls *t = mem_try(sizeof(*t));
     SSL *ssl = t != NULL ? SSL_new(s->context) : NULL;
-    BIO *bio = ssl != NULL ? BIO_new(bio_method) : NULL;
-    if (bio == NULL) {
+    if (ssl == NULL) {
         ERR_clear_error();
-        SSL_free(ssl);
         mem_free(t);
         return NULL;
     }
-    *t = (struct tls){.ssl = ssl, .ops = s->ops, .arg = s->arg};
-    BIO_set_data(bio, c);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
+    *t = (struct tls){.ssl = ssl};
+    must(BIO_up_ref(s->bio) == 1);
+    SSL_set_bio(ssl, s->bio, s->bio);
     SSL_set_accept_state(ssl);
     return t;
 }
@@ -260,7 +271,7 @@ int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_o
                      struct tls_server *server) {
     if (conn_init(c, l, fd, ops) != 0)
         return -1;
-    c->tls = tls_new(c, server);
+    c->tls = tls_new(server);
     if (c->tls != NULL) {
         c->shaking = true;
         return 0;
@@ -300,11 +311,12 @@ static void fail(struct conn *c) {
 
 enum shake tls_shake(struct conn *c) {
     struct tls *t = c->tls;
-    int n = SSL_do_handshake(t->ssl);
+    const struct tls_server_ops *ops = ops_of(t->ssl);
+    int n = SSL_do_handshake(enter(c));
     if (n == 1) {
         c->shaking = false;
         c->can_read = !c->dry || SSL_has_pending(t->ssl);
-        t->ops->over(t->arg, c, NULL);
+        ops->over(ops->arg, c, NULL);
         return SHAKE_DONE;
     }
     int error = SSL_get_error(t->ssl, n);
@@ -313,7 +325,7 @@ enum shake tls_shake(struct conn *c) {
             conn_again(c);
         return SHAKE_AGAIN;
     }
-    t->ops->over(t->arg, c, words_of_failure(t, error));
+    ops->over(ops->arg, c, words_of_failure(t, error));
     ERR_clear_error();
     fail(c);
     return SHAKE_FAILED;
@@ -356,7 +368,7 @@ static enum io no_bytes(struct conn *c, int n) {
 }
 
 enum io tls_read(struct conn *c) {
-    SSL *ssl = c->tls->ssl;
+    SSL *ssl = enter(c);
     struct conn_buf *b = &c->in;
     uint32_t before = b->end;
     int n, pending;
@@ -378,7 +390,7 @@ enum io tls_read(struct conn *c) {
 }
 
 bool tls_peek(struct conn *c, bool *gone) {
-    SSL *ssl = c->tls->ssl;
+    SSL *ssl = enter(c);
     char byte;
     c->dry = false;
     int n = SSL_peek(ssl, &byte, 1);
@@ -418,10 +430,11 @@ static struct str next_record(struct conn *c, struct conn_buf *room) {
 
 static bool seal_records(struct conn *c, size_t *lent) {
     struct conn_buf room = {0};
+    SSL *ssl = enter(c);
     bool good = true;
     for (unsigned i = 0; good && i < RECORDS && unsealed(c) > 0; i++) {
         struct str record = next_record(c, &room);
-        good = SSL_write(c->tls->ssl, record.p, (int)record.n) == (int)record.n;
+        good = SSL_write(ssl, record.p, (int)record.n) == (int)record.n;
         if (good)
             *lent += conn_account(c, record.n);
     }
@@ -429,9 +442,9 @@ static bool seal_records(struct conn *c, size_t *lent) {
     return good;
 }
 
-static void bid(struct tls *t) {
-    t->bidden = true;
-    SSL_shutdown(t->ssl);
+static void bid(struct conn *c) {
+    c->tls->bidden = true;
+    SSL_shutdown(enter(c));
     ERR_clear_error();
 }
 
@@ -447,7 +460,7 @@ static bool seal(struct conn *c, size_t *lent) {
         good = make_room(c, &t->sealed, n + (size_t)OVERHEAD * (n / RECORD + 1)) &&
                seal_records(c, lent);
     if (good && c->fin && !t->bidden && unsealed(c) == 0)
-        bid(t);
+        bid(c);
     t->sealing = false;
     if (c->sealed == 0)
         buf_give(c, &t->sealed);
@@ -492,7 +505,7 @@ void tls_end(struct conn *c, bool farewell) {
     int err;
     if (farewell && !c->shaking && !t->bidden && !c->eof && unsealed(c) == 0) {
         t->sealing = true;
-        bid(t);
+        bid(c);
     }
     if (farewell && c->sealed > 0 && c->can_write)
         send_sealed(c, &err);

@@ -29,8 +29,8 @@
 #include "lib/keypair.h"
 #include "proxy/net/conn.h"
 
-/* First of all that a program does with OpenSSL: from then on the buffers of its records, which come
- * and go with every request, are the last ones that were given back, still warm. */
+/* First of all that a program does with OpenSSL: from then on the buffers of its records, which
+ * come and go with every request, are the last ones that were given back, still warm. */
 void tls_begin(void);
 
 struct tls_server;
@@ -43,6 +43,7 @@ struct tls_policy {
 };
 
 struct tls_server_ops {
+    void *arg;
     /* The client has said whom it wants: lower case, without a last dot; n == 0: it has not, or it
      * is no host name. False: nobody here, it is told unrecognized_name. */
     bool (*named)(void *arg, struct conn *c, struct str name);
@@ -53,9 +54,9 @@ struct tls_server_ops {
     void (*over)(void *arg, struct conn *c, const char *reason);
 };
 
-/* arg outlives every connection. Never NULL. */
-struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops,
-                                  void *arg) __attribute__((returns_nonnull));
+/* ops outlives every connection. */
+struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops)
+    __attribute__((returns_nonnull));
 /* Connections that it has begun go on. NULL is fine. */
 void tls_server_free(struct tls_server *s);
 

@@ -225,6 +225,22 @@ static void write_backends(struct scrape *s) {
     }
 }
 
+/* ---- certificates ---- */
+
+static void write_certificates(struct scrape *s) {
+    const struct snapshot *law = s->o->snapshot;
+    metric_family(&s->t, METRIC_GAUGE, "sluice_certificate_expiry_timestamp_seconds",
+                  "When a certificate that is shown here ends.");
+    for (uint32_t slot = 0; law && slot < law->certificate_slots; slot++) {
+        const struct certificate_law *c = snapshot_certificate(law, slot);
+        if (!c)
+            continue;
+        struct str secret = str_skip(c->id, sizeof("certificate/") - 1);
+        labels_new(s);
+        metric_count(&s->t, labels_with(s, "secret", secret), c->model->not_after);
+    }
+}
+
 /* ---- the process ---- */
 
 static struct str label(struct scrape *s, const char *name, struct str value) {
@@ -314,6 +330,7 @@ void observe_scrape(struct observe *o, struct out *to, bool openmetrics) {
     metric_begin(&s.t, to, openmetrics);
     write_routes(&s);
     write_backends(&s);
+    write_certificates(&s);
     write_gauges(&s);
     write_workers(&s);
     write_config(&s);

@@ -22,6 +22,7 @@ struct port {
 
 struct secure {
     struct loop *loop;
+    struct tls_server_ops ops;
     const struct snapshot *law;
     struct port ports[PORTS_MAX];
     uint32_t n_ports;
@@ -158,12 +159,6 @@ void secure_timeout(struct secure *s, const struct visitor *by) {
     tell(s, by, "it took too long");
 }
 
-static const struct tls_server_ops server_ops = {
-    .named = on_named,
-    .show = on_show,
-    .over = on_over,
-};
-
 /* ---- requests ---- */
 
 bool secure_serves(const struct secure *s, const struct visitor *by, struct str host) {
@@ -201,7 +196,7 @@ static void add_port(struct secure *s, const struct listener_law *l, struct port
         old[i].server = NULL;
     }
     if (p->server == NULL)
-        p->server = tls_server_new(&p->policy, &server_ops, s);
+        p->server = tls_server_new(&p->policy, &s->ops);
 }
 
 static void set_ports(struct secure *s) {
@@ -240,6 +235,7 @@ void secure_adopt(struct secure *s, const struct snapshot *law) {
 struct secure *secure_new(struct loop *l) {
     struct secure *s = mem_zalloc(sizeof(*s));
     s->loop = l;
+    s->ops = (struct tls_server_ops){.arg = s, .named = on_named, .show = on_show, .over = on_over};
     list_init(&s->pairs);
     return s;
 }
@@ -253,4 +249,9 @@ void secure_free(struct secure *s) {
     mem_free(s);
 }
 
-const struct secure_counts *secure_counts(const struct secure *s) { return &s->counts; }
+struct secure_counts secure_counts(const struct secure *s) {
+    return (struct secure_counts){.done = counter_get(&s->counts.done),
+                                  .no_certificate = counter_get(&s->counts.no_certificate),
+                                  .timeout = counter_get(&s->counts.timeout),
+                                  .failed = counter_get(&s->counts.failed)};
+}

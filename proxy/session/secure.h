@@ -40,6 +40,6 @@ void secure_timeout(struct secure *s, const struct visitor *by);
  * client has named it in the handshake, or was shown a certificate that is that host's too. */
 bool secure_serves(const struct secure *s, const struct visitor *by, struct str host);
 
-const struct secure_counts *secure_counts(const struct secure *s);
+struct secure_counts secure_counts(const struct secure *s); /* any thread */
 
 #endif

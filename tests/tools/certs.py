@@ -108,6 +108,7 @@ class Gateway(sluice.Gateway):
 def dial(port, context, name, timeout=10):
     """A TLS connection to 127.0.0.1; name: whom it asks for, and who must answer (None: nobody)."""
     plain = socket.create_connection(('127.0.0.1', port), timeout=timeout)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the request waits for an ACK
     try:
         return context.wrap_socket(plain, server_hostname=name)
     except BaseException:
