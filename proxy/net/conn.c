@@ -94,7 +94,7 @@ static void shake(struct conn *c) {
     switch (tls_shake(c)) {
     case SHAKE_DONE:
         c->ops->secured(c);
-        if (!c->closed && c->can_read) /* it came with the end of the handshake */
+        if (!c->closed)
             c->ops->readable(c);
         return;
     case SHAKE_AGAIN:

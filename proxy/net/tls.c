@@ -315,7 +315,8 @@ enum shake tls_shake(struct conn *c) {
     int n = SSL_do_handshake(enter(c));
     if (n == 1) {
         c->shaking = false;
-        c->can_read = !c->dry || SSL_has_pending(t->ssl);
+        c->can_read = true; /* also if it was a short read: a reset may have come with it */
+        c->dry = false;
         ops->over(ops->arg, c, NULL);
         return SHAKE_DONE;
     }
