@@ -189,6 +189,11 @@ static struct model_listener_tls **tls_of_listeners(struct making *m,
         certificate_ref(
             m, at, arena_fmt(&m->a, "Secret %.*s/%.*s", STR_FMT(r->namespace), STR_FMT(r->name)).p,
             r->namespace, r->name, &ref);
+        if (!ref.live && !m->wait && !m->keep)
+            warn(m, at,
+                 "there is no certificate in Secret %.*s/%.*s that can be used, so clients which "
+                 "name no known host are refused",
+                 STR_FMT(r->namespace), STR_FMT(r->name));
         o->certificates = arena_array(&m->a, 1, sizeof(struct str));
         o->certificates[o->n_certificates++] = ref.id;
     }
