@@ -159,6 +159,11 @@ void secure_timeout(struct secure *s, const struct visitor *by) {
     tell(s, by, "it took too long");
 }
 
+void secure_broken(struct secure *s, const struct visitor *by) {
+    counter_add(&s->counts.failed, 1);
+    tell(s, by, "the client closed the connection");
+}
+
 /* ---- requests ---- */
 
 bool secure_serves(const struct secure *s, const struct visitor *by, struct str host) {

@@ -36,6 +36,7 @@ void secure_adopt(struct secure *s, const struct snapshot *law);
 struct tls_server *secure_server(const struct secure *s, uint16_t port);
 /* The handshake took too long; its connection ends. */
 void secure_timeout(struct secure *s, const struct visitor *by);
+void secure_broken(struct secure *s, const struct visitor *by); /* it ended in the middle of it */
 /* Whether a request on a secured connection may ask for a host (lower case; n == 0: for none): the
  * client has named it in the handshake, or was shown a certificate that is that host's too. */
 bool secure_serves(const struct secure *s, const struct visitor *by, struct str host);

@@ -292,6 +292,8 @@ static void on_flushed(struct conn *c, size_t lent, bool all) {
 static void on_broken(struct conn *c, enum conn_end why, int err) {
     struct session *s = container_of(c, struct session, conn);
     (void)err;
+    if (s->state == SESSION_SHAKING && why != CONN_INSECURE)
+        secure_broken(s->client.env->secure, &s->visitor);
     if (s->state == SESSION_BUSY)
         s->client.env->ops->gone(&s->client);
     else if (s->state == SESSION_H2)
