@@ -85,13 +85,13 @@ static struct secure_counts counts(struct stage *s) { return worker_handshakes(s
 
 /* ---- a client ---- */
 
-struct client {
+struct caller {
     struct wire w;
     SSL *ssl;
 };
 
 /* Connected, and no byte said. */
-static void client_dial(struct stage *s, struct client *c) {
+static void client_dial(struct stage *s, struct caller *c) {
     assert_true(wire_dial(&c->w, gate_port(s->g)));
     c->ssl = SSL_new(s->context);
     SSL_set_fd(c->ssl, c->w.fd);
@@ -99,26 +99,26 @@ static void client_dial(struct stage *s, struct client *c) {
     SSL_set_connect_state(c->ssl);
 }
 
-static void client_open(struct stage *s, struct client *c) {
+static void client_open(struct stage *s, struct caller *c) {
     client_dial(s, c);
     assert_int_equal(SSL_do_handshake(c->ssl), 1);
 }
 
-static void client_close(struct client *c) {
+static void client_close(struct caller *c) {
     SSL_free(c->ssl);
     wire_close(&c->w);
     ERR_clear_error();
 }
 
-static void client_write(struct client *c, const char *p, size_t n) {
+static void client_write(struct caller *c, const char *p, size_t n) {
     size_t done;
     for (; n > 0; p += done, n -= done)
         assert_int_equal(SSL_write_ex(c->ssl, p, n, &done), 1);
 }
-static void client_say(struct client *c, const char *text) { client_write(c, text, strlen(text)); }
+static void client_say(struct caller *c, const char *text) { client_write(c, text, strlen(text)); }
 
 /* Reads the head of an answer; the length of what follows. */
-static size_t client_head(struct client *c) {
+static size_t client_head(struct caller *c) {
     char head[4096], *length;
     for (size_t n = 0;; n++) {
         assert_true(n < sizeof(head) - 1);
@@ -133,13 +133,13 @@ static size_t client_head(struct client *c) {
     return strtoul(length + 16, NULL, 10);
 }
 
-static void client_body(struct client *c, char *to, size_t n) {
+static void client_body(struct caller *c, char *to, size_t n) {
     size_t done;
     for (; n > 0; to += done, n -= done)
         assert_int_equal(SSL_read_ex(c->ssl, to, n, &done), 1);
 }
 
-static void client_get(struct client *c, size_t n) {
+static void client_get(struct caller *c, size_t n) {
     char request[64];
     char *body = mem_alloc(n + 1);
     snprintf(request, sizeof(request), "GET /%zu HTTP/1.1\r\nHost: h\r\n\r\n", n);
@@ -153,7 +153,7 @@ static void client_get(struct client *c, size_t n) {
 }
 
 /* Nothing more comes but the end. */
-static void assert_ended(struct client *c) {
+static void assert_ended(struct caller *c) {
     char byte;
     assert_true(SSL_read(c->ssl, &byte, 1) <= 0);
 }
@@ -165,7 +165,7 @@ static void bodies_of_every_size(void **state) {
     static const size_t sizes[] = {1,     2,     1000,  16000, 16255, 16256,   16257,
                                    16384, 32512, 65023, 65024, 65536, 1 << 20, (4 << 20) + 7};
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     client_open(&s, &c);
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
         client_get(&c, sizes[i]);
@@ -177,7 +177,7 @@ static void bodies_of_every_size(void **state) {
 static void a_client_with_tiny_buffers(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     int tiny = 16384;
     client_dial(&s, &c);
     setsockopt(c.w.fd, SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny));
@@ -191,7 +191,7 @@ static void a_client_with_tiny_buffers(void **state) {
 static void uploads(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     char head[128], text[64], want[64];
     client_open(&s, &c);
     for (size_t n = 1; n < (6 << 20); n = n * 3 + 1) {
@@ -219,7 +219,7 @@ static void requests_right_behind_the_handshake(void **state) {
     (void)state;
     enum { MANY = 200 };
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     char *body = mem_alloc(100);
     client_open(&s, &c);
     for (int i = 0; i < MANY; i++)
@@ -239,7 +239,7 @@ static void requests_right_behind_the_handshake(void **state) {
 static void a_hello_split_at_every_byte(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     for (int at = 1;; at++) {
         char hello[2048];
         client_dial(&s, &c);
@@ -266,7 +266,7 @@ static void a_hello_split_at_every_byte(void **state) {
 static void who_stalls_in_the_handshake_is_dropped(void **state) {
     (void)state;
     struct stage s = open_stage(200);
-    struct client silent, half;
+    struct caller silent, half;
     client_dial(&s, &silent);
     client_dial(&s, &half);
     assert_true(wire_write(&half.w, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
@@ -304,7 +304,7 @@ static void who_goes_in_the_handshake_costs_nothing(void **state) {
     (void)state;
     struct stage s = open_stage(0);
     for (int i = 0; i < 100; i++) {
-        struct client c;
+        struct caller c;
         client_dial(&s, &c);
         if (i % 3 > 0) { /* a whole hello, and no more */
             struct timeval now = {0, 1};
@@ -322,7 +322,7 @@ static void who_goes_in_the_handshake_costs_nothing(void **state) {
 static void renegotiation_is_refused(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     SSL_CTX_set_max_proto_version(s.context, TLS1_2_VERSION);
     client_open(&s, &c);
     client_get(&c, 10);
@@ -337,7 +337,7 @@ static void renegotiation_is_refused(void **state) {
 static void keys_are_updated_on_the_way(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     client_open(&s, &c);
     for (int i = 0; i < 40; i++) {
         assert_int_equal(SSL_key_update(c.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
@@ -351,7 +351,7 @@ static void garbage_ends_a_connection(void **state) {
     (void)state;
     struct stage s = open_stage(0);
     for (int i = 0; i < 20; i++) {
-        struct client c;
+        struct caller c;
         char noise[64] = {0x17, 3, 3, 0, (char)(1 + i * 2), 'x'};
         client_open(&s, &c);
         if (i % 2)
@@ -368,7 +368,7 @@ static void a_cut_without_close_notify(void **state) {
     (void)state;
     struct stage s = open_stage(0);
     for (int i = 0; i < 10; i++) {
-        struct client c;
+        struct caller c;
         client_open(&s, &c);
         client_say(&c, i % 2 ? "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf"
                              : "GET / HTTP/1.1\r\nHos");
@@ -384,7 +384,7 @@ static void a_cut_without_close_notify(void **state) {
 static void a_truncated_record(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     client_open(&s, &c);
     client_get(&c, 10);
     assert_true(wire_write(&c.w, "\x17\x03\x03\x40\x00half", 9));
@@ -396,7 +396,7 @@ static void a_truncated_record(void **state) {
 static void the_end_is_told(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client c;
+    struct caller c;
     char body[5];
     client_open(&s, &c);
     client_say(&c, "GET /5 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
@@ -410,7 +410,7 @@ static void the_end_is_told(void **state) {
 /* ---- certificates ---- */
 
 static int shown_key(struct stage *s) {
-    struct client c;
+    struct caller c;
     client_open(s, &c);
     X509 *x = SSL_get0_peer_certificate(c.ssl);
     int type = EVP_PKEY_get_base_id(X509_get0_pubkey(x));
@@ -421,7 +421,7 @@ static int shown_key(struct stage *s) {
 static void a_rotation_touches_no_connection(void **state) {
     (void)state;
     struct stage s = open_stage(0);
-    struct client old;
+    struct caller old;
     client_open(&s, &old);
     for (int i = 0; i < 10; i++) {
         put_pair(s.g, i % 2 ? PAIR_EC : PAIR_RSA);
