@@ -355,23 +355,6 @@ static ssize_t send_all(struct conn *c) {
     return sendmsg(c->fd, &m, MSG_NOSIGNAL);
 }
 
-/* Takes what was sent off; the number of lent bytes among it. */
-size_t conn_account(struct conn *c, size_t sent) {
-    struct conn_buf *b = &c->out;
-    size_t own = size_min(sent, b->end - b->at);
-    b->at += (uint32_t)own;
-    if (b->at == b->end)
-        buf_give(c, b);
-    sent -= own;
-    size_t lent = size_min(sent, c->lent_n);
-    c->lent += lent;
-    c->lent_n -= lent;
-    sent -= lent;
-    c->after += sent;
-    c->after_n = (uint8_t)(c->after_n - sent);
-    return lent;
-}
-
 /* What tls_send does, for a plain connection. */
 static size_t plain_send(struct conn *c, int *err) {
     ssize_t n;

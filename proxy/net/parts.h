@@ -13,9 +13,23 @@ bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size);
 bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size); /* keeps what is unread */
 void buf_give(struct conn *c, struct conn_buf *b);
 enum slab_size buf_size_for(size_t n); /* the largest when none is large enough */
-void conn_abandon(struct conn *c); /* undoes conn_init; closes the descriptor */
-/* n bytes of what is to be sent have left; how many of them were lent. */
-size_t conn_account(struct conn *c, size_t n);
+void conn_abandon(struct conn *c);     /* undoes conn_init; closes the descriptor */
+/* Takes what was sent off; the number of lent bytes among it. */
+static inline size_t conn_account(struct conn *c, size_t sent) {
+    struct conn_buf *b = &c->out;
+    size_t own = size_min(sent, b->end - b->at);
+    b->at += (uint32_t)own;
+    if (b->at == b->end)
+        buf_give(c, b);
+    sent -= own;
+    size_t lent = size_min(sent, c->lent_n);
+    c->lent += lent;
+    c->lent_n -= lent;
+    sent -= lent;
+    c->after += sent;
+    c->after_n = (uint8_t)(c->after_n - sent);
+    return lent;
+}
 
 /* ---- tls.c; c->tls is there ---- */
 

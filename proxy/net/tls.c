@@ -218,6 +218,9 @@ static int on_protocols(SSL *ssl, const unsigned char **to, unsigned char *to_n,
 static void set_up(SSL_CTX *x, const struct tls_policy *p) {
     must(SSL_CTX_set_min_proto_version(x, p->min_version) == 1);
     must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+    must(SSL_CTX_set1_sigalgs_list(x, "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"
+                                      "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
+                                      "rsa_pss_pss_sha256:RSA+SHA256:RSA+SHA384:RSA+SHA512") == 1);
     must(SSL_CTX_set1_groups_list(x, "X25519:P-256:P-384") == 1);
     SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
                                SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -339,7 +342,8 @@ void tls_show(struct conn *c, const struct keypair *k) {
                                                  : SHOWN_OTHER;
     if (c->tls->shown & kind)
         return;
-    if (SSL_use_cert_and_key(c->tls->ssl, k->leaf, k->key, k->chain, 1) == 1)
+    STACK_OF(X509) *chain = sk_X509_num(k->chain) > 0 ? k->chain : NULL;
+    if (SSL_use_cert_and_key(c->tls->ssl, k->leaf, k->key, chain, 1) == 1)
         c->tls->shown |= (uint8_t)kind;
     else
         ERR_clear_error();

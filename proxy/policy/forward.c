@@ -114,6 +114,13 @@ static void write_host(const struct exchange *x, struct str rewritten, struct ou
     out_lit(o, "\r\n");
 }
 
+static void write_proto(const struct exchange *x, struct out *o) {
+    if (unlikely(x->secure))
+        out_lit(o, "x-forwarded-proto: https\r\n");
+    else
+        out_lit(o, "x-forwarded-proto: http\r\n");
+}
+
 /* RFC 7239's older sisters, which every backend reads. From a trusted peer they are continued. */
 static void write_forwarded(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
@@ -128,8 +135,7 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
     out_str(o, x->peer);
     out_lit(o, "\r\n");
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
-        out_str(o, x->secure ? STR("x-forwarded-proto: https\r\n")
-                             : STR("x-forwarded-proto: http\r\n"));
+        write_proto(x, o);
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL) {
         out_lit(o, "x-forwarded-host: ");
         out_str(o, head_str(h, h->host));
