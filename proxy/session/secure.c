@@ -183,7 +183,7 @@ bool secure_serves(const struct secure *s, const struct visitor *by, struct str 
 static struct tls_policy policy_of(const struct model_listener *l) {
     bool only_13 = l->tls != NULL && l->tls->min_version == MODEL_TLS13;
     return (struct tls_policy){.min_version = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION,
-                               .protocols = "\x08http/1.1"};
+                               .protocols = "\x02h2\x08http/1.1"};
 }
 
 static bool same_policy(const struct tls_policy *a, const struct tls_policy *b) {

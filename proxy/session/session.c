@@ -313,7 +313,10 @@ static void on_fill(struct conn *c) {
 static void on_secured(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
     s->state = SESSION_HEAD;
-    wait_for_more(s);
+    if (str_eq(tls_protocol(c), STR("h2")))
+        session_speak_h2(s);
+    else
+        wait_for_more(s);
 }
 
 static void on_connected(struct conn *c) { (void)c; /* sessions are accepted, never connected */ }
