@@ -34,7 +34,9 @@ static void end(struct h2 *h2, uint32_t code) {
     h2_talk(h2);
 }
 
-static void abused(struct h2 *h2) { h2_env(h2)->ops->abused(&h2->session->client); }
+static void abused(struct h2 *h2) {
+    h2_env(h2)->ops->ended(&h2->session->client, REASON_RATE_LIMITED);
+}
 
 /* ---- the budget ---- */
 
@@ -547,6 +549,7 @@ struct h2 *h2_new(struct session *s) {
         return NULL;
     }
     s->conn.lazy = true;
+    s->client.h2 = true;
     h2_talk(h2);
     if (s->client.env->draining)
         h2_drain(h2);

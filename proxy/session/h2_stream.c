@@ -74,11 +74,13 @@ void h2_stream_malformed(struct h2_stream *x) {
     x->malformed = true;
     x->came = true;
     wake(x);
+    if (x->leaving) /* it was answered: now, since with its end the stream may be closed */
+        reset(x, NGHTTP2_PROTOCOL_ERROR);
 }
 
 void h2_stream_data(struct h2_stream *x, const char *p, size_t n) {
     if (x->left != UINT64_MAX && n > x->left)
-        x->malformed = true;
+        h2_stream_malformed(x);
     else if (x->left != UINT64_MAX)
         x->left -= n;
     bool keep = x->client.stream != NULL && !x->malformed && !x->starved;
@@ -95,7 +97,7 @@ void h2_stream_data(struct h2_stream *x, const char *p, size_t n) {
 void h2_stream_ends(struct h2_stream *x) {
     x->ended = true;
     if (x->left != 0 && x->left != UINT64_MAX)
-        x->malformed = true;
+        h2_stream_malformed(x);
     x->came = true;
     wake(x);
 }

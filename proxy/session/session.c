@@ -2,6 +2,7 @@
 #include "proxy/session/h2.h"
 #include "proxy/session/parts.h"
 
+#include "lib/chars.h"
 #include "lib/mem.h"
 
 #include <errno.h>
@@ -113,6 +114,23 @@ static bool more(struct session *s) {
     return false;
 }
 
+/* Words of something else than HTTP/1.x, such as a wrong preface of HTTP/2: whoever says that would
+ * take an answer of HTTP/1.1 for frames (RFC 9113 3.4). */
+static bool is_other(struct str in) {
+    struct str line, word;
+    str_cut(in, '\n', &line);
+    str_cut(line, ' ', &word);
+    return word.n > 0 && char_is(word.p[0], CHAR_TOKEN) && method_of(word) == METHOD_OTHER &&
+           memmem(line.p, line.n, "HTTP/1.", 7) == NULL;
+}
+
+static void hang_up(struct session *s, enum reason reason) {
+    session_idle(s, false);
+    s->client.env->ops->ended(&s->client, reason);
+    session_linger(s);
+    conn_again(&s->conn);
+}
+
 static void read_head(struct session *s) {
     struct session_env *env = s->client.env;
     struct conn *c = &s->conn;
@@ -135,6 +153,8 @@ static void read_head(struct session *s) {
         case H1_BAD:
             if (s->requests == 0 && h2_is_preface(in))
                 session_speak_h2(s);
+            else if (s->requests == 0 && is_other(in))
+                hang_up(s, reason);
             else
                 refuse(s, reason, detail);
             return;

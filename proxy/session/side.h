@@ -141,8 +141,8 @@ struct client_ops {
     void (*sent)(struct client *c, size_t lent, bool all); /* so much of the loan went */
     void (*gone)(struct client *c);                        /* the client is not there any more */
     void (*timeout)(struct client *c);                     /* the timer that the stream set */
-    /* Without a stream: the connection was closed since it made work and asked for nothing. */
-    void (*abused)(struct client *c);
+    /* Without a stream: the connection ends without an answer, for that reason. */
+    void (*ended)(struct client *c, enum reason reason);
 };
 
 /* The head of env->head is taken, st serves it. True: a body follows. */

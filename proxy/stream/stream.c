@@ -395,13 +395,13 @@ static void on_client_timeout(struct client *c) {
         side_deadline(s, st->deadline_ms);
 }
 
-static void on_abused(struct client *c) {
+static void on_ended(struct client *c, enum reason reason) {
     struct stream_env *env = c->env->arg;
     uint64_t now = loop_clock_ns();
     struct record r = {.gateway = env->law->snapshot->gateway,
-                       .status = reasons[REASON_RATE_LIMITED].status,
-                       .reason = REASON_RATE_LIMITED,
-                       .protocol = "h2",
+                       .status = reasons[reason].status,
+                       .reason = reason,
+                       .protocol = c->h2 ? "h2" : NULL,
                        .start_ns = now};
     addr_v6(&c->visitor->peer, r.client);
     counter_add(&env->requests, 1);
@@ -415,7 +415,7 @@ static const struct client_ops client_ops = {
     .sent = on_sent,
     .gone = on_gone,
     .timeout = on_client_timeout,
-    .abused = on_abused,
+    .ended = on_ended,
 };
 
 /* ---- events of the upstream side ---- */

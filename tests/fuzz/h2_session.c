@@ -150,7 +150,9 @@ static void on_sent(struct client *c, size_t lent, bool all) {
 }
 
 static void on_gone(struct client *c) { stream_end(c->stream, true); }
-static void on_abused(struct client *c) { must(c->stream == NULL); }
+static void on_ended(struct client *c, enum reason reason) {
+    must(c->stream == NULL && reason == REASON_RATE_LIMITED);
+}
 
 static const struct client_ops ops = {
     .request = on_request,
@@ -159,7 +161,7 @@ static const struct client_ops ops = {
     .sent = on_sent,
     .gone = on_gone,
     .timeout = on_gone,
-    .abused = on_abused,
+    .ended = on_ended,
 };
 
 static void turn(void) {

@@ -489,6 +489,8 @@ static void what_is_no_request_is_refused(void **state) {
     struct message m;
     assert_int_equal(gate_ask(s.g, "\x16\x03\x01\x02", &m), 400);
     assert_int_equal(gate_ask(s.g, "GET / HTTP/1.1\r\n\r\n", &m), 400);
+    assert_int_equal(gate_ask(s.g, "GET /\r\n\r\n", &m), 400);
+    assert_int_equal(gate_ask(s.g, "INVALID CONNECTION PREFACE\r\n\r\n", &m), 0); /* no words */
     assert_int_equal(gate_ask(s.g, "GET /%2f HTTP/1.1\r\nHost: h\r\n\r\n", &m), 400);
     assert_non_null(strstr(m.text, "ambiguous_path"));
     static char large[40000];
