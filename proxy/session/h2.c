@@ -392,7 +392,7 @@ static void settle(struct h2 *h2) {
     }
     if (writes && out_room(h2) >= FRAME_MAX)
         h2_talk(h2);
-    session_idle(h2->session, h2->n_streams == 0 && h2->head.room == NULL);
+    session_idle(h2->session, h2->n_streams == 0 && h2->head.room == NULL && !h2->draining);
     set_timer(h2);
 }
 
@@ -422,6 +422,7 @@ void h2_drain(struct h2 *h2) {
     if (h2->draining)
         return;
     h2->draining = true;
+    session_idle(h2->session, false); /* until the last GOAWAY a request may be on its way */
     nghttp2_submit_shutdown_notice(h2->ng);
     h2->goaway_ms = h2_now(h2) + NOTICE_MS;
     h2_talk(h2);

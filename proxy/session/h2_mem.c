@@ -34,7 +34,7 @@ static size_t list_of(size_t n) { return size_min((n - 1) / H2_MEM_STEP, H2_MEM_
 
 void *h2_take(struct h2_account *a, size_t n) {
     struct h2_mem *m = a->mem;
-    if (n > a->limit)
+    if (n > a->limit || n > PTRDIFF_MAX)
         return NULL;
     size_t whole = n + offsetof(struct h2_block, bytes), list = list_of(whole);
     if (list < H2_MEM_LISTS)
