@@ -370,6 +370,15 @@ class Cluster(Api):
                 batch = []
         if batch:
             self.etcd_ask('txn', {'success': batch})
+        self._await_cache(document)
+
+    def _await_cache(self, like):
+        """What one transaction writes has one revision, and the API server must not give a list from
+        the middle of it: the rest would never come. So its cache is behind all of them first."""
+        one = dict(like, metadata={'name': 'behind-all', 'namespace': like['metadata']['namespace']})
+        version = self.ask('POST', path_of(one, ''), one)['metadata']['resourceVersion']
+        self.get(path_of(one) + '?resourceVersion=' + version)
+        self.delete(path_of(one))
 
     def __enter__(self):
         return self
