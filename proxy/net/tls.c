@@ -36,9 +36,10 @@ struct tls {
 
 /* ---- OpenSSL's buffers ---- */
 
-/* What stands in for any size from BUFFER_MIN to BUFFER_MAX; a worker has a few of them at most,
- * since a connection that waits has none. */
-enum { BUFFER_MIN = 16 << 10, BUFFER_MAX = 18 << 10, BUFFER_SLACK = 64, BUFFERS_KEPT = 16 };
+/* What stands in for any size from BUFFER_MIN to BUFFER_MAX: records read and written, messages of
+ * a handshake (21.8 kB: in the hole of one, small things would settle, and the next one would need
+ * more of the heap). A worker has a few of them at most, since a connection that waits has none. */
+enum { BUFFER_MIN = 16 << 10, BUFFER_MAX = 22 << 10, BUFFER_SLACK = 64, BUFFERS_KEPT = 16 };
 
 struct spare {
     unsigned n;
@@ -62,8 +63,7 @@ static void *buffer_malloc(size_t n, const char *file, int line) {
 }
 
 static void *buffer_realloc(void *p, size_t n, const char *file, int line) {
-    (void)file, (void)line;
-    return realloc(p, n);
+    return p != NULL ? realloc(p, n) : buffer_malloc(n, file, line);
 }
 
 static void buffer_free(void *p, const char *file, int line) {
