@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fuzz model: objects from the link. Byte 0 is the kind. What is accepted decodes, and encoding it
- * again and decoding that gives the same value.
+ * again and decoding that gives the same value; unless it was larger, and unknown fields that it
+ * lost had made room for it: a byte stands for at most 64 bytes of memory.
  */
 #include "lib/model.h"
 #include "lib/arena.h"
@@ -15,8 +16,10 @@ static void again(const struct object *o, const struct model_struct *s, struct a
     model_encode(s, value, &bytes);
     must(!bytes.over);
     void *second = arena_zalloc(a, s->size);
-    must(model_decode(s, out_done(&bytes), a, second, NULL, &why) == 0);
-    must(model_equal(s, value, second));
+    if (model_decode(s, out_done(&bytes), a, second, NULL, &why) == 0)
+        must(model_equal(s, value, second));
+    else
+        must(bytes.n < o->bytes.n && strstr(why.text, "memory"));
     object_json(o, &json);
     out_fini(&bytes);
     out_fini(&json);
