@@ -12,7 +12,7 @@ static void again(const struct object *o, const struct model_struct *s, struct a
     const void *value = object_decode(o, a, NULL);
     must(value != NULL);
     struct out bytes = out_heap(16U << 20), json = out_heap(64U << 20);
-    struct why why;
+    struct why why = {0};
     model_encode(s, value, &bytes);
     must(!bytes.over);
     void *second = arena_zalloc(a, s->size);
