@@ -70,7 +70,7 @@ build/fuzz/%.o: %.c Makefile tests/tests.mk
 fuzz: fuzzers
 	@$(RUN) fuzz
 
-bench: all $(TOOLS) $(PRELOAD)
+bench: all $(TOOLS) $(PRELOAD) $(BENCH)
 	@tests/bench/compare
 
 lint:
