@@ -127,6 +127,15 @@ static void say(struct making *m, const struct at *at, const char *shown, const 
         warn(m, at, "%s: %s", shown, s->warnings[i].text);
 }
 
+const char *certificate_ref_fault(struct making *m, const struct kube_certificate_ref *k) {
+    struct shown room;
+    if (k->group.n == 0 && (k->kind.n == 0 || str_eq(k->kind, STR("Secret"))))
+        return NULL;
+    return arena_fmt(&m->a, "%s holds no certificates; only Secrets do",
+                     why_show(k->kind.n > 0 ? k->kind : k->group, &room))
+        .p;
+}
+
 void certificate_ref(struct making *m, const struct at *at, const char *shown, struct str ns,
                      struct str name, struct certificate_ref *ref) {
     struct unit *u = unit_get(m->c, UNIT_CERTIFICATE, ns, name, STR_NONE);

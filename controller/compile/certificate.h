@@ -39,6 +39,8 @@ struct certificate_ref {
     bool live; /* there is an object */
 };
 
+/* Why there can be no certificate in what k refers to; NULL: there can. */
+const char *certificate_ref_fault(struct making *m, const struct kube_certificate_ref *k);
 /* The certificate in a Secret of that namespace, which is wanted from now on; what is to be said of
  * it is said at `at`, where it is called `shown` ("Secret shop-tls"). Sets m->wait or m->keep. */
 void certificate_ref(struct making *m, const struct at *at, const char *shown, struct str ns,

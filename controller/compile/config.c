@@ -61,7 +61,6 @@ static int check_ownership(struct making *m, const struct kube_host_ownership *o
 static int check_listener_tls(struct making *m, const struct at *at,
                               const struct kube_listener *l) {
     const struct kube_listener_tls *t = l->tls;
-    struct shown shown;
     if (!t)
         return 0;
     if (l->protocol != MODEL_HTTPS)
@@ -74,9 +73,9 @@ static int check_listener_tls(struct making *m, const struct at *at,
     if (!r)
         return 0;
     at = AT(at, "defaultCertificateRef");
-    if (r->group.n > 0 || (r->kind.n > 0 && !str_eq(r->kind, STR("Secret"))))
-        return refuse(m, at, "%s holds no certificates; only Secrets do",
-                      why_show(r->kind.n > 0 ? r->kind : r->group, &shown));
+    const char *fault = certificate_ref_fault(m, r);
+    if (fault)
+        return refuse(m, at, "%s", fault);
     if (r->namespace.n == 0)
         return refuse(m, AT(at, "namespace"),
                       "a GatewayConfig has no namespace; name the Secret's");

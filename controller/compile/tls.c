@@ -59,10 +59,9 @@ static int gathered(struct making *m, const struct at *at, const struct shown_ce
 /* Whether the reference may be followed; else it has been said why not. */
 static bool may_follow(struct making *m, const struct at *at, const struct kube_certificate_ref *k,
                        struct str ns, const char *shown) {
-    struct shown room;
-    if (k->group.n > 0 || (k->kind.n > 0 && !str_eq(k->kind, STR("Secret")))) {
-        unresolved(m, "InvalidCertificateRef", at, "%s holds no certificates; only Secrets do",
-                   why_show(k->kind.n > 0 ? k->kind : k->group, &room));
+    const char *fault = certificate_ref_fault(m, k);
+    if (fault) {
+        unresolved(m, "InvalidCertificateRef", at, "%s", fault);
         return false;
     }
     if (str_eq(ns, m->r->meta.namespace) || granted(m, STR(""), STR("Secret"), ns, k->name))
