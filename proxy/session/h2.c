@@ -137,6 +137,13 @@ static void head_drop(struct h2 *h2) {
     h2->head.room = NULL;
 }
 
+/* Its slab goes to the caller. */
+static struct h2_piece head_take(struct h2 *h2) {
+    struct h2_piece slab = {.p = h2->head.room, .size = h2->head_size};
+    h2->head.room = NULL;
+    return slab;
+}
+
 static bool head_room(struct h2 *h2, enum slab_size size) {
     struct slabs *slabs = &h2_conn(h2)->loop->slabs;
     char *p = slab_take(slabs, size), *old = h2->head.room;
@@ -185,33 +192,6 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-static void refuse(struct h2_stream *x, enum reason reason, const char *detail, size_t bytes) {
-    x->client.env->ops->refuse(&x->client, reason, detail, bytes);
-}
-
-/* The text is read as any other head. */
-static void judge(struct h2_stream *x, struct str text) {
-    struct session_env *env = x->client.env;
-    struct h1_scan scan = {0};
-    size_t skipped;
-    enum reason reason;
-    const char *detail;
-    if (h1_parse_request(&scan, text.p, text.n, &env->limits->head, env->head, &skipped, &reason,
-                         &detail) != H1_DONE) {
-        refuse(x, reason, detail, text.n);
-        return;
-    }
-    if (env->head->framing == FRAMING_LENGTH)
-        x->left = env->head->content_length;
-    if (x->ended && env->head->framing == FRAMING_LENGTH && x->left > 0) {
-        x->malformed = true;
-        refuse(x, REASON_BAD_REQUEST, "a Content-Length, and no body", text.n);
-        return;
-    }
-    x->h2->session->requests++;
-    env->ops->request(&x->client);
-}
-
 static int on_request(struct h2 *h2, const nghttp2_frame *f) {
     bool ended = (f->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     struct str text;
@@ -224,11 +204,12 @@ static int on_request(struct h2 *h2, const nghttp2_frame *f) {
     x->ended = ended;
     x->malformed = h2->head.fault != NULL;
     if (x->malformed)
-        refuse(x, REASON_BAD_REQUEST, h2->head.fault, h2->head.heard);
+        h2_stream_refuse(x, REASON_BAD_REQUEST, h2->head.fault, h2->head.heard);
     else if (h2->head.too_large)
-        refuse(x, REASON_HEADER_TOO_LARGE, "the head is longer than the limit", h2->head.heard);
+        h2_stream_refuse(x, REASON_HEADER_TOO_LARGE, "the head is longer than the limit",
+                         h2->head.heard);
     else
-        judge(x, text);
+        h2_stream_head(x, head_take(h2), text);
     return 0;
 }
 

@@ -26,7 +26,7 @@ struct h2_shared {
     char room[H2_OUT_MAX];            /* its text */
 };
 
-struct h2_piece { /* body bytes of a request */
+struct h2_piece { /* bytes of a request */
     char *p;      /* NULL: no slab */
     uint32_t n;
     uint8_t size; /* enum slab_size */
@@ -37,6 +37,8 @@ struct h2_stream {
     struct h2 *h2;
     int32_t id;
     struct list link, woken;
+    struct h2_piece head;     /* while it has not begun: its head ... */
+    struct str text;          /* ... as text, in there */
     struct h2_piece in, held; /* what came; what is lent to the stream */
     uint64_t left;            /* of the length that was announced; UINT64_MAX: none was */
     const char *lent;         /* of the answer */
@@ -96,9 +98,15 @@ static inline void h2_talk(struct h2 *h2) { conn_talk(h2_conn(h2)); }
 /* ---- h2_stream.c ---- */
 
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id); /* NULL: no memory */
+/* Its head is whole; text lies in the slab, which it keeps. It begins when all that was read at
+ * once has been looked at: a request that is reset in the same breath costs nobody a connection
+ * (S20). */
+void h2_stream_head(struct h2_stream *x, struct h2_piece slab, struct str text);
 static inline struct h2_stream *h2_stream_find(struct h2 *h2, int32_t id) {
     return nghttp2_session_get_stream_user_data(h2->ng, id);
 }
+/* It is no request that can be served. */
+void h2_stream_refuse(struct h2_stream *x, enum reason reason, const char *detail, size_t bytes);
 /* Body bytes came; what is not kept is paid back to the windows at once. */
 void h2_stream_data(struct h2_stream *x, const char *p, size_t n);
 /* The request's end came. Body and announced length must agree wherever it stands (S09). */

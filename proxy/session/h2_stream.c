@@ -83,7 +83,7 @@ void h2_stream_data(struct h2_stream *x, const char *p, size_t n) {
         h2_stream_malformed(x);
     else if (x->left != UINT64_MAX)
         x->left -= n;
-    bool keep = x->client.stream != NULL && !x->malformed && !x->starved;
+    bool keep = (x->client.stream != NULL || x->head.p != NULL) && !x->malformed && !x->starved;
     if (keep && !piece_add(x, &x->in, p, n))
         keep = !(x->starved = true);
     if (!keep)
@@ -137,6 +137,7 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id) {
 static void stream_free(struct h2_stream *x) {
     struct h2 *h2 = x->h2;
     consumed(x, (size_t)x->in.n + x->client.side.loan.left); /* of the connection's window */
+    piece_give(x, &x->head);
     piece_give(x, &x->in);
     piece_give(x, &x->held);
     timer_fini(&x->client.side.timer);
@@ -156,6 +157,59 @@ void h2_stream_closed(struct h2_stream *x) {
         x->gone = true;
         wake(x);
     }
+}
+
+/* ---- the beginning ---- */
+
+void h2_stream_refuse(struct h2_stream *x, enum reason reason, const char *detail, size_t bytes) {
+    x->client.env->ops->refuse(&x->client, reason, detail, bytes);
+}
+
+void h2_stream_head(struct h2_stream *x, struct h2_piece slab, struct str text) {
+    x->head = slab;
+    x->text = text;
+    wake(x);
+}
+
+/* What is left of the announced length when some of it is here. False: they do not agree (S09). */
+static bool count_length(struct h2_stream *x, uint64_t announced) {
+    if (x->in.n > announced)
+        return false;
+    x->left = announced - x->in.n;
+    return x->left == 0 || !x->ended;
+}
+
+/* The text is read as any other head. The stream may be over after it. */
+static void judge(struct h2_stream *x, struct str text) {
+    struct session_env *env = x->client.env;
+    struct h1_scan scan = {0};
+    size_t skipped;
+    enum reason reason;
+    const char *detail;
+    if (h1_parse_request(&scan, text.p, text.n, &env->limits->head, env->head, &skipped, &reason,
+                         &detail) != H1_DONE) {
+        h2_stream_refuse(x, reason, detail, text.n);
+        return;
+    }
+    if (env->head->framing == FRAMING_LENGTH && !count_length(x, env->head->content_length))
+        x->malformed = true;
+    if (x->malformed) {
+        h2_stream_refuse(x, REASON_BAD_REQUEST, "its body or trailers do not fit its head", text.n);
+        return;
+    }
+    x->h2->session->requests++;
+    env->ops->request(&x->client);
+}
+
+static void begin(struct h2_stream *x) {
+    struct slabs *slabs = slabs_of(x);
+    struct h2_piece head = x->head;
+    x->head = (struct h2_piece){0};
+    x->came = x->in.n > 0;
+    if (x->came) /* told when it has a stream */
+        wake(x);
+    judge(x, x->text);
+    slab_give(slabs, (enum slab_size)head.size, head.p);
 }
 
 /* ---- what is told to the stream ---- */
@@ -198,6 +252,10 @@ static void leave(struct h2_stream *x) {
 
 static void tell(struct h2_stream *x) {
     const struct client_ops *ops = x->client.env->ops;
+    if (x->head.p != NULL) {
+        begin(x);
+        return;
+    }
     if (x->client.stream == NULL) {
         leave(x);
         return;
@@ -256,7 +314,8 @@ ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max,
 
 static bool h2_accept(struct client *c, struct stream *st) {
     c->stream = st;
-    return !of_client(c)->ended;
+    const struct h2_stream *x = of_client(c);
+    return !x->ended || x->in.n > 0 || c->env->head->framing == FRAMING_CHUNKED;
 }
 
 static enum body h2_take_piece(struct side *s, struct str *piece, bool *last) {
