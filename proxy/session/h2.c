@@ -15,6 +15,7 @@ enum {
     HEARD_MAX = 256 * 1024,  /* of one head, whatever the limits let it keep */
     BUDGET = 1000,           /* frames without use */
     BUDGET_PER_SECOND = 100, /* it fills by time */
+    TURN_SPENDS = 64,        /* then it is the other connections' turn */
     USEFUL_BYTES = 512,      /* a DATA frame of so many pays for another one */
     NOTICE_MS = 1000,        /* from the first GOAWAY to the last: more than a round trip */
 };
@@ -124,7 +125,10 @@ static size_t part_of(struct h2 *h2, const char *p, size_t n) {
 }
 
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int error, void *arg) {
-    (void)ng, (void)f, (void)error;
+    struct h2_stream *x = h2_stream_find(arg, f->hd.stream_id);
+    (void)ng, (void)error;
+    if (x != NULL)
+        h2_stream_spoilt(x);
     spend(arg, 1);
     return 0;
 }
@@ -441,8 +445,11 @@ static bool read_more(struct h2 *h2) {
 }
 
 void h2_readable(struct h2 *h2) {
-    while (may_read(h2) && read_more(h2)) {
+    int64_t least = h2->budget - TURN_SPENDS;
+    while (may_read(h2) && h2->budget >= least && read_more(h2)) {
     }
+    if (h2->budget < least)
+        conn_again(h2_conn(h2));
     settle(h2);
 }
 

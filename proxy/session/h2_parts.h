@@ -105,6 +105,8 @@ void h2_stream_head(struct h2_stream *x, struct h2_piece slab, struct str text);
 static inline struct h2_stream *h2_stream_find(struct h2 *h2, int32_t id) {
     return nghttp2_session_get_stream_user_data(h2->ng, id);
 }
+/* nghttp2 is going to reset it, for what came behind its head: it does not begin any more (S21). */
+void h2_stream_spoilt(struct h2_stream *x);
 /* It is no request that can be served. */
 void h2_stream_refuse(struct h2_stream *x, enum reason reason, const char *detail, size_t bytes);
 /* Body bytes came; what is not kept is paid back to the windows at once. */

@@ -171,6 +171,8 @@ void h2_stream_head(struct h2_stream *x, struct h2_piece slab, struct str text) 
     wake(x);
 }
 
+void h2_stream_spoilt(struct h2_stream *x) { piece_give(x, &x->head); }
+
 /* What is left of the announced length when some of it is here. False: they do not agree (S09). */
 static bool count_length(struct h2_stream *x, uint64_t announced) {
     if (x->in.n > announced)
