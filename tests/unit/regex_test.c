@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h> /* needs those */
 
@@ -73,6 +74,44 @@ static void a_limit_is_no_match(void **state) {
     regex_free(re);
 }
 
+static double cpu_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* S27: patterns that explode, against 10 kB that nearly match. */
+static void a_match_is_bounded(void **state) {
+    (void)state;
+    static const char *const patterns[] = {
+        "(a+)+b",     "(a|aa)+b",         "(a*)*b",          "(.*a){20}b",      "(a|a?)+b",
+        "([a-z]+)*1", "(a+){10}(a+)*b",   ".*.*.*.*.*.*b",   "(?:a+a+)+b",      "(?=(a+))\\1*b",
+        "(a*?)*?b",   "(?:(?:a|b)*c*)*d", "(/[^/]+)+/x/y/z", "(.+)+(.+)+(.+)+b"};
+    static char value[10240];
+    memset(value, 'a', sizeof(value));
+    memcpy(value + sizeof(value) - 10, "b/x/y/z1d!",
+           10); /* else the optimiser misses one of them */
+    struct regex_scratch *s = regex_scratch_new();
+    for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+        struct regex *re = regex_new(str_of(patterns[i]), NULL);
+        double least = 1e9;
+        assert_non_null(re);
+        for (int round = 0; round < 3; round++) {
+            double before = cpu_ms();
+            assert_false(regex_match(re, str_mk(value, sizeof(value)), s));
+            double took = cpu_ms() - before;
+            least = took < least ? took : least;
+        }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        if (least > 1)
+            fail_msg("%s: %.2f ms", patterns[i], least);
+#endif
+        printf("%-20s %.3f ms\n", patterns[i], least);
+        regex_free(re);
+    }
+    regex_scratch_free(s);
+}
+
 static struct regex *shared;
 
 static void *match_many(void *arg) {
@@ -102,9 +141,8 @@ static void threads_share_a_regex(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_whole_value),
-        cmocka_unit_test(refused_with_a_sentence),
-        cmocka_unit_test(a_limit_is_no_match),
+        cmocka_unit_test(the_whole_value),       cmocka_unit_test(refused_with_a_sentence),
+        cmocka_unit_test(a_limit_is_no_match),   cmocka_unit_test(a_match_is_bounded),
         cmocka_unit_test(threads_share_a_regex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
