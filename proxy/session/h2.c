@@ -428,8 +428,10 @@ static bool read_more(struct h2 *h2) {
         size_t n = part_of(h2, in.p, in.n);
         ssize_t rv = nghttp2_session_mem_recv(h2->ng, (const uint8_t *)in.p, n);
         conn_consume(c, n);
-        h2->broken = rv < 0;
-        if (rv < 0 && rv != NGHTTP2_ERR_NOMEM && rv != NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+        h2->broken = rv < 0 && rv != NGHTTP2_ERR_BAD_CLIENT_MAGIC;
+        if (rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+            end(h2, NGHTTP2_PROTOCOL_ERROR); /* RFC 9113 3.4: after ALPN alone */
+        if (h2->broken && rv != NGHTTP2_ERR_NOMEM)
             abused(h2); /* nghttp2 has bounds of its own: CONTINUATION (S22), settings, answers */
         return true;
     }
