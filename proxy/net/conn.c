@@ -75,23 +75,15 @@ void conn_talk(struct conn *c) {
         list_append(c->lazy ? &c->loop->dirty : &c->loop->hot, &c->dirty_link);
 }
 
-static void finish_connect(struct conn *c) {
-    int err = 0;
-    socklen_t n = sizeof(err);
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0)
-        err = errno;
-    if (err != 0) {
-        c->ops->broken(c, conn_end_of(err), err);
-        return;
-    }
-    c->connecting = false;
-    if (conn_pending(c) > 0)
-        conn_talk(c);
-    c->ops->connected(c);
-}
-
 static void shake(struct conn *c) {
     switch (tls_shake(c)) {
+    case SHAKE_CONNECTED:
+        if (conn_pending(c) > 0)
+            conn_talk(c);
+        c->ops->connected(c);
+        if (!c->closed)
+            c->ops->readable(c);
+        return;
     case SHAKE_DONE:
         c->ops->secured(c);
         if (!c->closed)
@@ -103,6 +95,25 @@ static void shake(struct conn *c) {
         c->ops->broken(c, CONN_INSECURE, EPROTO);
         return;
     }
+}
+
+static void finish_connect(struct conn *c) {
+    int err = 0;
+    socklen_t n = sizeof(err);
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0)
+        err = errno;
+    if (err != 0) {
+        c->ops->broken(c, conn_end_of(err), err);
+        return;
+    }
+    c->connecting = false;
+    if (c->tls != NULL) {
+        shake(c);
+        return;
+    }
+    if (conn_pending(c) > 0)
+        conn_talk(c);
+    c->ops->connected(c);
 }
 
 static void handle(struct conn *c, short what) {
@@ -383,9 +394,9 @@ static void flush(struct conn *c) {
             return;
         }
         bool all = conn_pending(c) == 0;
-        if (!all)
+        if (c->shaking ? c->sealed > 0 : !all)
             c->can_write = false; /* an edge will come */
-        else if (c->fin)
+        else if (all && c->fin)
             shutdown(c->fd, SHUT_WR);
         if (pending && !c->shaking)
             c->ops->flushed(c, lent, all);

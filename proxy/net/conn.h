@@ -56,7 +56,8 @@ enum conn_end {                /* why a connection is over */
                 CONN_RESET,    /* RST, or a write to a closed connection */
                 CONN_FAILED,   /* any other error: err has it */
                 CONN_REFUSED,  /* connect: nobody listens, no way there */
-                CONN_INSECURE, /* the TLS handshake failed: send what is there and close */
+                CONN_INSECURE, /* the TLS handshake failed; an accepted one: send what is there,
+                                  close */
 };
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FULL, IO_NOMEM, IO_FAIL };
@@ -71,7 +72,7 @@ struct conn_ops {
     void (*flushed)(struct conn *c, size_t lent_sent,
                     bool all);         /* after a flush; !all: the rest waits for the peer */
     void (*fill)(struct conn *c);      /* lazy: before a flush; write what there is */
-    void (*connected)(struct conn *c); /* an outgoing connection stands */
+    void (*connected)(struct conn *c); /* an outgoing connection stands, its TLS handshake too */
     void (*secured)(struct conn *c);   /* the TLS handshake of an accepted one is done */
     void (*broken)(struct conn *c, enum conn_end why, int err); /* also a failed connect */
 };
@@ -159,8 +160,8 @@ void conn_shutdown(struct conn *c);
  * when no handler has it on its stack any more. */
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c));
 static inline bool conn_reusable(const struct conn *c) {
-    return !c->closed && !c->eof && !c->hangup && !c->connecting && c->in.p == NULL &&
-           conn_pending(c) == 0;
+    return !c->closed && !c->eof && !c->hangup && !c->connecting && !c->shaking &&
+           c->in.p == NULL && conn_pending(c) == 0;
 }
 
 /* For the loop: runs the ready list, flushes what is hot (and lazy), frees the doomed. Whoever

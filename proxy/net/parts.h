@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * parts: what conn.c and tls.c know of each other; nobody else includes it.
+ * parts: what conn.c, tls.c and tls_client.c know of each other; nobody else includes it.
  */
 #ifndef SLUICE_PROXY_NET_PARTS_H
 #define SLUICE_PROXY_NET_PARTS_H
 
 #include "proxy/net/conn.h"
+
+#include <openssl/ssl.h>
 
 /* ---- conn.c ---- */
 
@@ -33,8 +35,21 @@ static inline size_t conn_account(struct conn *c, size_t sent) {
 
 /* ---- tls.c; c->tls is there ---- */
 
-enum shake { SHAKE_DONE, SHAKE_AGAIN, SHAKE_FAILED };
+struct tls {
+    SSL *ssl;
+    struct tls_memory *memory; /* where the peer's sessions are kept; of a connect, NULL: nowhere */
+    struct conn_buf sealed;    /* conn.sealed bytes of it */
+    int err;                   /* errno of the last recv that failed */
+    uint8_t shown;             /* enum shown_kind */
+    bool client;               /* we have called */
+    bool sealing;              /* records are gathered; who gathers them sends them */
+    bool bidden;               /* close_notify was written */
+    bool enough;               /* the turn's share was read */
+};
 
+enum shake { SHAKE_DONE, SHAKE_CONNECTED, SHAKE_AGAIN, SHAKE_FAILED };
+
+/* SHAKE_DONE: of an accepted connection, SHAKE_CONNECTED: of one that we have made. */
 enum shake tls_shake(struct conn *c);
 enum io tls_read(struct conn *c); /* as conn_read, into room that is there */
 bool tls_peek(struct conn *c, bool *gone);
@@ -43,5 +58,16 @@ bool tls_peek(struct conn *c, bool *gone);
 size_t tls_send(struct conn *c, int *err);
 /* The connection ends. farewell: close_notify goes out if it can. */
 void tls_end(struct conn *c, bool farewell);
+
+/* Of both sides: suites, groups, no renegotiation, buffers that go when they are empty. */
+void tls_set_up(SSL_CTX *x, uint16_t min_version);
+BIO *tls_bio_new(void) __attribute__((returns_nonnull)); /* one for all connections of a context */
+struct tls *tls_new(SSL_CTX *x, BIO *bio);               /* NULL: no memory */
+struct conn *tls_conn_of(const SSL *ssl);                /* inside of OpenSSL's callbacks */
+
+/* ---- tls_client.c ---- */
+
+/* The handshake or a read failed for that reason of OpenSSL's, which may be NULL. */
+void tls_client_failed(const struct conn *c, const char *words);
 
 #endif

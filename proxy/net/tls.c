@@ -24,16 +24,6 @@ struct tls_server {
     BIO *bio;
 };
 
-struct tls {
-    SSL *ssl;
-    struct conn_buf sealed; /* conn.sealed bytes of it */
-    int err;                /* errno of the last recv that failed */
-    uint8_t shown;          /* enum shown_kind */
-    bool sealing;           /* records are gathered; who gathers them sends them */
-    bool bidden;            /* close_notify was written */
-    bool enough;            /* the turn's share was read */
-};
-
 /* ---- OpenSSL's buffers ---- */
 
 /* What stands in for any size from BUFFER_MIN to BUFFER_MAX: records read and written, messages of
@@ -162,7 +152,18 @@ static const struct tls_server_ops *ops_of(const SSL *ssl) {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 }
 
-static struct conn *conn_of(const SSL *ssl) { return BIO_get_data(SSL_get_rbio(ssl)); }
+struct conn *tls_conn_of(const SSL *ssl) {
+    return BIO_get_data(SSL_get_rbio(ssl));
+}
+
+BIO *tls_bio_new(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_method);
+    BIO *bio = BIO_new(bio_method);
+    must(bio);
+    BIO_set_init(bio, 1);
+    return bio;
+}
 
 /* ---- a listener's policy ---- */
 
@@ -185,7 +186,7 @@ static struct str name_of(const SSL *ssl, char room[NAME_MAX_BYTES]) {
 }
 
 static int on_name(SSL *ssl, int *alert, void *arg) {
-    struct conn *c = conn_of(ssl);
+    struct conn *c = tls_conn_of(ssl);
     char room[NAME_MAX_BYTES];
     (void)arg;
     const struct tls_server_ops *ops = ops_of(ssl);
@@ -196,7 +197,7 @@ static int on_name(SSL *ssl, int *alert, void *arg) {
 }
 
 static int on_certificates(SSL *ssl, void *arg) {
-    struct conn *c = conn_of(ssl);
+    struct conn *c = tls_conn_of(ssl);
     char room[NAME_MAX_BYTES];
     (void)arg;
     const struct tls_server_ops *ops = ops_of(ssl);
@@ -215,17 +216,22 @@ static int on_protocols(SSL *ssl, const unsigned char **to, unsigned char *to_n,
     return SSL_TLSEXT_ERR_OK;
 }
 
-static void set_up(SSL_CTX *x, const struct tls_policy *p) {
-    must(SSL_CTX_set_min_proto_version(x, p->min_version) == 1);
+void tls_set_up(SSL_CTX *x, uint16_t min_version) {
+    must(SSL_CTX_set_min_proto_version(x, min_version) == 1);
     must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
     must(SSL_CTX_set1_sigalgs_list(x, "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"
                                       "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
                                       "rsa_pss_pss_sha256:RSA+SHA256:RSA+SHA384:RSA+SHA512") == 1);
     must(SSL_CTX_set1_groups_list(x, "X25519:P-256:P-384") == 1);
-    SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(x, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(x, 1);
+}
+
+static void set_up(SSL_CTX *x, const struct tls_policy *p) {
+    tls_set_up(x, p->min_version);
+    SSL_CTX_set_options(x, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                               SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_OFF);
     must(SSL_CTX_set_num_tickets(x, 0) == 1);
     SSL_CTX_set_tlsext_servername_callback(x, on_name);
@@ -234,12 +240,9 @@ static void set_up(SSL_CTX *x, const struct tls_policy *p) {
 }
 
 struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tls_server *s = mem_zalloc(sizeof(*s));
-    pthread_once(&once, make_method);
-    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), BIO_new(bio_method)};
-    must(s->context && s->bio);
-    BIO_set_init(s->bio, 1);
+    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), tls_bio_new()};
+    must(s->context);
     must(SSL_CTX_set_app_data(s->context, (void *)(uintptr_t)ops) == 1);
     set_up(s->context, p);
     return s;
@@ -255,18 +258,17 @@ void tls_server_free(struct tls_server *s) {
 
 /* ---- birth and end ---- */
 
-static struct tls *tls_new(struct tls_server *s) {
+struct tls *tls_new(SSL_CTX *x, BIO *bio) {
     struct tls *t = mem_try(sizeof(*t));
-    SSL *ssl = t != NULL ? SSL_new(s->context) : NULL;
+    SSL *ssl = t != NULL ? SSL_new(x) : NULL;
     if (ssl == NULL) {
         ERR_clear_error();
         mem_free(t);
         return NULL;
     }
     *t = (struct tls){.ssl = ssl};
-    must(BIO_up_ref(s->bio) == 1);
-    SSL_set_bio(ssl, s->bio, s->bio);
-    SSL_set_accept_state(ssl);
+    must(BIO_up_ref(bio) == 1);
+    SSL_set_bio(ssl, bio, bio);
     return t;
 }
 
@@ -274,8 +276,9 @@ int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_o
                      struct tls_server *server) {
     if (conn_init(c, l, fd, ops) != 0)
         return -1;
-    c->tls = tls_new(server);
+    c->tls = tls_new(server->context, server->bio);
     if (c->tls != NULL) {
+        SSL_set_accept_state(c->tls->ssl);
         c->shaking = true;
         return 0;
     }
@@ -299,29 +302,46 @@ static const char *words_of_failure(const struct tls *t, int error) {
     const char *words = ERR_reason_error_string(ERR_peek_last_error());
     if (error == SSL_ERROR_SSL && words != NULL)
         return words;
-    return t->err == ECONNRESET ? "the client closed the connection" : "the connection failed";
+    if (t->err != ECONNRESET)
+        return "the connection failed";
+    return t->client ? "the endpoint closed the connection" : "the client closed the connection";
 }
 
-/* What was sealed last is the alert: it is sent by what is a plain connection again. */
+/* What was sealed last is the alert: it is sent by what is a plain connection again; a connect has
+ * failed and will not come back for it. */
 static void fail(struct conn *c) {
     struct conn_buf alert = c->tls->sealed;
-    c->tls->sealed = (struct conn_buf){0};
+    c->connecting = c->tls->client;
+    if (c->connecting && alert.p != NULL)
+        (void)!send(c->fd, alert.p + alert.at, alert.end - alert.at, MSG_NOSIGNAL);
+    else
+        c->tls->sealed = (struct conn_buf){0};
     tls_free(c);
+    if (c->connecting || alert.p == NULL)
+        return;
     c->out = alert;
-    if (alert.p != NULL)
-        conn_talk(c);
+    conn_talk(c);
+}
+
+static void over(struct conn *c, const char *reason) {
+    if (c->tls->client) {
+        if (reason != NULL)
+            tls_client_failed(c, reason);
+        return;
+    }
+    const struct tls_server_ops *ops = ops_of(c->tls->ssl);
+    ops->over(ops->arg, c, reason);
 }
 
 enum shake tls_shake(struct conn *c) {
     struct tls *t = c->tls;
-    const struct tls_server_ops *ops = ops_of(t->ssl);
     int n = SSL_do_handshake(enter(c));
     if (n == 1) {
         c->shaking = false;
         c->can_read = true; /* also if it was a short read: a reset may have come with it */
         c->dry = false;
-        ops->over(ops->arg, c, NULL);
-        return SHAKE_DONE;
+        over(c, NULL);
+        return t->client ? SHAKE_CONNECTED : SHAKE_DONE;
     }
     int error = SSL_get_error(t->ssl, n);
     if (error == SSL_ERROR_WANT_READ) {
@@ -329,7 +349,7 @@ enum shake tls_shake(struct conn *c) {
             conn_again(c);
         return SHAKE_AGAIN;
     }
-    ops->over(ops->arg, c, words_of_failure(t, error));
+    over(c, words_of_failure(t, error));
     ERR_clear_error();
     fail(c);
     return SHAKE_FAILED;
@@ -367,6 +387,8 @@ static enum io no_bytes(struct conn *c, int n) {
         c->eof = true;
         return IO_EOF;
     }
+    if (t->client && error == SSL_ERROR_SSL)
+        tls_client_failed(c, words_of_failure(t, error));
     ERR_clear_error();
     errno = error == SSL_ERROR_SYSCALL ? t->err : EPROTO;
     return IO_FAIL;

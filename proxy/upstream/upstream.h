@@ -108,7 +108,10 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
 void upstream_unwait(struct waiter *w); /* harmless when it does not wait */
 /* The owner is done with it: into the pool when reuse is set and nothing speaks against it. */
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse);
-static inline bool upstream_connecting(const struct upstream *u) { return u->conn.connecting; }
+/* The connection does not stand yet: nothing of a request was sent. */
+static inline bool upstream_connecting(const struct upstream *u) {
+    return u->conn.connecting || u->conn.shaking;
+}
 static inline bool upstream_is_over(const struct upstream *u) { return u->conn.closed; }
 extern const struct side_codec upstream_h1; /* h1.c */
 
