@@ -79,7 +79,16 @@ static void upstream_closed(void *arg, uint32_t slot, uint64_t identity) {
     observe_upstream_closed(m->observe, slot, identity);
 }
 
-static const struct upstream_watch upstream_watch = {upstream_opened, upstream_closed};
+static void upstream_secured(void *arg, uint32_t slot, uint64_t identity,
+                             enum upstream_handshake how) {
+    static const enum observe_handshake results[HANDSHAKES] = {
+        OBSERVE_HANDSHAKE_FULL, OBSERVE_HANDSHAKE_RESUMED, OBSERVE_HANDSHAKE_FAILED};
+    struct member *m = arg;
+    observe_upstream_secured(m->observe, slot, identity, results[how]);
+}
+
+static const struct upstream_watch upstream_watch = {upstream_opened, upstream_secured,
+                                                     upstream_closed};
 
 /* ---- configuration ---- */
 

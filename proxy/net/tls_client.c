@@ -272,9 +272,8 @@ static int show(SSL_CTX *x, const struct keypair *k, struct why *why) {
     return -1;
 }
 
-int tls_client_new(const struct tls_client_policy *p, struct tls_client **client, struct why *why) {
+struct tls_client *tls_client_new(const struct tls_client_policy *p, struct why *why) {
     SSL_CTX *x = SSL_CTX_new(TLS_client_method());
-    *client = NULL;
     must(x);
     tls_set_up(x, p->min_version);
     SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -284,13 +283,13 @@ int tls_client_new(const struct tls_client_policy *p, struct tls_client **client
     expect(x, p);
     if (p->pair != NULL && show(x, p->pair, why) != 0) {
         SSL_CTX_free(x);
-        return -1;
+        return NULL;
     }
-    struct tls_client *k = *client = mem_zalloc(sizeof(*k) + p->name.n + 1);
+    struct tls_client *k = mem_zalloc(sizeof(*k) + p->name.n + 1);
     *k = (struct tls_client){x, tls_bio_new()};
     if (p->name.n > 0)
         memcpy(k->name, p->name.p, p->name.n);
-    return 0;
+    return k;
 }
 
 void tls_client_free(struct tls_client *k) {

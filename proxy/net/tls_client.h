@@ -38,9 +38,8 @@ struct tls_client_policy {
 
 struct tls_client;
 
-/* Copies what it needs. -1 with why->text when the pair cannot be used: *client is NULL then. */
-int tls_client_new(const struct tls_client_policy *p, struct tls_client **client,
-                   struct why *why) MUST_USE;
+/* Copies what it needs. NULL with why->text when the pair cannot be used. */
+struct tls_client *tls_client_new(const struct tls_client_policy *p, struct why *why);
 /* Connections that it has begun go on. NULL is fine. */
 void tls_client_free(struct tls_client *k);
 

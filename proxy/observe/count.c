@@ -132,11 +132,23 @@ void observe_upstream_opened(struct observe_worker *w, const struct backend *b) 
     metric_add(&backend_counts(w, b->slot, b->id_hash)->opened, 1);
 }
 
-/* When the slot is another backend's by now, this connection was emptied away with the rest. */
-void observe_upstream_closed(struct observe_worker *w, uint32_t slot, uint64_t identity) {
+/* NULL: the slot is another backend's by now, and what was counted was emptied away. */
+static struct backend_counts *counted(struct observe_worker *w, uint32_t slot, uint64_t identity) {
     struct block *b = slot < OBSERVE_ROUTES_MAX ? slots_get(&w->backends, slot) : NULL;
-    if (b && b->identity == identity)
-        metric_add(&container_of(b, struct backend_counts, block)->closed, 1);
+    return b && b->identity == identity ? container_of(b, struct backend_counts, block) : NULL;
+}
+
+void observe_upstream_secured(struct observe_worker *w, uint32_t slot, uint64_t identity,
+                              enum observe_handshake how) {
+    struct backend_counts *c = counted(w, slot, identity);
+    if (c)
+        metric_add(&c->handshakes[how], 1);
+}
+
+void observe_upstream_closed(struct observe_worker *w, uint32_t slot, uint64_t identity) {
+    struct backend_counts *c = counted(w, slot, identity);
+    if (c)
+        metric_add(&c->closed, 1);
 }
 
 void observe_gauge(struct observe_worker *w, enum observe_gauge g, uint64_t value) {

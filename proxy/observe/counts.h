@@ -62,6 +62,7 @@ struct backend_counts {
     uint64_t connects;
     uint64_t requests[2]; /* [1]: on a connection that was reused */
     uint64_t opened, closed;
+    uint64_t handshakes[OBSERVE_HANDSHAKES];
 };
 
 struct slots {

@@ -39,6 +39,15 @@ void observe_request(struct observe_worker *w, const struct record *r);
  * backend was (its slot, and observe_identity() of it), since that may be gone by then. */
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b);
 void observe_upstream_closed(struct observe_worker *w, uint32_t slot, uint64_t identity);
+/* Its TLS handshake is over; slot and identity likewise. */
+enum observe_handshake {
+    OBSERVE_HANDSHAKE_FULL,
+    OBSERVE_HANDSHAKE_RESUMED,
+    OBSERVE_HANDSHAKE_FAILED,
+    OBSERVE_HANDSHAKES
+};
+void observe_upstream_secured(struct observe_worker *w, uint32_t slot, uint64_t identity,
+                              enum observe_handshake how);
 uint64_t observe_identity(const struct backend *b);
 
 enum observe_gauge {

@@ -197,6 +197,15 @@ static void write_open(struct scrape *s, const struct backend_counts *c) {
 static void write_connects(struct scrape *s, const struct backend_counts *c) {
     metric_count(&s->t, labels(s), c->connects);
 }
+/* Nothing of backends without TLS. */
+static void write_handshakes(struct scrape *s, const struct backend_counts *c) {
+    static const char *const results[OBSERVE_HANDSHAKES] = {"full", "resumed", "failed"};
+    uint64_t all = 0;
+    for (unsigned i = 0; i < OBSERVE_HANDSHAKES; i++)
+        all += c->handshakes[i];
+    for (unsigned i = 0; all > 0 && i < OBSERVE_HANDSHAKES; i++)
+        metric_count(&s->t, labels_with(s, "result", str_of(results[i])), c->handshakes[i]);
+}
 static void write_upstream_requests(struct scrape *s, const struct backend_counts *c) {
     metric_count(&s->t, labels_with(s, "reused", STR("false")), c->requests[0]);
     metric_count(&s->t, labels_with(s, "reused", STR("true")), c->requests[1]);
@@ -213,6 +222,8 @@ static void write_backends(struct scrape *s) {
         {METRIC_HISTOGRAM, "sluice_upstream_response_seconds",
          "Request sent to response head, by backend.", write_response_time},
         {METRIC_GAUGE, "sluice_upstream_connections", "Open connections to a backend.", write_open},
+        {METRIC_COUNTER, "sluice_upstream_tls_handshakes",
+         "TLS handshakes with endpoints of a backend, by how they ended.", write_handshakes},
         {METRIC_COUNTER, "sluice_upstream_connects", "Connections that requests made new.",
          write_connects},
         {METRIC_COUNTER, "sluice_upstream_requests",

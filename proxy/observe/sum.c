@@ -69,6 +69,8 @@ static void backend_add(struct backend_counts *to, const struct backend_counts *
     to->requests[1] += from->requests[1];
     to->opened += from->opened;
     to->closed += from->closed;
+    for (unsigned i = 0; i < OBSERVE_HANDSHAKES; i++)
+        to->handshakes[i] += from->handshakes[i];
 }
 
 bool sum_route(const struct observe *o, uint32_t slot, uint64_t identity,

@@ -109,7 +109,7 @@ uint32_t route_mirrors(const struct model_route *r,
 
 /* An endpoint's identity and its number. */
 struct place {
-    char key[20]; /* address, port, family, protocol */
+    char key[32]; /* address, port, family, protocol; with TLS the backend's slot and version */
     uint32_t slot, generation, users;
     uint64_t born;
 };

@@ -7,11 +7,17 @@
 #include "lib/certificate.h"
 #include "lib/keypair.h"
 #include "lib/units.h"
+#include "lib/ws_tls.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/path.h"
 #include "proxy/route/build.h"
 
-enum { PATH_MAX_BYTES = 8192, MATCHES_MAX = 1024, WEIGHT_MAX = 1000000 };
+enum {
+    PATH_MAX_BYTES = 8192,
+    MATCHES_MAX = 1024,
+    WEIGHT_MAX = 1000000,
+    UPSTREAM_NAMES_MAX = 64,
+};
 
 /* ---- where in the user's object ---- */
 
@@ -308,12 +314,40 @@ static int check_endpoints(const struct model_endpoints *e, struct why *why) {
     return 0;
 }
 
+/* Everything is read as a handshake will read it. */
+static int check_tls(const struct model_upstream_tls *m, struct why *why) {
+    struct keypair pair;
+    if (m->n_hosts + m->n_uris > UPSTREAM_NAMES_MAX)
+        return why_text(why, "more than %d names", UPSTREAM_NAMES_MAX);
+    if (!m->insecure_skip_verify && m->n_hosts + m->n_uris == 0)
+        return why_text(why, "TLS without a name that could be verified");
+    if (m->sni.n > 0 && unit_dns_name(m->sni, why) != 0)
+        return -1;
+    for (uint32_t i = 0; i < m->n_uris; i++)
+        if (m->uris[i].n == 0)
+            return why_text(why, "a URI that is empty");
+    if (m->ca.n > 0) {
+        X509_STORE *store = ws_store_new(m->ca, why);
+        if (!store)
+            return -1;
+        X509_STORE_free(store);
+    }
+    if (m->client_chain.n == 0)
+        return 0;
+    if (keypair_load(&pair, m->client_chain, m->client_key, why) != 0)
+        return -1;
+    keypair_free(&pair);
+    return 0;
+}
+
 static int check_backend(const struct model_backend *m, struct why *why) {
     at_object(why, m->origin);
     if (m->external_name.n > 0 && unit_dns_name(m->external_name, why) != 0) {
         at_field(why, m->origin, "spec.externalName");
         return -1;
     }
+    if (m->tls && check_tls(m->tls, why) != 0)
+        return -1;
     return m->service.n > 0 ? 0 : why_text(why, "a backend without the name of its Service");
 }
 

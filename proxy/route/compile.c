@@ -35,14 +35,21 @@ struct str backend_endpoints(struct arena *a, const struct model_backend *m) {
     return name.n > 0 ? external_endpoints_id(a, name, m->port) : m->endpoints;
 }
 
+/* With TLS nobody else's connections are used, nor those that were made under other terms: what one
+ * backend trusts says nothing about who the endpoint is for another. */
 static struct place *place_take(struct builder *b, const struct model_endpoint *e,
-                                uint8_t protocol) {
+                                const struct backend *of) {
+    const struct model_upstream_tls *tls = of->model->tls;
     struct place key = {0};
     memcpy(key.key, e->address.p, e->address.n);
     key.key[16] = (char)(e->port >> 8);
     key.key[17] = (char)e->port;
     key.key[18] = e->address.n == 4 ? 4 : 6;
-    key.key[19] = (char)protocol;
+    key.key[19] = (char)(of->model->protocol | (tls ? 0x80U : 0));
+    if (tls) {
+        memcpy(key.key + 20, &of->slot, sizeof(of->slot));
+        memcpy(key.key + 24, &of->version, sizeof(of->version));
+    }
     struct place *p = map_get(&b->places, str_mk(key.key, sizeof(key.key)));
     if (!p) {
         p = mem_alloc(sizeof(*p));
@@ -73,7 +80,7 @@ static enum endpoint_state state_of(const struct model_endpoint *e) {
 }
 
 static void fill_endpoints(struct builder *b, struct backend_part *part,
-                           const struct model_endpoints *m, uint8_t protocol) {
+                           const struct model_endpoints *m) {
     struct backend *to = &part->backend;
     uint32_t serving = 0;
     for (int state = ENDPOINT_READY; m && state <= ENDPOINT_DOWN; state++) {
@@ -81,7 +88,7 @@ static void fill_endpoints(struct builder *b, struct backend_part *part,
             const struct model_endpoint *e = &m->endpoints[i];
             if (state_of(e) != (enum endpoint_state)state)
                 continue;
-            const struct place *p = place_take(b, e, protocol);
+            const struct place *p = place_take(b, e, to);
             struct endpoint *at = &part->endpoints[to->n_endpoints++];
             *at = (struct endpoint){.slot = p->slot,
                                     .generation = p->generation,
@@ -120,6 +127,18 @@ static void fill_numbers(struct backend *to) {
     to->passive.max_percent = number_or(p->max_ejected_percent, DEFAULT_MAX_EJECTED_PERCENT);
 }
 
+static enum reason reason_of(enum model_refusal refusal) {
+    switch (refusal) {
+    case MODEL_REFUSE_NO:
+        return REASON_NONE;
+    case MODEL_REFUSE_NO_BACKEND:
+        return REASON_NO_BACKEND;
+    case MODEL_REFUSE_POLICY:
+        break;
+    }
+    return REASON_POLICY_UNAVAILABLE;
+}
+
 static struct backend_part *backend_new(struct builder *b, struct node *n) {
     const struct model_backend *model = n->parsed->model;
     struct arena a;
@@ -138,12 +157,14 @@ static struct backend_part *backend_new(struct builder *b, struct node *n) {
     p->backend = (struct backend){.slot = n->slot,
                                   .id = n->parsed->object->id,
                                   .id_hash = n->parsed->object->id_hash,
+                                  .version = n->parsed->object->hash,
                                   .name = str_mk(text, name.n),
                                   .host = str_mk(text + name.n, host.n),
                                   .model = model,
-                                  .traffic = traffic_of(b, model->traffic)};
+                                  .traffic = traffic_of(b, model->traffic),
+                                  .refusal = reason_of(model->refusal)};
     fill_numbers(&p->backend);
-    fill_endpoints(b, p, m, (uint8_t)(model->protocol | (model->tls ? 0x80U : 0)));
+    fill_endpoints(b, p, m);
     arena_fini(&a);
     return p;
 }
@@ -277,9 +298,9 @@ static void fill_mirror(void *arg, const struct model_mirror *m) {
  * is of a later version: it may be a condition. */
 static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
     const struct model_route *m = p->model;
-    if (p->newer || m->refusal == MODEL_REFUSE_POLICY || m->auth.n > 0 || b->settings->closes)
+    if (p->newer || m->auth.n > 0 || b->settings->closes)
         return REASON_POLICY_UNAVAILABLE;
-    return m->refusal == MODEL_REFUSE_NO_BACKEND ? REASON_NO_BACKEND : REASON_NONE;
+    return reason_of(m->refusal);
 }
 
 void rule_make(struct builder *b, struct node *n) {

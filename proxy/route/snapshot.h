@@ -15,7 +15,8 @@
  *
  *     rule.slot       the metrics of a rule            (namespace, route, rule)
  *     backend.slot    balancing cursor, queue          (backend id)
- *     endpoint.slot   pool, health, active requests    (address, port, protocol)
+ *     endpoint.slot   pool, health, active requests    (address, port, protocol; with TLS
+ *                                                       the backend and its version as well)
  *     certificate.slot  the parsed pair                (certificate id)
  *
  * A number is used again only after every snapshot that held it is gone; `generation` of an
@@ -50,13 +51,15 @@ enum endpoint_state { ENDPOINT_READY, ENDPOINT_SERVING, ENDPOINT_DOWN };
 struct backend {
     uint32_t slot;
     uint64_t id_hash; /* never 0; of the id: tells two backends apart that had the same slot */
+    uint64_t version; /* of the object's content: of its TLS, which model has */
     struct str id;    /* backend/ns/service/port */
     struct str name;  /* "ns/service:port" for logs and metrics */
     struct str host;  /* what its Host is instead of the request's; n == 0: the request's */
     const struct model_backend *model;
     const struct model_traffic *traffic; /* targets the Service; NULL if none */
     /* effective numbers, defaults applied (proxy/route/defaults.def) */
-    uint8_t balance; /* enum model_balance */
+    uint8_t balance;          /* enum model_balance */
+    enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
     uint32_t connect_ms, idle_ms, keepalive_idle_ms;
     uint32_t max_connections, max_pending, max_requests; /* UINT32_MAX: no limit */
     struct {

@@ -96,7 +96,8 @@ static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
     struct stream_env *env = st->env;
     uint32_t slot = rule_mirror(st->x.rule, f);
     const struct backend *b = slot != UINT32_MAX ? snapshot_backend(st->law->snapshot, slot) : NULL;
-    const struct endpoint *e = b != NULL ? upstream_pick(&env->mirrors, b, &none) : NULL;
+    bool open = b != NULL && b->refusal == REASON_NONE;
+    const struct endpoint *e = open ? upstream_pick(&env->mirrors, b, &none) : NULL;
     struct mirror *m = e != NULL ? mem_try_zero(sizeof(*m)) : NULL;
     if (m == NULL) {
         counter_add(&env->unmirrored, 1);
@@ -213,8 +214,10 @@ static void on_readable(struct upstream *u) {
 static void on_ready(struct upstream *u) { (void)u; /* what it has to say waits in its buffer */ }
 static void on_sent(struct upstream *u, size_t lent, bool all) { (void)u, (void)lent, (void)all; }
 static void on_broken(struct upstream *u, enum conn_end why) {
-    (void)why;
-    give_up(u->owner);
+    struct mirror *m = u->owner;
+    if (why == CONN_INSECURE)
+        upstream_untrusted(u, m->backend);
+    give_up(m);
 }
 static void on_timeout(struct upstream *u) { give_up(u->owner); }
 static void on_turn(struct waiter *w) { (void)w; /* copies do not queue */ }

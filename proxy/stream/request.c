@@ -3,7 +3,7 @@
  * request: the way to the upstream. An attempt is: pick an endpoint, get a connection, write the
  * head, pass the body on. Before an answer was begun a failed attempt may be followed by another:
  *
- *     connect failed                       another endpoint, always: nothing was sent
+ *     connect or its handshake failed      another endpoint, always: nothing was sent
  *     reused connection, no byte answered  a new connection, when the request may be sent again
  *     a code or failure of rule.retry      after the backoff, when it may be sent again
  *
@@ -147,7 +147,7 @@ static void attempt(struct stream *st, bool fresh) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
             stream_fail(st, REASON_OVERLOADED);
         else
-            request_failed(st, REASON_CONNECT_REFUSED);
+            request_failed(st, errno == EPROTO ? REASON_TLS_FAILED : REASON_CONNECT_REFUSED);
         return;
     }
 }
@@ -174,6 +174,10 @@ void request_forward(struct stream *st) {
         return;
     }
     st->x.backend = st->backend;
+    if (unlikely(st->backend->refusal != REASON_NONE)) {
+        stream_refuse(st, st->backend->refusal, 0);
+        return;
+    }
     if (!pick_endpoint(st)) {
         stream_refuse(st, REASON_NO_ENDPOINT, 0);
         return;
@@ -282,6 +286,8 @@ static void another_endpoint(struct stream *st, enum reason reason) {
 void request_failed(struct stream *st, enum reason reason) {
     bool connecting = st->up == NULL || upstream_connecting(st->up);
     bool past = st->deadline_ms != 0 && st->env->loop->now_ms >= st->deadline_ms;
+    if (reason == REASON_TLS_FAILED && st->up != NULL)
+        upstream_untrusted(st->up, st->backend);
     if (!(st->reused && !st->got_bytes)) /* a stale connection says nothing of the endpoint */
         upstream_result(&st->env->upstreams, st->backend, st->endpoint, true);
     if (st->answering || past) {

@@ -429,7 +429,7 @@ static void on_upstream_sent(struct upstream *u, size_t lent, bool all) {
 static void on_upstream_broken(struct upstream *u, enum conn_end why) {
     struct stream *st = u->owner;
     if (upstream_connecting(u)) {
-        request_failed(st, REASON_CONNECT_REFUSED);
+        request_failed(st, why == CONN_INSECURE ? REASON_TLS_FAILED : REASON_CONNECT_REFUSED);
         return;
     }
     /* It takes no more of the request, but may have answered it already: a 413, say. */

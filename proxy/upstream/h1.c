@@ -27,6 +27,8 @@ static enum reason reason_of(enum io io) {
     case IO_FAIL:
         break;
     }
+    if (errno == EPROTO)
+        return REASON_TLS_FAILED;
     return errno == ECONNRESET ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_CLOSED;
 }
 

@@ -2,18 +2,26 @@
  *
  * pool: connections to endpoints, kept warm between requests.
  */
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "proxy/upstream/target.h"
 
 #include <errno.h>
 
-enum { FREE_MAX = 256, FRESH_ENOUGH_MS = 1000 };
+enum { FREE_MAX = 256, FRESH_ENOUGH_MS = 1000, LINES = 10, LINES_SECONDS = 10 };
 
 /* ---- targets ---- */
 
+static void target_free(struct target *t) {
+    if (t == NULL)
+        return;
+    tls_memory_fini(&t->memory);
+    mem_free(t);
+}
+
 static void target_end(struct target *t) {
     if (t->orphan && t->n_conns == 0 && t->n_waiting == 0)
-        mem_free(t);
+        target_free(t);
 }
 
 static void close_idle(struct target *t);
@@ -89,6 +97,11 @@ static void close_idle(struct target *t) {
         end(list_entry(it, struct upstream, link));
 }
 
+/* What came was for TLS alone: a session, a change of keys. */
+static bool is_quiet(struct conn *c) {
+    return c->tls != NULL && !conn_peer_gone(c) && !conn_has_bytes(c);
+}
+
 static void on_readable(struct conn *c) {
     struct upstream *u = container_of(c, struct upstream, conn);
     struct target *t = u->target;
@@ -96,6 +109,8 @@ static void on_readable(struct conn *c) {
         u->home->ops->readable(u);
         return;
     }
+    if (is_quiet(c))
+        return;
     end(u); /* idle: its end, or bytes that nobody asked for */
     target_end(t);
 }
@@ -106,8 +121,16 @@ static void on_flushed(struct conn *c, size_t lent, bool all) {
         u->home->ops->sent(u, lent, all);
 }
 
+static void count_handshake(const struct upstream *u, enum upstream_handshake how) {
+    const struct upstreams *us = u->home;
+    if (us->watch != NULL)
+        us->watch->secured(us->watch_arg, u->backend_slot, u->backend_identity, how);
+}
+
 static void on_connected(struct conn *c) {
     struct upstream *u = container_of(c, struct upstream, conn);
+    if (c->tls != NULL)
+        count_handshake(u, tls_client_resumed(c) ? HANDSHAKE_RESUMED : HANDSHAKE_FULL);
     u->home->ops->ready(u);
 }
 
@@ -115,8 +138,10 @@ static void on_broken(struct conn *c, enum conn_end why, int err) {
     struct upstream *u = container_of(c, struct upstream, conn);
     struct target *t = u->target;
     (void)err;
+    if (c->shaking || why == CONN_INSECURE)
+        count_handshake(u, HANDSHAKE_FAILED);
     if (u->owner != NULL) {
-        u->home->ops->broken(u, why);
+        u->home->ops->broken(u, c->shaking ? CONN_INSECURE : why);
         return;
     }
     end(u);
@@ -149,6 +174,19 @@ static struct upstream *take_free(struct upstreams *us) {
     return list_entry(n, struct upstream, link);
 }
 
+/* In clear, or as the backend's policy says; -1 with errno, EPROTO: that cannot be done. */
+static int connect_to(struct upstream *u, const struct backend *b, const struct endpoint *e) {
+    struct upstreams *us = u->home;
+    struct addr to = addr_of(e);
+    if (b->model->tls == NULL)
+        return conn_connect(&u->conn, us->loop, &to, &conn_ops);
+    struct tls_client *client = trust_of(&us->trusts, b);
+    if (client != NULL)
+        return conn_connect_secure(&u->conn, us->loop, &to, &conn_ops, client, &u->target->memory);
+    errno = EPROTO;
+    return -1;
+}
+
 static struct upstream *dial(struct upstreams *us, struct target *t, const struct backend *b,
                              const struct endpoint *e) {
     struct upstream *u = take_free(us);
@@ -156,7 +194,6 @@ static struct upstream *dial(struct upstreams *us, struct target *t, const struc
         errno = ENOMEM;
         return NULL;
     }
-    struct addr to = addr_of(e);
     *u = (struct upstream){.side = {.codec = &upstream_h1, .loop = us->loop},
                            .home = us,
                            .target = t,
@@ -164,7 +201,7 @@ static struct upstream *dial(struct upstreams *us, struct target *t, const struc
                            .backend_slot = b->slot};
     timer_init(&u->side.timer, on_timer);
     list_init(&u->link);
-    if (conn_connect(&u->conn, us->loop, &to, &conn_ops) != 0) {
+    if (connect_to(u, b, e) != 0) {
         mem_free(u);
         return NULL;
     }
@@ -264,15 +301,33 @@ void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it
     target_end(t);
 }
 
+void upstream_untrusted(const struct upstream *u, const struct backend *b) {
+    struct upstreams *us = u->home;
+    struct addr peer = {0};
+    socklen_t n = sizeof(peer);
+    char room[64];
+    struct out address = out_fixed(room, sizeof(room));
+    unsigned unsaid;
+    if (!log_limited(&us->lines, (int64_t)(us->loop->now_ms / 1000), LINES, LINES_SECONDS, &unsaid))
+        return;
+    if (getpeername(u->conn.fd, &peer.sa, &n) == 0)
+        addr_print(&peer, &address);
+    log_warn("tls",
+             "TLS with an endpoint failed backend=%.*s endpoint=%.*s reason=\"%s\" unsaid=%u",
+             STR_FMT(b->name), STR_FMT(out_done(&address)), tls_client_words(), unsaid);
+}
+
 /* ---- all of a worker ---- */
 
 void upstreams_init(struct upstreams *us, struct loop *l, const struct upstream_ops *ops,
                     uint32_t workers) {
     *us = (struct upstreams){.loop = l, .ops = ops, .workers = workers};
     list_init(&us->free);
+    trusts_init(&us->trusts);
 }
 
 bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
+    trusts_adopt(&us->trusts, s);
     if (s->endpoint_slots > us->n_targets) {
         uint32_t n = s->endpoint_slots + s->endpoint_slots / 2;
         struct target **targets = mem_try_zero(n * sizeof(*targets));
@@ -309,7 +364,8 @@ void upstreams_fini(struct upstreams *us) {
     close_all_idle(us);
     conns_end_turn(us->loop);
     for (uint32_t i = 0; i < us->n_targets; i++)
-        mem_free(us->targets[i]);
+        target_free(us->targets[i]);
+    trusts_fini(&us->trusts);
     for (struct list *n; (n = list_pop(&us->free)) != NULL;)
         mem_free(list_entry(n, struct upstream, link));
     mem_free(us->targets);

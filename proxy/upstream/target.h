@@ -14,7 +14,8 @@ struct target {
     uint32_t n_conns;    /* idle and busy */
     uint32_t n_waiting;
     struct upstreams *home;
-    uint32_t n_active; /* busy: for least request */
+    uint32_t n_active;        /* busy: for least request */
+    struct tls_memory memory; /* of its sessions */
     bool orphan; /* its slot belongs to another endpoint now: freed with its last connection */
     uint16_t failures;      /* in a row */
     uint16_t ejections;     /* in a row */

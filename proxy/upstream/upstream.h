@@ -16,8 +16,10 @@
 #ifndef SLUICE_PROXY_UPSTREAM_H
 #define SLUICE_PROXY_UPSTREAM_H
 
+#include "lib/log.h"
 #include "proxy/route/snapshot.h"
 #include "proxy/session/side.h"
+#include "proxy/upstream/trust.h"
 
 struct target;
 struct upstream;
@@ -32,10 +34,13 @@ struct upstream_ops {                  /* the owner's */
     void (*turn)(struct waiter *w);      /* it waited; now it may try again */
 };
 
-/* Who counts connections. opened() gives the backend an identity, which closed() gets back: the
+/* Who counts connections. opened() gives the backend an identity, which the others get back: the
  * backend itself may be gone by then. */
+enum upstream_handshake { HANDSHAKE_FULL, HANDSHAKE_RESUMED, HANDSHAKE_FAILED, HANDSHAKES };
 struct upstream_watch {
     uint64_t (*opened)(void *arg, const struct backend *b);
+    void (*secured)(void *arg, uint32_t backend_slot, uint64_t identity,
+                    enum upstream_handshake how);
     void (*closed)(void *arg, uint32_t backend_slot, uint64_t identity);
 };
 
@@ -44,7 +49,9 @@ struct upstreams {
     const struct upstream_ops *ops;
     const struct upstream_watch *watch; /* may be NULL */
     void *watch_arg;
-    uint32_t workers;        /* of this proxy */
+    uint32_t workers; /* of this proxy */
+    struct trusts trusts;
+    struct log_limit lines;  /* of handshakes that failed */
     struct target **targets; /* by endpoint slot */
     uint32_t n_targets;
     uint32_t *cursors; /* by backend slot: round robin */
@@ -114,6 +121,10 @@ static inline bool upstream_connecting(const struct upstream *u) {
 }
 static inline bool upstream_is_over(const struct upstream *u) { return u->conn.closed; }
 extern const struct side_codec upstream_h1; /* h1.c */
+
+/* TLS with the endpoint failed, in the handshake or later: says of whom and why, now and then. To
+ * be called before the connection is released. */
+void upstream_untrusted(const struct upstream *u, const struct backend *b);
 
 /* Passive health: how the endpoint answered. */
 void upstream_result(struct upstreams *us, const struct backend *b, const struct endpoint *e,
