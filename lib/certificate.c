@@ -268,13 +268,14 @@ static bool weakly_signed(X509 *x) {
     return known && bits < 112 && !(X509_get_extension_flags(x) & EXFLAG_SS);
 }
 
-static int check_use(const struct pair *p, struct why *why) {
-    int usable = X509_check_purpose(p->chain[0], X509_PURPOSE_SSL_SERVER, 0);
+static int check_use(const struct pair *p, int purpose, struct why *why) {
+    int usable = X509_check_purpose(p->chain[0], purpose, 0);
     ERR_clear_error();
     if (usable < 0)
         return why_text(why, "the certificate has extensions that cannot be read");
     if (usable == 0)
-        return why_text(why, "the certificate is not one of a server: its key usage excludes that");
+        return why_text(why, "the certificate is not one of a %s: its key usage excludes that",
+                        purpose == X509_PURPOSE_SSL_SERVER ? "server" : "client");
     for (uint32_t i = 0; i < p->n; i++)
         if (weakly_signed(p->chain[i]))
             return why_text(
@@ -326,8 +327,9 @@ static bool key_bytes(const struct pair *p, struct arena *a, struct str *bytes) 
     return true;
 }
 
-static int judge(const struct pair *p, struct arena *a, struct certificate *c, struct why *why) {
-    if (check_key(p, a, why) != 0 || check_pair(p, why) != 0 || check_use(p, why) != 0)
+static int judge(const struct pair *p, int purpose, struct arena *a, struct certificate *c,
+                 struct why *why) {
+    if (check_key(p, a, why) != 0 || check_pair(p, why) != 0 || check_use(p, purpose, why) != 0)
         return -1;
     if (!seconds_of(X509_get0_notAfter(p->chain[0]), &c->not_after))
         return why_text(why, "the certificate has no readable end of validity");
@@ -340,19 +342,29 @@ static int judge(const struct pair *p, struct arena *a, struct certificate *c, s
     return 0;
 }
 
-int certificate_read(struct str pem_chain, struct str pem_key, struct arena *a,
-                     struct certificate *c, struct why *why) {
+static int read_as(int purpose, struct str pem_chain, struct str pem_key, struct arena *a,
+                   struct certificate *c, struct why *why) {
     struct pair p = {.n = 0};
     *c = (struct certificate){0};
     int rc = read_chain(&p, pem_chain, why);
     if (rc == 0)
         rc = read_key(&p, pem_key, why);
     if (rc == 0)
-        rc = judge(&p, a, c, why);
+        rc = judge(&p, purpose, a, c, why);
     for (uint32_t i = 0; i < p.n; i++)
         X509_free(p.chain[i]);
     EVP_PKEY_free(p.key);
     return rc;
+}
+
+int certificate_read(struct str pem_chain, struct str pem_key, struct arena *a,
+                     struct certificate *c, struct why *why) {
+    return read_as(X509_PURPOSE_SSL_SERVER, pem_chain, pem_key, a, c, why);
+}
+
+int certificate_read_client(struct str pem_chain, struct str pem_key, struct arena *a,
+                            struct certificate *c, struct why *why) {
+    return read_as(X509_PURPOSE_SSL_CLIENT, pem_chain, pem_key, a, c, why);
 }
 
 bool certificate_covers(const struct str *names, size_t n_names, struct str hostname) {

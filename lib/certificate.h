@@ -38,6 +38,9 @@ struct certificate {
  * All of *c is in the arena. -1 with why->text. Expiry is not judged: there is no clock here. */
 int certificate_read(struct str pem_chain, struct str pem_key, struct arena *a,
                      struct certificate *c, struct why *why) MUST_USE;
+/* The same of a pair that a client can show to servers. */
+int certificate_read_client(struct str pem_chain, struct str pem_key, struct arena *a,
+                            struct certificate *c, struct why *why) MUST_USE;
 
 /* Whether one of the names stands for a hostname (RFC 9525 6.3: "*" is one whole label at the
  * left). The hostname "*.example.com" needs that very name. */

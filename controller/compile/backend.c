@@ -9,6 +9,7 @@
 #include "controller/compile/backend.h"
 
 #include "controller/compile/attach.h"
+#include "controller/compile/upstream.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -144,6 +145,53 @@ static int make_endpoints(struct making *m, const struct resource *service, stru
     return make(m, MODEL_KIND_endpoints, id, &o);
 }
 
+/* ---- TLS ---- */
+
+/* What the certificates of the Service's pods are made for, when nobody says otherwise. */
+static struct str usual_name(struct making *m, const struct model_backend *o) {
+    struct str external = o->external_name;
+    if (external.n > 0 && external.p[external.n - 1] == '.')
+        external.n--;
+    return external.n > 0
+               ? external
+               : arena_fmt(&m->a, "%.*s.%.*s.svc", STR_FMT(m->u->name), STR_FMT(m->u->ns));
+}
+
+/* In clear, over TLS, or closed. The policy's own unit says why. */
+static void secure(struct making *m, const struct unit *policy,
+                   const struct kube_service_port *port, struct model_backend *o) {
+    const struct kube_TrafficPolicy *k = policy ? resource_TrafficPolicy(policy->good) : NULL;
+    const struct kube_upstream_tls *tls = k && k->connection ? k->connection->tls : NULL;
+    bool closed = policy && policy->closed;
+    if (!closed && !tls && !(port && str_eq(port->app_protocol, STR("https"))))
+        return;
+    o->tls = arena_zalloc(&m->a, sizeof(*o->tls));
+    closed =
+        closed || upstream_tls(m, policy ? policy->good : NULL, tls, usual_name(m, o), o->tls) != 0;
+    if (closed) {
+        o->tls = NULL;
+        o->refusal = MODEL_REFUSE_POLICY;
+    }
+    why_clear(&m->closed);
+    why_clear(&m->unresolved);
+    m->n_warnings = 0;
+}
+
+/* What it reads is not known yet: whether the backend can stay as it is. One in clear cannot when
+ * it was made just now, before its policy was looked at; the fleet has what it was. */
+static bool is_trusted(struct making *m) {
+    const struct unit *u = m->u;
+    for (size_t i = 0; i < u->objects.n; i++) {
+        if (u->objects.v[i]->kind != MODEL_KIND_backend)
+            continue;
+        const struct model_backend *b = object_decode(u->objects.v[i], &m->a, NULL);
+        return !u->unproven || b->tls || b->refusal != MODEL_REFUSE_NO;
+    }
+    return false;
+}
+
+/* ---- the backend ---- */
+
 void backend_compile(struct making *m) {
     struct unit *u = m->u;
     const struct resource *r = store_read(m->c->store, u->su, KUBE_Service, u->ns, u->name);
@@ -164,13 +212,21 @@ void backend_compile(struct making *m) {
     const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), u->ns, u->name, STR_NONE);
     struct model_backend o = {
         .origin = origin_of(m, r, NULL), .namespace = u->ns, .service = u->name, .port = number};
-    if (policy)
+    if (policy) {
         o.traffic = model_id(&m->a, MODEL_KIND_traffic, policy->ns, policy->name, STR_NONE);
+        store_read_key(m->c->store, u->su, o.traffic);
+    }
     if (external)
         o.external_name = lower(&m->a, s->external_name);
     else
         o.endpoints = model_id(&m->a, MODEL_KIND_endpoints, u->ns, u->name, u->part);
-    make(m, MODEL_KIND_backend, model_id(&m->a, MODEL_KIND_backend, u->ns, u->name, u->part), &o);
+    secure(m, policy, port, &o);
+    bool lost = m->keep && !is_trusted(m);
+    m->keep = m->keep && !lost;
+    unit_lost(m->c, u, lost);
+    if (!lost)
+        make(m, MODEL_KIND_backend, model_id(&m->a, MODEL_KIND_backend, u->ns, u->name, u->part),
+             &o);
     if (!external)
         make_endpoints(m, r, o.endpoints, port);
 }

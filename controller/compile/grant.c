@@ -22,13 +22,14 @@ static bool to_fits(const struct kube_ReferenceGrant *g, struct str group, struc
     return false;
 }
 
-bool granted(struct making *m, struct str group, struct str kind, struct str ns, struct str name) {
+bool granted(struct making *m, const struct resource *from, struct str group, struct str kind,
+             struct str ns, struct str name) {
     struct str key = arena_fmt(&m->a, "ReferenceGrant/in/%.*s", STR_FMT(ns));
     size_t n;
     const struct resource *const *all = store_read_all(m->c->store, m->u->su, key, &n);
     for (size_t i = 0; i < n; i++) {
         const struct kube_ReferenceGrant *g = resource_ReferenceGrant(all[i]);
-        if (g && from_fits(g, m->r) && to_fits(g, group, kind, name))
+        if (g && from_fits(g, from) && to_fits(g, group, kind, name))
             return true;
     }
     return false;

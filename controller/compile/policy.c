@@ -2,6 +2,8 @@
 #include "controller/compile/policy.h"
 
 #include "controller/compile/route.h"
+#include "controller/compile/upstream.h"
+#include "lib/hash.h"
 
 /* ---- targets ---- */
 
@@ -139,6 +141,21 @@ static int connection_make(struct making *m, const struct at *at, const struct k
     return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
 }
 
+/* What every Service that it targets will find; nothing is made of it here. */
+static int look_at_tls(struct making *m, const struct kube_TrafficPolicy *k) {
+    const struct kube_upstream_tls *tls = k->connection ? k->connection->tls : NULL;
+    struct model_upstream_tls o;
+    for (uint32_t i = 0; tls && i < k->n_target_refs; i++)
+        if (!str_eq(k->target_refs[i].kind, STR("Service")))
+            return refuse(m, AT(AT(AT(NULL, "spec"), "connection"), "tls"),
+                          "whom endpoints are is said for their Service; target that instead of "
+                          "the %.*s",
+                          STR_FMT(k->target_refs[i].kind));
+    if (tls)
+        (void)!upstream_tls(m, m->r, tls, STR("any"), &o);
+    return 0;
+}
+
 static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
                         struct model_traffic *o) {
     const struct at *spec = AT(NULL, "spec");
@@ -157,6 +174,8 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
         return -1;
     if (connection_make(m, AT(spec, "connection"), k->connection, &o->connection) != 0)
         return -1;
+    if (look_at_tls(m, k) != 0)
+        return -1;
     for (uint32_t i = 0; k->body_limit >= 0 && i < k->n_target_refs; i++)
         if (str_eq(k->target_refs[i].kind, STR("Service")))
             return refuse(m, AT(spec, "bodyLimit"),
@@ -167,6 +186,30 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
     return 0;
 }
 
+static bool targets_service(const struct kube_TrafficPolicy *k) {
+    for (uint32_t i = 0; i < k->n_target_refs; i++)
+        if (str_eq(k->target_refs[i].kind, STR("Service")))
+            return true;
+    return false;
+}
+
+/* It is refused and never was good, so that nothing of it would count: where it asks for TLS that
+ * would mean in clear. */
+static bool close_instead(struct making *m, const struct kube_TrafficPolicy *k) {
+    if (m->u->good || !k->connection || !k->connection->tls || !targets_service(k))
+        return false;
+    m->closed = m->why;
+    m->closed.text[0] = 0;
+    m->closed_reason = m->reason;
+    why_text(&m->closed,
+             "%s. It asks for TLS, so the Services that it targets are answered with 503 "
+             "policy_unavailable until this is corrected",
+             m->why.text);
+    why_clear(&m->why);
+    m->reason = NULL;
+    return true;
+}
+
 void traffic_compile(struct making *m) {
     const struct kube_TrafficPolicy *k = resource_TrafficPolicy(m->r);
     if (!k) {
@@ -175,8 +218,12 @@ void traffic_compile(struct making *m) {
     }
     is_outdated(m, "what is left of it counts");
     struct model_traffic o = {.origin = origin_of(m, m->r, NULL)};
-    if (targets(m, k->target_refs, k->n_target_refs) != 0 || traffic_fill(m, k, &o) != 0)
+    if (targets(m, k->target_refs, k->n_target_refs) != 0)
         return;
+    bool good = traffic_fill(m, k, &o) == 0;
+    if (!good && !close_instead(m, k))
+        return;
+    m->u->closed = !good;
     make(m, MODEL_KIND_traffic,
          model_id(&m->a, MODEL_KIND_traffic, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
 }
@@ -198,11 +245,22 @@ void consumer_compile(struct making *m) {
     refuse_as(m, "NotSupported", NULL, "Consumers are not supported yet");
 }
 
+/* Backends read what the last good version says of TLS. */
+static void traffic_tell(struct making *m) {
+    struct unit *u = m->u;
+    uint64_t fact = hash_mix(u->good->hash, u->closed);
+    if (fact == u->fact)
+        return;
+    u->fact = fact;
+    store_touch(m->c->store, model_id(&m->a, MODEL_KIND_traffic, u->ns, u->name, STR_NONE));
+}
+
 void policy_attach(struct making *m) {
     const struct resource *good = m->u->good;
     if (good->kind == KUBE_TrafficPolicy) {
         const struct kube_TrafficPolicy *k = resource_TrafficPolicy(good);
         attach_take(m, k->target_refs, k->n_target_refs, k->body_limit);
+        traffic_tell(m);
         if (!why_set(&m->why))
             say_conflicts(m, k->target_refs, k->n_target_refs);
     } else {

@@ -19,7 +19,8 @@ struct ref {
  * unresolved() has been told why. */
 struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref);
 
-/* grant.c: whether a ReferenceGrant lets m->r refer to that object of another namespace. */
-bool granted(struct making *m, struct str group, struct str kind, struct str ns, struct str name);
+/* grant.c: whether a ReferenceGrant lets `from` refer to that object of another namespace. */
+bool granted(struct making *m, const struct resource *from, struct str group, struct str kind,
+             struct str ns, struct str name);
 
 #endif

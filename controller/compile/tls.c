@@ -64,7 +64,7 @@ static bool may_follow(struct making *m, const struct at *at, const struct kube_
         unresolved(m, "InvalidCertificateRef", at, "%s", fault);
         return false;
     }
-    if (str_eq(ns, m->r->meta.namespace) || granted(m, STR(""), STR("Secret"), ns, k->name))
+    if (str_eq(ns, m->r->meta.namespace) || granted(m, m->r, STR(""), STR("Secret"), ns, k->name))
         return true;
     unresolved(m, "RefNotPermitted", at,
                "%s is in another namespace and no ReferenceGrant there allows this reference",

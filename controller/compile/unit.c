@@ -157,6 +157,8 @@ struct str unit_prefix(struct arena *a, const struct unit *u, unsigned i) {
         return arena_fmt(a, "traffic/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_CERTIFICATE && i == 0)
         return model_id(a, MODEL_KIND_certificate, u->ns, u->name, STR_NONE);
+    if (u->kind == UNIT_BACKEND && i == 0)
+        return model_id(a, MODEL_KIND_backend, u->ns, u->name, u->part);
     if (u->kind == UNIT_CLASS && i == 0)
         return arena_fmt(a, "gateway/-/%.*s", STR_FMT(u->name));
     if (u->kind == UNIT_CLASS && i == 1)

@@ -76,7 +76,8 @@ struct unit {
     uint64_t status_hash;
 
     struct class_ *class; /* UNIT_CLASS: the last good settings */
-    uint64_t fact;        /* UNIT_CLASS, UNIT_CERTIFICATE: hash of what readers see */
+    uint64_t fact;        /* UNIT_CLASS, UNIT_CERTIFICATE, UNIT_TRAFFIC: hash of what readers see */
+    bool closed;          /* UNIT_TRAFFIC: its Services are: what it says of TLS cannot be read */
     struct host *host;    /* UNIT_HOST */
     uint8_t certificate;  /* UNIT_CERTIFICATE: enum certificate_state */
     uint64_t expires;     /* of the certificate; 0: none */

@@ -210,6 +210,8 @@ struct str resource_annotation(const struct resource *r, struct str key);
 /* A value of a Secret that was not refused, as bytes; of two under one key that of stringData, as
  * in Kubernetes. p == NULL if there is none. */
 struct str resource_secret(const struct resource *r, struct str key);
+/* The same of a ConfigMap. */
+struct str resource_config(const struct resource *r, struct str key);
 /* "Route shop/catalog" (or "IngressClass sluice"): the name in every message. */
 void resource_print_name(const struct resource *r, struct out *o);
 

@@ -273,6 +273,11 @@ struct str resource_secret(const struct resource *r, struct str key) {
     return clear.p ? clear : find_pair(s->data, s->n_data, key);
 }
 
+struct str resource_config(const struct resource *r, struct str key) {
+    const struct kube_ConfigMap *m = resource_ConfigMap(r);
+    return find_pair(m->data, m->n_data, key);
+}
+
 struct str resource_annotation(const struct resource *r, struct str key) {
     return find_pair(r->meta.annotations, r->meta.n_annotations, key);
 }

@@ -18,7 +18,7 @@ enum {
     GRAIN_MS = 1000, /* what is due in one second is done at once: fewer wakes */
 };
 
-static const enum kube_kind by_name[] = {KUBE_Secret};
+static const enum kube_kind by_name[] = {KUBE_Secret, KUBE_ConfigMap};
 
 /* ---- one of them ---- */
 

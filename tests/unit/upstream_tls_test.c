@@ -538,7 +538,7 @@ static void nothing_leaks(void **state) {
     struct message m;
     put_two(&s, &believes, &doubts);
     assert_good(&s, "TLSv1.3");
-    assert_int_equal(gate_gauges(s.g).idle_upstreams, 1);
+    wait_until(gate_gauges(s.g).idle_upstreams == 1);
     assert_refused(&s, OTHER, 502, "tls_failed");
     assert_int_equal(atomic_load(&server.requests), 1);
     put_two(&s, &believes, &believes); /* the same terms, and still not the same pool */
