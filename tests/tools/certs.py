@@ -62,12 +62,14 @@ class Authority:
         _number += 1
         return [os.path.join(FOLDER, f'{_number}.{end}') for end in ('crt', 'key')]
 
-    def pair(self, *names, kind='ec', days=30, chain=False):
+    def pair(self, *names, kind='ec', days=30, chain=False, uris=(), use=None):
+        """names: DNS names, the first is the CN as well; use: serverAuth or clientAuth alone."""
         crt, key = self._paths()
         request = os.path.join(FOLDER, 'request')
-        alt = ','.join(f'DNS:{n}' for n in names)
+        alt = ','.join([f'DNS:{n}' for n in names] + [f'URI:{u}' for u in uris])
+        extra = ['-addext', f'extendedKeyUsage={use}'] if use else []
         openssl('req', '-new', '-newkey', *_key(kind), '-nodes', '-keyout', key, '-out', request,
-                '-subj', f'/CN={names[0]}', '-addext', f'subjectAltName={alt}')
+                '-subj', f'/CN={names[0]}', '-addext', f'subjectAltName={alt}', *extra)
         openssl('x509', '-req', '-copy_extensions', 'copyall', '-days', str(days), '-in', request,
                 '-CA', self.crt, '-CAkey', self.key, '-CAcreateserial', '-out', crt)
         return Pair(crt, key, self.crt if chain else None)
@@ -91,6 +93,19 @@ metadata: {{name: {name}, namespace: {namespace}}}
 type: kubernetes.io/tls
 data: {{tls.crt: {crt}, tls.key: {key}}}
 '''
+
+
+def config_map(name, *authorities, namespace='default'):
+    """A bundle of authorities under ca.crt."""
+    pem = ''.join(_read(a.crt) for a in authorities)
+    lines = ''.join(f'    {line}\n' for line in pem.splitlines())
+    return f'''---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}, namespace: {namespace}}}
+data:
+  ca.crt: |
+{lines}'''
 
 
 class Gateway(sluice.Gateway):
