@@ -8,6 +8,7 @@ import os
 import sys
 
 import certs
+import nginx
 import sluice
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -37,27 +38,46 @@ def load_measure():
 SECURE = ROUTE.replace('  rules:', '  tls: {certificateRefs: [{name: shop}]}\n  rules:')
 
 
-def gateway_of(origin, tls):
+POLICY = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: origin, namespace: default}
+spec:
+  targetRefs: [{kind: Service, name: origin}]
+  connection: {tls: {caRefs: [{name: ca}]}}
+'''
+CA = certs.Authority()
+
+
+def origin_of(upstream):
+    if not upstream:
+        return sluice.Origin('origin', '--body', '0')
+    return nginx.Server(CA.pair('origin.default.svc'), body='')
+
+
+def gateway_of(origin, tls, upstream):
+    if upstream:
+        return sluice.Gateway(ROUTE + POLICY + certs.config_map('ca', CA), origin=origin)
     if not tls:
         return sluice.Gateway(ROUTE, origin=origin)
     pair = certs.Authority().pair('shop.example.com')
     return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
 
 
-def check(what, unit, streams=0, tls=False, **how):
-    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT."""
+def check(what, unit, streams=0, tls=False, upstream=False, **how):
+    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
+    TLS to the upstream alone upstream-tls-WHAT."""
     measure = load_measure()
     with open(BUDGET, encoding='utf-8') as f:
         budgets = json.load(f)
-    label = ('tls-' if tls else '') + (f'h2-{what}' if streams else what)
+    label = ('upstream-tls-' if upstream else 'tls-' if tls else '') + (f'h2-{what}' if streams else what)
     budget = budgets[label]
-    with sluice.Origin('origin', '--body', '0') as origin, \
-            gateway_of(origin, tls) as gateway:
+    with origin_of(upstream) as origin, gateway_of(origin, tls, upstream) as gateway:
         number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
-                                  '/shop/list?page=2', streams, tls)
+                                  '/shop/list?page=2', streams, tls, upstream)
         figure, detail = measure.WHAT[what](subject, **how)
     print(f'{label}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
           + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)

@@ -36,15 +36,20 @@ http {{
         {more}
         location / {{
             default_type text/plain;
-            return 200 "$ssl_protocol name=$ssl_server_name client=$ssl_client_s_dn host=$http_host\\n";
+            return 200 "{body}";
         }}
     }}
 }}
 '''
 
 
+TELL = '$ssl_protocol name=$ssl_server_name client=$ssl_client_s_dn host=$http_host\\n'
+
+
 class Server(sluice.Program):
-    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3'):
+    """It answers with what it knows of the connection."""
+
+    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3', body=TELL):
         if not os.access('/usr/sbin/nginx', os.X_OK):
             sluice.skip('nginx is not installed')
         self.port = sluice.port()
@@ -54,8 +59,8 @@ class Server(sluice.Program):
             more = f'ssl_client_certificate {ca.crt}; ssl_verify_client on;'
         path = os.path.join(self.folder, 'conf')
         with open(path, 'w', encoding='utf-8') as f:
-            f.write(CONF.format(folder=self.folder, port=self.port, protocols=protocols, more=more,
-                                crt=pair.crt, key=pair.key))
+            f.write(CONF.format(folder=self.folder, port=self.port, protocols=protocols,
+                                more=more, body=body, crt=pair.crt, key=pair.key))
         super().__init__('nginx', ['/usr/sbin/nginx', '-p', self.folder, '-c', path, '-e',
                                    os.path.join(self.folder, 'error.log')])
         sluice.eventually(self._listens, 'nginx listens')
