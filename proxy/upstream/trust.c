@@ -45,7 +45,7 @@ void trusts_adopt(struct trusts *t, const struct snapshot *law) {
 
 /* ---- from the law ---- */
 
-/* Looked up in the system's folder when a handshake needs one. */
+/* Read once, by the first connection that needs it: some milliseconds. */
 static X509_STORE *system_store(struct trusts *t) {
     if (t->system == NULL) {
         t->system = X509_STORE_new();

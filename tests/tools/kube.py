@@ -412,8 +412,8 @@ def rules(*without):
                ('apps', ['deployments'], ['get'])]
     found += [{'apiGroups': [group], 'resources': [r for r in names if r not in without],
                'verbs': verbs} for group, names, verbs in written]
-    if 'secrets' not in without:
-        found.append({'apiGroups': [''], 'resources': ['secrets'], 'verbs': ['get']})
+    by_name = [name for name in ('secrets', 'configmaps') if name not in without]
+    found.append({'apiGroups': [''], 'resources': by_name, 'verbs': ['get']})
     return [r for r in found if r['resources']]
 
 
