@@ -279,13 +279,19 @@ void upstream_unwait(struct waiter *w) {
     target_end(t);
 }
 
+/* Nothing stands behind the answer: it would be taken for that of the next request. The socket is
+ * asked only where the last read did not empty it. */
+static bool is_clean(struct conn *c) {
+    return conn_reusable(c) && (!c->can_read || !conn_has_bytes(c));
+}
+
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it) {
     struct upstreams *us = u->home;
     struct target *t = u->target;
     bool full = b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
     t->n_active--;
     t->n_waiting++; /* holds the target while others are served from here */
-    if (reuse_it && !t->orphan && !full && conn_reusable(&u->conn)) {
+    if (reuse_it && !t->orphan && !full && is_clean(&u->conn)) {
         u->owner = NULL;
         u->scan = (struct h1_scan){0};
         u->side.heard = false;

@@ -740,6 +740,36 @@ static void unasked_bytes(void **state) {
     close_stage(s);
 }
 
+/* The answer just fills the buffer, so that what follows it is not read with it. */
+static void fills_the_buffer(struct peer_connection *c) {
+    static const char more[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother";
+    static char text[(1 << 16) + sizeof(more)];
+    char head[8192];
+    int n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: ");
+    n += snprintf(text + n, sizeof(text) - (size_t)n, "%d\r\n\r\n", (1 << 16) - n - 9);
+    memset(text + n, 'x', (1 << 16) - (size_t)n);
+    memcpy(text + (1 << 16), more, sizeof(more) - 1);
+    while (wire_head(&c->w, head, sizeof(head)))
+        if (!wire_write(&c->w, text, sizeof(text) - 1))
+            return;
+}
+
+static void unasked_bytes_behind_a_full_buffer(void **state) {
+    (void)state;
+    struct stage s = open_good();
+    struct peer *peer = peer_new("plain", fills_the_buffer);
+    struct message m;
+    put_secured(s.g, "app", NULL, peer->address, NULL);
+    gate_route(s.g, (struct model_route){0}, "app");
+    gate_publish(s.g);
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(gate_ask(s.g, GET, &m), 200);
+        assert_true(m.length > 60000);
+    }
+    peer_free(peer);
+    close_stage(s);
+}
+
 /* ---- all ---- */
 
 static int set_up(void **state) {
@@ -782,6 +812,7 @@ int main(void) {
         cmocka_unit_test(until_close),
         cmocka_unit_test(an_idle_end),
         cmocka_unit_test(unasked_bytes),
+        cmocka_unit_test(unasked_bytes_behind_a_full_buffer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
