@@ -69,6 +69,9 @@ uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_M
 
 /* request.c */
 void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */
+/* x.request is the head once more: the scratch head may have served another request since, so it is
+ * parsed anew from the copy. False: it is not what it was. */
+bool request_restore_head(struct stream *st);
 void request_pump(struct stream *st);
 void request_sent(struct stream *st, size_t lent, bool all);
 /* An attempt failed before an answer was begun: another one, or the refusal. */

@@ -39,8 +39,7 @@ static bool may_send_again(const struct stream *st) { return !st->body_touched &
 
 /* ---- writing the head ---- */
 
-/* The scratch head may have served another request since: parsed anew from the copy. */
-static bool restore_head(struct stream *st) {
+bool request_restore_head(struct stream *st) {
     static const struct head_limits wide = {HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HEAD_FIELDS_MAX};
     struct h1_scan scan = {0};
     size_t skipped;
@@ -95,7 +94,7 @@ static void begin(struct stream *st) {
 void request_ready(struct upstream *u) {
     struct stream *st = u->owner;
     st->connect_ns += st->env->loop->now_ns - u->started_ns;
-    if (!restore_head(st)) {
+    if (!request_restore_head(st)) {
         stream_fail(st, REASON_INTERNAL);
         return;
     }
@@ -190,7 +189,7 @@ void request_forward(struct stream *st) {
 void request_turn(struct waiter *w) {
     struct stream *st = container_of(w, struct stream, waiter);
     timer_unset(&st->timer);
-    if (!restore_head(st)) {
+    if (!request_restore_head(st)) {
         stream_fail(st, REASON_INTERNAL);
         return;
     }
@@ -204,7 +203,7 @@ void request_timer(struct timer *t) {
         stream_fail(st, REASON_OVERLOADED);
         return;
     }
-    if (!restore_head(st)) {
+    if (!request_restore_head(st)) {
         stream_fail(st, REASON_INTERNAL);
         return;
     }
@@ -276,7 +275,7 @@ static void another_endpoint(struct stream *st, enum reason reason) {
         stream_fail(st, reason);
         return;
     }
-    if (!restore_head(st)) {
+    if (!request_restore_head(st)) {
         stream_fail(st, REASON_INTERNAL);
         return;
     }
@@ -297,7 +296,7 @@ void request_failed(struct stream *st, enum reason reason) {
     } else if (st->reused && !st->got_bytes && reason != REASON_UPSTREAM_TIMEOUT &&
                may_send_again(st) && is_idempotent(st)) {
         stream_drop_upstream(st, false);
-        if (restore_head(st))
+        if (request_restore_head(st))
             attempt(st, true);
         else
             stream_fail(st, REASON_INTERNAL);

@@ -121,13 +121,20 @@ static struct str tls_of(const struct client *c) {
     return c->visitor->secure != NULL ? tls_version(c->visitor->secure) : STR_NONE;
 }
 
+/* Its fields, where the log names some; NULL else. */
+static const struct head *head_to_log(struct stream *st) {
+    const struct model_gateway *g = st->law->snapshot->gateway;
+    bool named = g != NULL && g->access_log != NULL && g->access_log->n_headers > 0;
+    return named && request_restore_head(st) ? st->x.request : NULL;
+}
+
 static void record(struct stream *st) {
     const struct exchange *x = &st->x;
     uint64_t now = loop_clock_ns();
     uint64_t asked = st->asked_ns > 0 ? st->asked_ns : now;
     struct record r = {
         .gateway = st->law->snapshot->gateway,
-        .head = x->request,
+        .head = head_to_log(st),
         .rule = x->rule,
         .backend = st->backend,
         .method = str_mk(st->raw, str_find(str_mk(st->raw, st->raw_n), ' ', 0)),
