@@ -28,8 +28,8 @@ static const struct kube_service_port *find_port(const struct kube_Service *s,
 /* What is spoken there must be what a proxy speaks. */
 static bool speaks(struct making *m, const struct at *at, const char *shown,
                    const struct kube_service_port *p) {
-    static const char *const not_yet[] = {
-        "kubernetes.io/wss", "kubernetes.io/h2c", "grpc", "h2c", "http2"};
+    static const char *const not_yet[] = {"kubernetes.io/wss", "kubernetes.io/h2c", "grpc", "h2c",
+                                          "http2"};
     if (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))) {
         unresolved(m, "UnsupportedProtocol", at, "the port of %s is %.*s, not TCP", shown,
                    STR_FMT(p->protocol));
@@ -118,7 +118,8 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     }
     struct str ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace;
     const char *shown = show(m, ref);
-    if (!str_eq(ns, m->r->meta.namespace) && !granted(m, m->r, STR(""), STR("Service"), ns, ref->name)) {
+    if (!str_eq(ns, m->r->meta.namespace) &&
+        !granted(m, m->r, STR(""), STR("Service"), ns, ref->name)) {
         m->late |= m->u->fresh;
         unresolved(m, "RefNotPermitted", at,
                    "%s is in another namespace and no ReferenceGrant there allows this reference",
