@@ -224,6 +224,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         observe_gauge(o, OBSERVE_UPSTREAM_CONNECTIONS, g.upstreams - g.idle_upstreams);
         observe_gauge(o, OBSERVE_UPSTREAM_IDLE, g.idle_upstreams);
         observe_gauge(o, OBSERVE_STREAMS_ACTIVE, g.streams);
+        observe_gauge(o, OBSERVE_STREAMS_TUNNELS, g.tunnels);
         observe_gauge(o, OBSERVE_STREAMS_WAITING, g.waiting);
         observe_gauge(o, OBSERVE_MEMORY_BUFFERS, g.buffer_bytes);
         observe_gauge(o, OBSERVE_MEMORY_SPARE, g.spare_bytes);
@@ -346,6 +347,7 @@ static void start_workers(struct proxy *p) {
             .n_ports = p->o.n_ports,
             .memory = memory,
             .connections = connections,
+            .drain_ms = p->o.drain_timeout_ms,
             .ring = p->ring,
             .record = record,
             .upstreams = &upstream_watch,

@@ -148,6 +148,11 @@ static void close_listeners(struct worker *w) {
     sessions_close_idle(&w->env.sessions);
 }
 
+static void begin_closing(struct worker *w) {
+    close_listeners(w);
+    stream_env_drain(&w->env, w->o.drain_ms);
+}
+
 static void follow_phase(struct worker *w) {
     enum phase wanted = (enum phase)__atomic_load_n(&w->phase, __ATOMIC_RELAXED);
     while (w->reached < wanted) {
@@ -155,7 +160,7 @@ static void follow_phase(struct worker *w) {
         if (w->reached == DRAINING)
             sessions_drain(&w->env.sessions);
         else if (w->reached == CLOSING)
-            close_listeners(w);
+            begin_closing(w);
         else if (w->reached == ENDING)
             w->loop.stop = true;
     }
@@ -281,6 +286,7 @@ void worker_gauges(struct worker *w, struct worker_gauges *g) {
         .h2_sessions = counter_get(&s->n_h2),
         .idle_sessions = counter_get(&s->n_idle),
         .streams = counter_get(&w->env.n_streams),
+        .tunnels = counter_get(&w->env.n_tunnels),
         .requests = counter_get(&w->env.requests),
         .waiting = counter_get(&u->n_waiting),
         .upstreams = counter_get(&u->n_conns),

@@ -31,6 +31,7 @@ struct worker_options {
     size_t n_ports;
     size_t memory;        /* bytes of buffers for this worker where the gateway says nothing */
     uint32_t connections; /* of this worker, at most */
+    uint64_t drain_ms;    /* from closing its listeners to worker_free(), at most */
     int ring;             /* rung when main has something to look at */
     /* A request is over; on the worker's thread. */
     void (*record)(void *arg, const struct record *r);
@@ -49,13 +50,13 @@ void worker_collect(struct worker *w);                     /* drops what came ba
 
 /* R2: answers say Connection: close, connections are still accepted. */
 void worker_drain(struct worker *w);
-/* Listeners are closed, idle connections too. */
+/* Listeners are closed, idle connections too; tunnels in the second half of drain_ms. */
 void worker_close_listeners(struct worker *w);
 /* What is left is cut, and the thread ends; waits for it and frees everything. */
 void worker_free(struct worker *w);
 
 struct worker_gauges {
-    uint64_t sessions, h2_sessions, idle_sessions, streams, requests;
+    uint64_t sessions, h2_sessions, idle_sessions, streams, tunnels, requests;
     uint64_t waiting; /* streams, for a connection */
     uint64_t upstreams, idle_upstreams, connects;
     uint64_t buffer_bytes, spare_bytes;

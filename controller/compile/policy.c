@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/policy.h"
+#include "lib/chars.h"
 
 #include "controller/compile/route.h"
 #include "controller/compile/upstream.h"
@@ -130,6 +131,49 @@ static int passive_make(struct making *m, const struct at *at, const struct kube
     return 0;
 }
 
+/* Behind these stands HTTP again, which nobody would look at (S08). */
+static bool carries_http(struct str protocol) {
+    static const struct str names[] = {{"h2c", 3}, {"h2", 2}, {"http", 4}, {"tls", 3}};
+    struct str name;
+    str_cut(protocol, '/', &name);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(name, names[i]))
+            return true;
+    return false;
+}
+
+static bool is_protocol(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!char_is(s.p[i], CHAR_TOKEN) && s.p[i] != '/')
+            return false;
+    return s.n > 0;
+}
+
+static int upgrades_make(struct making *m, const struct at *at, const struct kube_upgrades *k,
+                         struct model_upgrades **o) {
+    if (!k)
+        return 0;
+    struct model_upgrades *u = *o = arena_zalloc(&m->a, sizeof(*u));
+    struct shown shown;
+    u->n_protocols = k->n_protocols;
+    u->protocols = arena_array(&m->a, k->n_protocols, sizeof(*u->protocols));
+    for (uint32_t i = 0; i < k->n_protocols; i++) {
+        u->protocols[i] = lower(&m->a, k->protocols[i]);
+        if (!is_protocol(u->protocols[i]))
+            return refuse(m, AT_I(at, "protocols", i),
+                          "%s is not one protocol as the Upgrade header names it",
+                          why_show(k->protocols[i], &shown));
+        if (carries_http(u->protocols[i]))
+            return refuse(m, AT_I(at, "protocols", i),
+                          "%s would carry requests past all routes and policies; leave it out",
+                          why_show(k->protocols[i], &shown));
+    }
+    return span_make(m, at, "idle", k->idle, true, &u->idle_ms) != 0 ||
+                   span_make(m, at, "maxAge", k->max_age, true, &u->max_age_ms) != 0
+               ? -1
+               : 0;
+}
+
 static int connection_make(struct making *m, const struct at *at, const struct kube_connection *k,
                            struct model_connection **o) {
     if (!k)
@@ -138,6 +182,8 @@ static int connection_make(struct making *m, const struct at *at, const struct k
     c->max_connections = or_zero(k->max_connections);
     c->max_pending = or_zero(k->max_pending);
     c->max_requests = or_zero(k->max_requests);
+    if (upgrades_make(m, AT(at, "upgrades"), k->upgrades, &c->upgrades) != 0)
+        return -1;
     return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
 }
 

@@ -10,8 +10,8 @@
  * A known name was compared byte by byte with the table, so only unknown names are checked for
  * token characters.
  */
-#include "proxy/http/authority.h"
 #include "lib/chars.h"
+#include "proxy/http/authority.h"
 #include "proxy/http/h1.h"
 
 enum {
@@ -27,6 +27,8 @@ struct parse {
     const char *stop; /* behind the bytes that may be read */
     bool response;
     uint16_t host, length, coding, connection; /* index of the first such field, or NONE */
+    uint16_t upgrade;
+    bool upgrade_twice;
     uint16_t cookies;
     enum reason reason;
     const char *detail;
@@ -120,7 +122,8 @@ static bool note(struct parse *ps, const struct head_field *f, unsigned flags) {
             ps->connection = (uint16_t)(ps->h->n_fields - 1);
         return true;
     case TOKEN_UPGRADE:
-        ps->h->upgrade = true;
+        ps->upgrade_twice = ps->upgrade != NONE;
+        ps->upgrade = (uint16_t)(ps->h->n_fields - 1);
         return true;
     default:
         break;
@@ -193,10 +196,23 @@ static void drop_named(struct head *h, struct str name) {
     }
 }
 
+/* Connection names Upgrade. A list, or anything else but one protocol, asks for nothing. */
+static void upgrade(struct parse *ps) {
+    struct head *h = ps->h;
+    if (ps->upgrade == NONE || ps->upgrade_twice || h->minor == 0)
+        return;
+    struct span to = h->fields[ps->upgrade].value;
+    struct str text = head_str(h, to);
+    for (size_t i = 0; i < text.n; i++)
+        if (!char_is(text.p[i], CHAR_TOKEN) && text.p[i] != '/')
+            return;
+    h->upgrade = to;
+}
+
 /* RFC 9110 7.6.1. A member that is no token can name no field and is passed over. */
 static bool connection(struct parse *ps) {
     struct head *h = ps->h;
-    bool close = false, keep_alive = false;
+    bool close = false, keep_alive = false, upgrades = false;
     unsigned nominated = 0;
     for (unsigned i = ps->connection; i < h->n_fields; i++) {
         if (h->fields[i].token != TOKEN_CONNECTION)
@@ -214,11 +230,14 @@ static bool connection(struct parse *ps) {
             } else {
                 if (nominated++ == NOMINATED_MAX)
                     return bad(ps, "Connection names too many fields");
+                upgrades = upgrades || str_eq_nocase(member, STR("upgrade"));
                 drop_named(h, member);
             }
         }
     }
     h->keep_alive = !close && (h->minor > 0 || keep_alive);
+    if (upgrades)
+        upgrade(ps);
     return true;
 }
 
@@ -364,7 +383,8 @@ static struct parse parse_of(struct head *h, const char *p, size_t n, bool respo
                           .host = NONE,
                           .length = NONE,
                           .coding = NONE,
-                          .connection = NONE};
+                          .connection = NONE,
+                          .upgrade = NONE};
 }
 
 static enum h1 verdict(const struct parse *ps, bool good, enum reason *reason,

@@ -67,7 +67,6 @@ struct head {
     uint8_t framing;      /* enum framing */
     bool keep_alive;      /* the sender will take another message on this connection */
     bool expect_continue; /* Expect: 100-continue, HTTP/1.1 */
-    bool upgrade;         /* an Upgrade field was there (and dropped) */
     bool has_query;
     uint64_t
         content_length; /* FRAMING_LENGTH; a HEAD response keeps the announced one in field form */
@@ -77,6 +76,10 @@ struct head {
     struct span query;    /* without '?' */
     struct span host;     /* authority without port, as received (case kept) */
     struct span reason_text;
+    /* The one protocol that a request asks for, or an answer agrees to (RFC 9110 7.8): HTTP/1.1,
+     * Connection names Upgrade, and there is one such field with one protocol. n == 0: nothing is
+     * to be switched. The fields themselves are dropped. */
+    struct span upgrade;
     uint16_t port; /* of the authority; 0 = none */
     struct head_field fields[HEAD_FIELDS_MAX];
 };

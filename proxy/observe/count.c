@@ -38,9 +38,10 @@ static void block_empty(struct block *b, size_t size, uint64_t identity) {
     __atomic_store_n(&b->identity, identity, __ATOMIC_RELEASE);
 }
 
-static struct route_counts *route_counts(struct observe_worker *w, const struct rule *rule) {
+static struct route_counts *route_counts(struct observe_worker *w, const struct record *r) {
+    const struct rule *rule = r->rule;
     if (unlikely(!rule))
-        return &w->none;
+        return r->route.n > 0 ? &w->other : &w->none; /* it has been one, or there was none */
     if (unlikely(rule->slot >= __atomic_load_n(&w->observe->budget, __ATOMIC_RELAXED)))
         return &w->other;
     uint64_t identity = rule->id_hash;
@@ -107,25 +108,44 @@ static void count_backend(struct observe_worker *w, const struct record *r) {
     }
 }
 
+static void count_plain(struct route_counts *c, const struct record *r) {
+#define COUNTER(name, family, help, value) metric_add(&c->name, (value));
+#include "proxy/observe/route_counters.def"
+#undef COUNTER
+}
+
+static void count_reason(struct observe_worker *w, struct route_counts *c, const struct record *r) {
+    if (likely(r->reason == REASON_NONE))
+        return;
+    metric_add(&c->reasons[r->reason], 1);
+    metric_add(&w->reasons[r->reason], 1);
+}
+
+/* The request was counted when it was answered; its duration says nothing of the gateway. */
+static void count_tunnel(struct observe_worker *w, struct route_counts *c, const struct record *r) {
+    count_plain(c, r);
+    metric_add(&c->work, work_of(r, false));
+    count_reason(w, c, r);
+}
+
 void observe_request(struct observe_worker *w, const struct record *r) {
-    struct route_counts *c = route_counts(w, r->rule);
+    struct route_counts *c = route_counts(w, r);
     bool asked = r->backend && r->attempts > 0;
+    if (unlikely(r->of == RECORD_TUNNEL_END)) {
+        count_tunnel(w, c, r);
+        return;
+    }
     count_code(&c->codes, code_of(r));
     histogram_add(&c->duration, &histogram_requests, r->total_ns);
     histogram_add(&c->gateway, &histogram_gateway, r->gateway_ns);
     metric_add(&w->gateway[histogram_bucket(&histogram_gateway, r->gateway_ns)], 1);
-#define COUNTER(name, family, help, value) metric_add(&c->name, (value));
-#include "proxy/observe/route_counters.def"
-#undef COUNTER
+    count_plain(c, r);
     metric_add(&c->work, work_of(r, asked && !r->reused));
     if (asked) {
         histogram_add(&c->upstream, &histogram_requests, r->upstream_ns);
         count_backend(w, r);
     }
-    if (unlikely(r->reason != REASON_NONE)) {
-        metric_add(&c->reasons[r->reason], 1);
-        metric_add(&w->reasons[r->reason], 1);
-    }
+    count_reason(w, c, r);
 }
 
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b) {

@@ -161,9 +161,10 @@ static void write_text(struct out *o, struct str s, size_t max) {
 
 /* namespace/name/rule: the names are Kubernetes', nothing in them needs escaping, but a file may
  * hold anything. */
-static void write_route(struct out *o, const struct rule *rule) {
+static void write_route(struct out *o, const struct record *r) {
+    const struct rule *rule = r->rule;
     if (!rule) {
-        out_lit(o, "\"\"");
+        write_text(o, r->route, NAME_MAX_SHOWN);
         return;
     }
     const struct model_route *m = rule->model;
@@ -253,12 +254,19 @@ static void write_headers(struct out *o, const struct head *h, const struct str 
     out_char(o, '}');
 }
 
+static void write_tunnel(struct out *o, const struct record *r) {
+    out_lit(o, ",\"tunnel\":");
+    out_json(o, str_of(r->tunnel_end));
+    out_lit(o, ",\"received\":");
+    out_u64(o, r->request_bytes);
+}
+
 void line_write(struct out *o, struct line_clock *clock, const struct record *r,
                 const struct model_access_log *settings) {
     write_start(o, clock, r);
     write_text(o, r->request_id, ID_MAX);
     out_lit(o, ",\"route\":");
-    write_route(o, r->rule);
+    write_route(o, r);
     out_lit(o, ",\"consumer\":");
     write_text(o, r->consumer, NAME_MAX_SHOWN);
     out_lit(o, ",\"method\":");
@@ -272,6 +280,8 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
     write_text(o, r->tls, NAME_MAX_SHOWN);
     out_lit(o, ",\"trace\":");
     write_text(o, trace_id(r->traceparent), 32);
+    if (unlikely(r->of == RECORD_TUNNEL_END))
+        write_tunnel(o, r);
     if (settings && settings->n_headers > 0)
         write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");

@@ -56,6 +56,7 @@ enum observe_gauge {
     OBSERVE_UPSTREAM_CONNECTIONS, /* sluice_connections{kind="upstream"}: with a request on them */
     OBSERVE_UPSTREAM_IDLE,        /* sluice_connections{kind="upstream_idle"} */
     OBSERVE_STREAMS_ACTIVE,       /* sluice_streams{kind="active"} */
+    OBSERVE_STREAMS_TUNNELS,      /* sluice_streams{kind="tunnel"}: no request any more */
     OBSERVE_STREAMS_WAITING,      /* sluice_streams{kind="waiting"}: for a connection */
     OBSERVE_MEMORY_BUFFERS,       /* sluice_memory_bytes{kind="buffers"}: in use */
     OBSERVE_MEMORY_SPARE,         /* sluice_memory_bytes{kind="spare"}: kept for the next ones */

@@ -12,7 +12,14 @@
 #include "proxy/http/reason.h"
 #include "proxy/route/snapshot.h"
 
+/* A request that becomes a tunnel is told twice: when it is answered, which is the request, and
+ * when the tunnel ends, which has its own bytes and duration. */
+enum record_of { RECORD_REQUEST, RECORD_TUNNEL_OPEN, RECORD_TUNNEL_END };
+
 struct record {
+    enum record_of of;
+    const char *tunnel_end; /* why, a word: client_closed, drain; NULL: no tunnel */
+    struct str route;       /* a tunnel's, where its rule is gone: namespace/name/rule */
     const struct model_gateway *gateway; /* what was in force; never NULL */
     const struct head *head;             /* the request's; NULL: it could not be read */
     const struct rule *rule;             /* NULL: none matched */

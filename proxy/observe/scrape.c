@@ -279,6 +279,7 @@ static void write_gauges(struct scrape *s) {
         [OBSERVE_UPSTREAM_CONNECTIONS] = {"sluice_connections", NULL, "upstream"},
         [OBSERVE_UPSTREAM_IDLE] = {"sluice_connections", NULL, "upstream_idle"},
         [OBSERVE_STREAMS_ACTIVE] = {"sluice_streams", "Requests in progress.", "active"},
+        [OBSERVE_STREAMS_TUNNELS] = {"sluice_streams", NULL, "tunnel"},
         [OBSERVE_STREAMS_WAITING] = {"sluice_streams", NULL, "waiting"},
         [OBSERVE_MEMORY_BUFFERS] = {"sluice_memory_bytes", "Memory by what it is for.", "buffers"},
         [OBSERVE_MEMORY_SPARE] = {"sluice_memory_bytes", NULL, "spare"},

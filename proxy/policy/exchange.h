@@ -34,8 +34,10 @@ struct exchange {
     struct str peer;       /* address as text */
     struct str request_id; /* * */
     struct str traceparent;
-    struct str origin; /* the Origin field where the rule has CORS, else n == 0; * */
-};                     /* *: also valid when the answer comes */
+    struct str upgrade; /* the protocol that the upstream is asked to switch to; n == 0: none; * */
+    struct str key;     /* Sec-WebSocket-Key, where it was made here (RFC 8441); * */
+    struct str origin;  /* the Origin field where the rule has CORS, else n == 0; * */
+};                      /* *: also valid when the answer comes */
 
 /* All filters of the rule, then those of the share that was picked: i in [0, policy_n_filters). */
 unsigned policy_n_filters(const struct exchange *x);

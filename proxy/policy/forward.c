@@ -30,6 +30,12 @@ static void write_framing(struct out *o, uint8_t framing, uint64_t length) {
     }
 }
 
+/* RFC 9110 7.8: the two fields belong to each other. */
+static void write_upgrade(const struct exchange *x, struct out *o) {
+    out_lit(o, "connection: upgrade\r\n");
+    write_named(o, "upgrade", x->upgrade);
+}
+
 /* ---- path ---- */
 
 /* Gateway API HTTPPathModifier: the part behind the matched prefix goes behind the new one, with
@@ -184,6 +190,8 @@ void policy_write_request(const struct exchange *x, struct out *o) {
     write_named(o, "traceparent", x->traceparent);
     if (unlikely(x->rule->has_filters))
         policy_write_edits(x, MODEL_FILTER_REQUEST_HEADERS, o);
+    if (unlikely(x->upgrade.n > 0))
+        write_upgrade(x, o);
     write_framing(o, h->framing, h->content_length);
     out_lit(o, "\r\n");
 }
@@ -237,7 +245,9 @@ void policy_write_response(const struct exchange *x, const struct head *h, uint8
     if (unlikely(x->origin.n > 0))
         policy_write_cors(x, o);
     write_framing(o, framing, h->content_length);
-    if (close)
+    if (unlikely(h->status == 101))
+        write_upgrade(x, o);
+    else if (close)
         out_lit(o, "connection: close\r\n");
     else if (x->http10)
         out_lit(o, "connection: keep-alive\r\n");

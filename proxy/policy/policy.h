@@ -45,6 +45,14 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
 /* What follows it: a->body, or nothing (HEAD, 204, 304). */
 struct str policy_answer_body(const struct exchange *x, const struct answer *a);
 
+/* ---- upgrade.c ---- */
+
+/* The protocol of the request's Upgrade that goes on to the upstream; n == 0: none does. */
+struct str policy_upgrade(const struct exchange *x);
+bool policy_is_websocket(const struct exchange *x); /* what goes on */
+/* Whether that answer, a 101, agrees to what was asked. */
+bool policy_upgraded(const struct exchange *x, const struct head *response);
+
 /* ---- forward.c: heads that go on ---- */
 
 /* The request's head for the upstream: everything that was received is written anew. */

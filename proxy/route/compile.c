@@ -221,6 +221,16 @@ static struct rule_retry retry_of(const struct model_retry *m) {
     return r;
 }
 
+static const struct model_upgrades *upgrades_of(const struct model_traffic *t) {
+    return t && t->connection ? t->connection->upgrades : NULL;
+}
+
+static void fill_upgrades(struct rule *r) {
+    const struct model_upgrades *u = r->upgrades;
+    r->upgrade_idle_ms = number_or(u ? u->idle_ms : 0, DEFAULT_UPGRADE_IDLE_MS);
+    r->upgrade_age_ms = number_or(u ? u->max_age_ms : 0, UINT32_MAX);
+}
+
 static void fill_policies(struct builder *b, struct rule *r) {
     const struct model_route *m = r->model;
     const struct model_traffic *own = traffic_of(b, m->traffic);
@@ -228,6 +238,7 @@ static void fill_policies(struct builder *b, struct rule *r) {
     uint64_t body = m->body_limit ? m->body_limit : own ? own->body_limit : 0;
     fill_timeouts(r, m->timeouts, true);
     fill_timeouts(r, own ? own->timeouts : NULL, true);
+    r->upgrades = upgrades_of(own);
     for (uint32_t i = 0; i < m->n_backends; i++) {
         struct node *n = backend_named(b, m->backends[i].backend);
         const struct model_backend *to = n ? n->parsed->model : NULL;
@@ -235,7 +246,10 @@ static void fill_policies(struct builder *b, struct rule *r) {
         fill_timeouts(r, t ? t->timeouts : NULL, false);
         if (t && !retry)
             retry = t->retry;
+        if (!r->upgrades)
+            r->upgrades = upgrades_of(t);
     }
+    fill_upgrades(r);
     r->request_ms = number_or(r->request_ms, MODEL_NEVER);
     r->backend_request_ms = number_or(r->backend_request_ms, MODEL_NEVER);
     r->retry = retry_of(retry);

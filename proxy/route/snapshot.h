@@ -113,6 +113,9 @@ struct rule {
     uint32_t connect_ms, idle_ms; /* as said by the rule or its policy; 0: the backend's */
     struct rule_retry retry;
     uint64_t body_limit; /* UINT64_MAX: none */
+    /* Tunnels: of the policy that targets it, else of the first backend that has one. */
+    const struct model_upgrades *upgrades;    /* NULL: nobody says anything */
+    uint32_t upgrade_idle_ms, upgrade_age_ms; /* UINT32_MAX: no limit */
     struct rule_mirror *mirrors;
     const struct rule_regexes *regexes; /* of all matches; NULL: none */
     struct str id;                      /* route/ns/name/rule */

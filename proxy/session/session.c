@@ -221,7 +221,16 @@ static bool h1_head(struct side *x, size_t n, uint8_t framing, bool last) {
 
 static bool h1_lend(struct side *x, struct str piece, bool last) {
     struct session *s = of_side(x);
-    return body_lend(&s->conn, piece, last, s->chunked);
+    bool lent = body_lend(&s->conn, piece, last, s->chunked);
+    if (last && s->tunnel)
+        conn_shutdown(&s->conn);
+    return lent;
+}
+
+static void h1_tunnel(struct side *x) {
+    struct session *s = of_side(x);
+    s->tunnel = true;
+    s->body = (struct h1_body){.framing = FRAMING_CLOSE};
 }
 
 static void h1_unlend(struct side *x) { conn_unlend(&of_side(x)->conn); }
@@ -254,6 +263,10 @@ static void h1_done(struct client *c, bool keep) {
     if (from->closed)
         return;
     c->stream = NULL;
+    if (s->tunnel && from->eof && conn_pending(from) == 0) {
+        session_end(s, false); /* both have said that it is the end */
+        return;
+    }
     if (!keep || c->env->draining || from->eof) {
         session_linger(s);
         return;
@@ -279,6 +292,7 @@ static const struct side_codec codec = {
     .lending = h1_lending,
     .pending = h1_pending,
     .abort = h1_abort,
+    .tunnel = h1_tunnel,
     .accept = h1_accept,
     .proceed = h1_proceed,
     .gone = h1_gone,

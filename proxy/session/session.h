@@ -57,6 +57,7 @@ struct session {
     struct h1_body body; /* of the request */
     uint8_t state;       /* enum session_state */
     bool chunked;        /* the answer's body */
+    bool tunnel;         /* bytes both ways, no HTTP any more */
     bool idle;           /* counted in n_idle */
     uint32_t lingered;   /* bytes thrown away */
 };

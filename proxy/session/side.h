@@ -19,6 +19,9 @@
  * Bodies are lent, not copied: one piece at a time each way. What came in and was not repaid is
  * what flow control holds back: a slow taker slows its giver, and no memory fills up.
  *
+ * When both have agreed to speak something else (101) a side becomes a tunnel: the same calls, and
+ * what crosses them are the bytes of that protocol.
+ *
  * struct client is the side that asks, with what is known of who that is; struct upstream
  * (upstream/upstream.h) the one that is asked. The worker's thread.
  */
@@ -43,6 +46,7 @@ struct side_codec {
     bool (*lending)(const struct side *x);
     size_t (*pending)(const struct side *x);
     void (*abort)(struct side *x);
+    void (*tunnel)(struct side *x); /* NULL: it cannot become one */
     /* of an upstream */
     bool (*answer)(struct side *x, enum method asked, struct head *h, enum reason *reason);
     bool (*answered)(struct side *x, const struct head *h);
@@ -87,6 +91,10 @@ static inline void side_unlend(struct side *x) { x->codec->unlend(x); }
 static inline bool side_lending(const struct side *x) { return x->codec->lending(x); }
 /* Bytes of what goes out that wait for the peer to take them. */
 static inline size_t side_pending(const struct side *x) { return x->codec->pending(x); }
+/* What comes and goes from here on are bytes, until either end: side_take() and side_lend() with
+ * `last` are an end of the one way, the other way goes on. Nothing is lent. An upstream's head with
+ * 101 was answered, a client's was given before. */
+static inline void side_tunnel(struct side *x) { x->codec->tunnel(x); }
 /* timeout() is called at that time (ms of the loop's clock), if it is not set anew before. */
 static inline void side_deadline(struct side *x, uint64_t at_ms) {
     timer_set(x->loop->wheel, &x->timer, at_ms);

@@ -8,15 +8,17 @@
 #include "proxy/stream/stream.h"
 
 struct mirror;
+struct tunnel;
 
 struct stream {
     struct stream_env *env;
     struct client *client;
-    struct law *law;
+    struct law *law;     /* NULL: a tunnel, which is on none */
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
     const struct endpoint *endpoint;
     struct mirror *mirror; /* copies that are on their way */
+    struct tunnel *tunnel; /* not NULL: it is one now, and tunnel.c has it */
     struct waiter waiter;  /* in the queue of an endpoint */
     struct timer timer;    /* backoff, or waiting in the queue */
     struct exchange x;
@@ -57,7 +59,9 @@ struct stream {
 /* stream.c */
 void stream_fail(struct stream *st, enum reason reason); /* an answer of our own, or a cut */
 void stream_refuse(struct stream *st, enum reason reason, uint16_t status);
-void stream_finish(struct stream *st); /* the answer was flushed whole */
+void stream_finish(struct stream *st);                  /* the answer was flushed whole */
+void stream_cut(struct stream *st, enum reason reason); /* the client sees that it is not whole */
+void stream_record(struct stream *st);
 void stream_drop_upstream(struct stream *st, bool reuse);
 struct str stream_date(struct stream_env *env);
 static inline struct law *law_hold(struct law *l) {
@@ -88,6 +92,21 @@ void response_pump(struct stream *st);
 void response_sent(struct stream *st, size_t lent, bool all);
 /* The upstream's deadline for its next bytes. */
 void response_await(struct stream *st);
+
+/* tunnel.c */
+bool tunnel_agreed(const struct stream *st, const struct head *h); /* to that 101 */
+/* Takes what it needs; its head is not yet written. False: no memory. */
+bool tunnel_prepare(struct stream *st) MUST_USE;
+void tunnel_begin(struct stream *st); /* the stream may be gone after it */
+void tunnel_free(struct stream *st);  /* harmless when it is none */
+void tunnel_record(const struct stream *st, struct record *r);
+/* Events; the stream may be gone after each of them. */
+void tunnel_client_readable(struct stream *st);
+void tunnel_client_sent(struct stream *st, size_t lent);
+void tunnel_client_gone(struct stream *st);
+void tunnel_upstream_readable(struct stream *st);
+void tunnel_upstream_sent(struct stream *st, size_t lent);
+void tunnel_upstream_broken(struct stream *st, enum conn_end why);
 
 /* mirror.c */
 extern const struct upstream_ops mirror_ops;

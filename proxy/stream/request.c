@@ -69,6 +69,8 @@ static bool write_head(struct stream *st) {
 /* The connection stands and x.request is the head. */
 static void begin(struct stream *st) {
     st->ready = true;
+    if (unlikely(st->x.upgrade.n > 0) && st->up->side.codec->tunnel == NULL)
+        st->x.upgrade = STR_NONE;
     if (!write_head(st)) {
         stream_fail(st, REASON_OVERLOADED);
         return;
@@ -181,8 +183,8 @@ void request_forward(struct stream *st) {
         stream_refuse(st, REASON_NO_ENDPOINT, 0);
         return;
     }
-    if (unlikely(policy_find(&st->x, MODEL_FILTER_MIRROR) != NULL))
-        mirror_begin(st);
+    if (unlikely(policy_find(&st->x, MODEL_FILTER_MIRROR) != NULL) && st->x.upgrade.n == 0)
+        mirror_begin(st); /* a tunnel has no copy */
     attempt(st, false);
 }
 

@@ -25,29 +25,6 @@ static void response_rest(struct stream *st) {
 
 /* ---- head ---- */
 
-static bool interim(struct stream *st, const struct head *h) {
-    struct side *to = &st->client->side;
-    if (h->status == 101) { /* nothing was upgraded: Upgrade is not forwarded */
-        request_failed(st, REASON_BAD_RESPONSE);
-        return false;
-    }
-    if (h->status != 100 && !st->x.http10) {
-        size_t n = h->n + 64;
-        char *p = side_room(to, n);
-        if (p != NULL) {
-            struct out o = out_fixed(p, n);
-            policy_write_interim(h, &o);
-            if (!side_head(to, o.over ? 0 : o.n, FRAMING_NONE, false)) {
-                stream_fail(st, REASON_OVERLOADED);
-                return false;
-            }
-            st->response_bytes += o.n;
-        }
-    }
-    side_answered(&st->up->side, h);
-    return true;
-}
-
 /* How the body goes on to the client, and whether the connection can be kept after it. */
 static uint8_t client_framing(struct stream *st, const struct head *h) {
     switch (h->framing) {
@@ -87,6 +64,48 @@ static void note_response(struct stream *st) {
     st->upstream_ns += now > asked ? now - asked : 0;
 }
 
+/* 101: what follows, both ways, is not HTTP any more (tunnel.c). */
+static void switch_protocols(struct stream *st, const struct head *h) {
+    note_response(st);
+    if (!tunnel_agreed(st, h)) {
+        request_failed(st, REASON_BAD_RESPONSE);
+        return;
+    }
+    st->upstream_status = st->status = h->status;
+    upstream_result(&st->env->upstreams, st->backend, st->endpoint, false);
+    if (!tunnel_prepare(st) || !write_head(st, h, false)) {
+        tunnel_free(st);
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+    st->answering = true;
+    side_answered(&st->up->side, h);
+    tunnel_begin(st);
+}
+
+static bool interim(struct stream *st, const struct head *h) {
+    struct side *to = &st->client->side;
+    if (unlikely(h->status == 101)) {
+        switch_protocols(st, h);
+        return false;
+    }
+    if (h->status != 100 && !st->x.http10) {
+        size_t n = h->n + 64;
+        char *p = side_room(to, n);
+        if (p != NULL) {
+            struct out o = out_fixed(p, n);
+            policy_write_interim(h, &o);
+            if (!side_head(to, o.over ? 0 : o.n, FRAMING_NONE, false)) {
+                stream_fail(st, REASON_OVERLOADED);
+                return false;
+            }
+            st->response_bytes += o.n;
+        }
+    }
+    side_answered(&st->up->side, h);
+    return true;
+}
+
 /* An answer that is not passed on. True: all of it was there, so the connection can be kept. */
 static bool swallow(struct stream *st, const struct head *h) {
     struct side *from = &st->up->side;
@@ -96,7 +115,7 @@ static bool swallow(struct stream *st, const struct head *h) {
     if (h->framing == FRAMING_CLOSE || side_take(from, &piece, &last) != BODY_PIECE)
         return false;
     side_repay(from, piece.n);
-    return last && h->keep_alive;
+    return last && h->keep_alive && st->x.upgrade.n == 0;
 }
 
 /* The final head. False: the stream was failed or tried again. */
@@ -104,13 +123,17 @@ static bool final_head(struct stream *st, const struct head *h) {
     bool last =
         h->framing == FRAMING_NONE || (h->framing == FRAMING_LENGTH && h->content_length == 0);
     note_response(st);
+    if (unlikely(st->x.key.n > 0) && h->status < 300) { /* RFC 8441: it would mean a tunnel */
+        request_failed(st, REASON_BAD_RESPONSE);
+        return false;
+    }
     st->upstream_status = h->status;
     upstream_result(&st->env->upstreams, st->backend, st->endpoint, h->status >= 500);
     if (unlikely(st->x.rule->retry.n_codes > 0) && request_may_retry(st)) {
         request_retry(st, swallow(st, h));
         return false;
     }
-    st->reusable = h->keep_alive;
+    st->reusable = h->keep_alive && st->x.upgrade.n == 0;
     if (!write_head(st, h, last)) {
         stream_fail(st, REASON_OVERLOADED);
         return false;

@@ -59,7 +59,10 @@ static void stream_free(struct stream *st) {
     timer_fini(&st->timer);
     if (st->mirror != NULL)
         mirror_forget(st);
+    tunnel_free(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
+    if (law == NULL)
+        return;
     counter_sub(&env->n_streams, 1);
     law_drop(env, law);
 }
@@ -121,19 +124,24 @@ static struct str tls_of(const struct client *c) {
     return c->visitor->secure != NULL ? tls_version(c->visitor->secure) : STR_NONE;
 }
 
+/* Whose settings count: its own law's, or, for a tunnel, which holds none, today's. */
+static const struct model_gateway *gateway_of(const struct stream *st) {
+    return (st->law != NULL ? st->law : st->env->law)->snapshot->gateway;
+}
+
 /* Its fields, where the log names some; NULL else. */
 static const struct head *head_to_log(struct stream *st) {
-    const struct model_gateway *g = st->law->snapshot->gateway;
+    const struct model_gateway *g = gateway_of(st);
     bool named = g != NULL && g->access_log != NULL && g->access_log->n_headers > 0;
     return named && request_restore_head(st) ? st->x.request : NULL;
 }
 
-static void record(struct stream *st) {
+void stream_record(struct stream *st) {
     const struct exchange *x = &st->x;
     uint64_t now = loop_clock_ns();
     uint64_t asked = st->asked_ns > 0 ? st->asked_ns : now;
     struct record r = {
-        .gateway = st->law->snapshot->gateway,
+        .gateway = gateway_of(st),
         .head = head_to_log(st),
         .rule = x->rule,
         .backend = st->backend,
@@ -169,6 +177,8 @@ static void record(struct stream *st) {
     r.pick_ns = before;
     r.gateway_ns = before + after;
     r.body_ns = now > answered ? now - answered : 0;
+    if (unlikely(st->tunnel != NULL))
+        tunnel_record(st, &r);
     st->env->record(st->env->arg, &r);
 }
 
@@ -192,12 +202,11 @@ void stream_drop_upstream(struct stream *st, bool reuse) {
     upstream_release(u, st->backend, reuse);
 }
 
-/* The client's connection is cut: it sees that the answer is not whole. */
-static void cut(struct stream *st, enum reason reason) {
+void stream_cut(struct stream *st, enum reason reason) {
     struct client *c = st->client;
     st->reason = reason;
     stream_drop_upstream(st, false);
-    record(st);
+    stream_record(st);
     side_abort(&c->side);
     stream_free(st);
 }
@@ -206,7 +215,7 @@ void stream_finish(struct stream *st) {
     struct client *c = st->client;
     bool keep = st->keep;
     stream_drop_upstream(st, st->reusable && st->request_last);
-    record(st);
+    stream_record(st);
     stream_free(st);
     client_done(c, keep);
 }
@@ -226,7 +235,7 @@ static void write_answer(struct stream *st, const struct answer *a) {
     side_deadline(s, s->loop->now_ms + STALL_MS);
     char *p = side_room(s, room);
     if (p == NULL) {
-        cut(st, REASON_OVERLOADED);
+        stream_cut(st, REASON_OVERLOADED);
         return;
     }
     struct out o = out_fixed(p, room);
@@ -234,7 +243,7 @@ static void write_answer(struct stream *st, const struct answer *a) {
     bool none = body.n == 0;
     if (o.over || !side_head(s, o.n, none ? FRAMING_NONE : FRAMING_LENGTH, none) ||
         (!none && !side_lend(s, body, true))) {
-        cut(st, REASON_INTERNAL);
+        stream_cut(st, REASON_INTERNAL);
         return;
     }
     st->response_bytes += o.n + body.n;
@@ -250,7 +259,7 @@ void stream_fail(struct stream *st, enum reason reason) {
     if (st->answering || reason == REASON_CLIENT_CLOSED) {
         if (!st->answering)
             st->status = reasons[reason].status;
-        cut(st, reason);
+        stream_cut(st, reason);
         return;
     }
     stream_drop_upstream(st, false);
@@ -272,6 +281,18 @@ static void set_deadline(struct stream *st) {
 uint64_t stream_body_limit(const struct stream *st) {
     uint64_t own = st->x.rule->body_limit, all = st->law->snapshot->limits.body_bytes;
     return own != UINT64_MAX ? own : all > 0 ? all : UINT64_MAX;
+}
+
+static void ask_upgrade(struct stream *st, const struct head *h) {
+    struct exchange *x = &st->x;
+    x->upgrade = policy_upgrade(x);
+    if (x->upgrade.n == 0)
+        return;
+    /* S08: what follows may be meant for a protocol that nobody agrees to. */
+    st->request_keep_alive = false;
+    const struct head_field *key = head_find(h, TOKEN_SEC_WEBSOCKET_KEY);
+    if (st->client->h2 && key != NULL)
+        x->key = head_value(h, key);
 }
 
 static void serve(struct stream *st, const struct head *h) {
@@ -308,6 +329,8 @@ static void serve(struct stream *st, const struct head *h) {
             return;
         }
     }
+    if (unlikely(h->upgrade.n > 0))
+        ask_upgrade(st, h);
     set_deadline(st);
     request_forward(st);
 }
@@ -364,10 +387,20 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
 
 /* ---- events of the client side ---- */
 
-static void on_gone(struct client *c) { stream_fail(c->stream, REASON_CLIENT_CLOSED); }
+static void on_gone(struct client *c) {
+    struct stream *st = c->stream;
+    if (unlikely(st->tunnel != NULL))
+        tunnel_client_gone(st);
+    else
+        stream_fail(st, REASON_CLIENT_CLOSED);
+}
 
 static void on_client_readable(struct client *c) {
     struct stream *st = c->stream;
+    if (unlikely(st->tunnel != NULL)) {
+        tunnel_client_readable(st);
+        return;
+    }
     if (!st->request_last) {
         if (st->ready || st->answering)
             request_pump(st);
@@ -380,6 +413,10 @@ static void on_client_readable(struct client *c) {
 
 static void on_sent(struct client *c, size_t lent, bool all) {
     struct stream *st = c->stream;
+    if (unlikely(st->tunnel != NULL)) {
+        tunnel_client_sent(st, lent);
+        return;
+    }
     if (!all) {
         uint64_t at = c->side.loop->now_ms + STALL_MS;
         side_deadline(&c->side,
@@ -392,7 +429,7 @@ static void on_client_timeout(struct client *c) {
     struct stream *st = c->stream;
     struct side *s = &c->side;
     if (side_pending(s) > 0) /* it takes nothing, so it is told nothing */
-        cut(st, REASON_CLIENT_TIMEOUT);
+        stream_cut(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0 && s->loop->now_ms >= st->deadline_ms)
         stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
                                                          : REASON_CLIENT_TIMEOUT);
@@ -427,14 +464,28 @@ static const struct client_ops client_ops = {
 
 /* ---- events of the upstream side ---- */
 
-static void on_upstream_readable(struct upstream *u) { response_pump(u->owner); }
+static void on_upstream_readable(struct upstream *u) {
+    struct stream *st = u->owner;
+    if (unlikely(st->tunnel != NULL))
+        tunnel_upstream_readable(st);
+    else
+        response_pump(st);
+}
 
 static void on_upstream_sent(struct upstream *u, size_t lent, bool all) {
-    request_sent(u->owner, lent, all);
+    struct stream *st = u->owner;
+    if (unlikely(st->tunnel != NULL))
+        tunnel_upstream_sent(st, lent);
+    else
+        request_sent(st, lent, all);
 }
 
 static void on_upstream_broken(struct upstream *u, enum conn_end why) {
     struct stream *st = u->owner;
+    if (unlikely(st->tunnel != NULL)) {
+        tunnel_upstream_broken(st, why);
+        return;
+    }
     if (upstream_connecting(u)) {
         request_failed(st, why == CONN_INSECURE ? REASON_TLS_FAILED : REASON_CONNECT_REFUSED);
         return;
@@ -467,6 +518,7 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
                      uint32_t workers) {
     env->loop = l;
     list_init(&env->copies);
+    list_init(&env->tunnels);
     env->scratch = route_scratch_new();
     env->sessions =
         (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};

@@ -13,6 +13,7 @@
  *     stream.c     birth, end, failure, the record
  *     request.c    what is asked: attempts, the request's way to the upstream
  *     response.c   what comes back
+ *     tunnel.c     what an exchange becomes when both sides have switched protocols
  *     mirror.c     copies for a second backend
  *
  * A stream lives in one slab block together with a copy of its head, so that the request can be
@@ -45,6 +46,9 @@ struct stream_env {
     uint64_t n_streams, requests;  /* counters */
     uint32_t n_retrying;           /* streams that are on a second attempt or a later one */
     struct list copies;            /* that are on their way */
+    struct list tunnels;           /* all */
+    uint64_t n_tunnels;            /* a counter; they are no streams any more */
+    uint64_t tunnels_end_ms;       /* of a drain: all are closed by then; 0: there is none */
     uint64_t mirrored, unmirrored; /* copies sent; copies not sent for want of room */
     void (*record)(void *arg, const struct record *r); /* a request is over */
     void *arg;
@@ -56,6 +60,8 @@ struct stream_env {
 void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
                      uint32_t workers);
 void stream_env_fini(struct stream_env *env);
+/* Tunnels end within ms from now on, not all at once. */
+void stream_env_drain(struct stream_env *env, uint64_t ms);
 /* From now on new requests are judged by it. False: no memory, the old law stays. */
 bool stream_env_adopt(struct stream_env *env, struct law *law) MUST_USE;
 

@@ -83,7 +83,17 @@ static bool head(struct side *x, size_t n, uint8_t framing, bool last) {
 
 static bool lend(struct side *x, struct str piece, bool last) {
     struct upstream *u = of_side(x);
-    return body_lend(&u->conn, piece, last, u->chunked);
+    bool lent = body_lend(&u->conn, piece, last, u->chunked);
+    if (last && u->tunnel)
+        conn_shutdown(&u->conn);
+    return lent;
+}
+
+static void tunnel(struct side *x) {
+    struct upstream *u = of_side(x);
+    u->tunnel = true;
+    u->chunked = false;
+    u->body = (struct h1_body){.framing = FRAMING_CLOSE};
 }
 
 static void unlend(struct side *x) { conn_unlend(&of_side(x)->conn); }
@@ -99,6 +109,7 @@ const struct side_codec upstream_h1 = {
     .unlend = unlend,
     .lending = lending,
     .pending = pending,
+    .tunnel = tunnel,
     .answer = answer,
     .answered = answered,
 };

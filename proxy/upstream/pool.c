@@ -288,7 +288,7 @@ static bool is_clean(struct conn *c) {
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it) {
     struct upstreams *us = u->home;
     struct target *t = u->target;
-    bool full = b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
+    bool full = reuse_it && b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
     t->n_active--;
     t->n_waiting++; /* holds the target while others are served from here */
     if (reuse_it && !t->orphan && !full && is_clean(&u->conn)) {

@@ -73,6 +73,7 @@ struct upstream {
     struct h1_scan scan;
     struct h1_body body; /* of the answer */
     bool chunked;        /* the request's body */
+    bool tunnel;         /* bytes both ways, no HTTP any more */
     uint64_t started_ns; /* of the connect */
     uint64_t idle_since_ms;
     uint32_t requests; /* served over it, this one counted */
@@ -113,7 +114,8 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
                                const struct endpoint *e, bool careful, bool fresh, void *owner,
                                struct waiter *w, struct upstream **u) MUST_USE;
 void upstream_unwait(struct waiter *w); /* harmless when it does not wait */
-/* The owner is done with it: into the pool when reuse is set and nothing speaks against it. */
+/* The owner is done with it: into the pool when reuse is set and nothing speaks against it. b may
+ * be NULL without reuse. */
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse);
 /* The connection does not stand yet: nothing of a request was sent. */
 static inline bool upstream_connecting(const struct upstream *u) {

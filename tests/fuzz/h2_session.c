@@ -100,7 +100,8 @@ static void pump(struct stream *st) {
 }
 
 static void check(const struct head *h) {
-    must(h->method != METHOD_CONNECT && h->host.n > 0 && h->minor == 1 && !h->upgrade);
+    must(h->method != METHOD_CONNECT && h->host.n > 0 && h->minor == 1);
+    must(h->upgrade.n == 0 || (h->framing == FRAMING_NONE && h->method == METHOD_GET));
     struct str path = head_str(h, h->raw_path);
     must(path.n > 0 && (path.p[0] == '/' || str_eq(path, STR("*"))));
     must(head_find(h, TOKEN_CONNECTION) == NULL);

@@ -340,7 +340,7 @@ static void what_is_not_forwarded(void **state) {
                 "HTTP2-Settings: a\r\nProxy-Authorization: a\r\n");
     for (unsigned i = 1; i < head.n_fields; i++)
         assert_true(head.fields[i].dropped);
-    assert_true(head.upgrade);
+    assert_int_equal(head.upgrade.n, 0); /* Connection does not name it */
     good_fields("Connection: host, x-forwarded-for, authorization, cookie, x-real-ip, forwarded,"
                 " x-request-id, content-length\r\nX-Forwarded-For: 1\r\nAuthorization: a\r\n"
                 "Cookie: a=b\r\nX-Real-IP: 1\r\nForwarded: for=1\r\nX-Request-Id: 1\r\n"
@@ -364,6 +364,45 @@ static void what_is_not_forwarded(void **state) {
 }
 
 /* ---- limits ---- */
+
+static void answer(const char *text, enum method to, enum h1 expected) {
+    if (parse(text, strlen(text), &limits, (int)to) != expected)
+        fail_msg("expected %d: %s", expected, text);
+    if (expected == H1_BAD)
+        assert_int_equal(reason, REASON_BAD_RESPONSE);
+}
+
+static void upgrades_to(const char *protocol, const char *fields) {
+    good_fields(fields);
+    is(head.upgrade, protocol);
+    for (unsigned i = 0; i < head.n_fields; i++)
+        if (head.fields[i].token == TOKEN_UPGRADE)
+            assert_true(head.fields[i].dropped);
+}
+
+/* RFC 9110 7.8: Connection names it, and there is one protocol. Else nothing is asked for. */
+static void upgrades(void **state) {
+    (void)state;
+    upgrades_to("websocket", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    upgrades_to("WebSocket", "Upgrade: WebSocket\r\nConnection: keep-alive, UPGRADE\r\n");
+    upgrades_to("websocket", "Connection: keep-alive\r\nConnection: upgrade\r\n"
+                             "Upgrade: websocket\r\n");
+    upgrades_to("IRC/6.9", "Connection: upgrade\r\nUpgrade: IRC/6.9\r\n");
+    upgrades_to("", "Upgrade: websocket\r\n");
+    upgrades_to("", "Connection: upgrade\r\n");
+    upgrades_to("", "Connection: upgrade\r\nUpgrade:\r\n");
+    upgrades_to("", "Connection: upgrades, xupgrade, \"upgrade\"\r\nUpgrade: websocket\r\n");
+    upgrades_to("", "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n");
+    upgrades_to("", "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n");
+    upgrades_to("", "Connection: upgrade\r\nUpgrade: web socket\r\n");
+    upgrades_to("", "Connection: upgrade\r\nX-Upgrade: websocket\r\n");
+    good("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_int_equal(head.upgrade.n, 0);
+    answer("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n", METHOD_GET, H1_DONE);
+    is(head.upgrade, "a");
+    answer("HTTP/1.1 101 x\r\nUpgrade: a\r\n\r\n", METHOD_GET, H1_DONE);
+    assert_int_equal(head.upgrade.n, 0);
+}
 
 static void head_limits_hold(void **state) {
     (void)state;
@@ -413,13 +452,6 @@ static void hopeless_heads_end_early(void **state) {
 }
 
 /* ---- responses: S11 ---- */
-
-static void answer(const char *text, enum method to, enum h1 expected) {
-    if (parse(text, strlen(text), &limits, (int)to) != expected)
-        fail_msg("expected %d: %s", expected, text);
-    if (expected == H1_BAD)
-        assert_int_equal(reason, REASON_BAD_RESPONSE);
-}
 
 static void responses(void **state) {
     (void)state;
@@ -554,6 +586,7 @@ int main(void) {
         cmocka_unit_test(expectations),
         cmocka_unit_test(field_lines),
         cmocka_unit_test(what_is_not_forwarded),
+        cmocka_unit_test(upgrades),
         cmocka_unit_test(head_limits_hold),
         cmocka_unit_test(hopeless_heads_end_early),
         cmocka_unit_test(responses),
