@@ -10,6 +10,7 @@
 
 #include "lib/chars.h"
 #include "lib/out.h"
+#include "proxy/http/websocket.h"
 
 /* ---- room ---- */
 
@@ -65,6 +66,7 @@ static enum h2_head_got pseudo(struct h2_head *b, struct str name, struct str va
                          : str_eq(name, STR(":path"))      ? &b->path
                          : str_eq(name, STR(":authority")) ? &b->authority
                          : str_eq(name, STR(":scheme"))    ? &b->scheme
+                         : str_eq(name, STR(":protocol"))  ? &b->protocol
                                                            : NULL;
     const char *fault = pseudo_fault(b, to, value);
     if (fault != NULL)
@@ -81,10 +83,20 @@ static bool is_http(struct str scheme) {
     return str_eq_nocase(scheme, STR("https")) || str_eq_nocase(scheme, STR("http"));
 }
 
+/* RFC 8441: CONNECT with a :protocol is a request like others, of a tunnel. */
+static bool is_tunnel(const struct h2_head *b) {
+    return str_eq_nocase(part(b, b->protocol), STR("websocket"));
+}
+
 static const char *request_fault(const struct h2_head *b) {
     if (b->method.n == 0)
         return "no :method";
-    if (str_eq(part(b, b->method), STR("CONNECT"))) {
+    bool connects = str_eq(part(b, b->method), STR("CONNECT"));
+    if (b->protocol.n > 0 && !connects)
+        return "a :protocol without CONNECT";
+    if (b->protocol.n > 0 && !is_tunnel(b))
+        return "a :protocol other than websocket";
+    if (connects && !is_tunnel(b)) {
         if (b->scheme.n > 0 || b->path.n > 0 || b->authority.n == 0)
             return "CONNECT has :authority, and neither :scheme nor :path";
         return NULL;
@@ -100,6 +112,15 @@ static const char *request_fault(const struct h2_head *b) {
     return NULL;
 }
 
+/* As a client of HTTP/1.1 would say it. */
+static void write_handshake(const struct h2_head *b, struct out *o) {
+    out_lit(o, "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ");
+    char *key = out_take(o, WEBSOCKET_KEY);
+    if (key != NULL)
+        websocket_key(b->prng, key);
+    out_lit(o, "\r\n");
+}
+
 /* The request line and the host. */
 static enum h2_head_got open_text(struct h2_head *b) {
     const char *fault = request_fault(b);
@@ -107,7 +128,7 @@ static enum h2_head_got open_text(struct h2_head *b) {
     if (fault != NULL)
         return bad(b, fault);
     struct out o = writer(b);
-    out_str(&o, part(b, b->method));
+    out_str(&o, is_tunnel(b) ? STR("GET") : part(b, b->method));
     out_char(&o, ' ');
     out_str(&o, part(b, b->path.n > 0 ? b->path : b->authority));
     out_lit(&o, " HTTP/1.1\r\n");
@@ -116,6 +137,8 @@ static enum h2_head_got open_text(struct h2_head *b) {
         out_str(&o, part(b, b->authority));
         out_lit(&o, "\r\n");
     }
+    if (is_tunnel(b))
+        write_handshake(b, &o);
     b->open = !o.over;
     b->text = b->n;
     return wrote(b, &o);
@@ -227,6 +250,10 @@ static enum h2_head_got field(struct h2_head *b, struct str name, struct str val
         b->n_fields++; /* trailers are bounded by it, and no more is made of them */
         return H2_HEAD_OK;
     }
+    if (is_tunnel(b) && (t == TOKEN_CONTENT_LENGTH || t == TOKEN_EXPECT))
+        return bad(b, "a field about a body, which a tunnel has not");
+    if (is_tunnel(b) && t == TOKEN_SEC_WEBSOCKET_KEY)
+        return H2_HEAD_OK; /* it is made here (RFC 8441 5) */
     enum h2_head_got got = t == TOKEN_COOKIE ? crumb(b, value)
                            : t == TOKEN_HOST ? host(b, value)
                                              : write_line(b, name, value);
@@ -262,7 +289,8 @@ enum h2_head_got h2_head_end(struct h2_head *b, bool ended, struct str *text) {
     if (b->authority.n == 0 && !b->has_host)
         return bad(b, "neither :authority nor Host");
     struct out o = writer(b);
-    out_str(&o, ended || b->has_length ? STR("\r\n") : STR("transfer-encoding: chunked\r\n\r\n"));
+    out_str(&o, ended || b->has_length || is_tunnel(b) ? STR("\r\n")
+                                                       : STR("transfer-encoding: chunked\r\n\r\n"));
     enum h2_head_got got = wrote(b, &o);
     *text = str_mk(b->room + b->text, b->n - b->text);
     return got;
@@ -280,8 +308,11 @@ static nghttp2_nv pair(struct str name, struct str value) {
 /* Fields that say how HTTP/1.1 frames this message; the parser of what came in has dropped the
  * other ones. */
 static bool is_h1_only(enum token t) {
-    return t == TOKEN_CONNECTION || t == TOKEN_TRANSFER_ENCODING;
+    return t == TOKEN_CONNECTION || t == TOKEN_TRANSFER_ENCODING || t == TOKEN_UPGRADE;
 }
+
+/* A tunnel begins with 200 (RFC 8441 5), and its client has sent no key. */
+static bool is_handshake(struct str name) { return str_eq(name, STR("sec-websocket-accept")); }
 
 size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsigned *status) {
     char *end = text + n - 2, *line = (char *)(uintptr_t)chars_find(text, end, '\n') + 1;
@@ -289,7 +320,8 @@ size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsign
     debug_must(max > 0 && n > 14);
     *status = (unsigned)(text[9] - '0') * 100 + (unsigned)(text[10] - '0') * 10 +
               (unsigned)(text[11] - '0');
-    to[0] = pair(STR(":status"), str_mk(text + 9, 3));
+    bool tunnel = *status == 101;
+    to[0] = pair(STR(":status"), tunnel ? STR("200") : str_mk(text + 9, 3));
     while (line < end) {
         char *colon = (char *)(uintptr_t)chars_find(line, end, ':');
         char *stop = (char *)(uintptr_t)chars_find(colon, end, '\r');
@@ -297,7 +329,7 @@ size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsign
         for (char *p = line; p < colon; p++)
             *p = char_lower(*p);
         line = stop + 2;
-        if (is_h1_only(token_of(name)))
+        if (is_h1_only(token_of(name)) || (tunnel && is_handshake(name)))
             continue;
         if (count == max)
             return 0;

@@ -25,11 +25,15 @@
  *     without :authority; a :scheme other than http and https; a Host that differs from
  *     :authority; neither of the two (8.3.1)
  *
- * Crumbs of a cookie are joined (8.2.3).
+ *   - :protocol without CONNECT, or another one than websocket; with it, a field about a body
+ *
+ * Crumbs of a cookie are joined (8.2.3). CONNECT with :protocol websocket (RFC 8441) becomes the
+ * GET with Upgrade that it stands for, without a body: the DATA behind it is the tunnel's.
  */
 #ifndef SLUICE_PROXY_HTTP_H2_HEAD_H
 #define SLUICE_PROXY_HTTP_H2_HEAD_H
 
+#include "lib/hash.h"
 #include "proxy/http/head.h"
 
 #include <nghttp2/nghttp2.h>
@@ -43,7 +47,8 @@ struct h2_part {
     uint32_t at, n; /* n == 0: not there */
 };
 
-struct h2_head { /* zero it for each head, then set room and cap */
+struct h2_head {       /* zero it for each head, then set room, cap and prng */
+    struct prng *prng; /* for the key of a tunnel's handshake */
     char *room;
     uint32_t n, cap;
     bool trailers;     /* set by the caller: only fields, which are checked and let go */
@@ -56,7 +61,7 @@ struct h2_head { /* zero it for each head, then set room and cap */
     uint64_t heard; /* bytes of names and values, whatever became of them */
     bool open;      /* the request line is written: no pseudo field may follow */
     bool has_host, has_length;
-    struct h2_part method, scheme, path, authority; /* in room, before text */
+    struct h2_part method, scheme, path, authority, protocol; /* in room, before text */
 };
 
 /* The next field, as HPACK gave it. */
@@ -70,7 +75,8 @@ void h2_head_move(struct h2_head *b, char *room, uint32_t cap);
 
 /* Fields of the head of an answer that we wrote ourselves as HTTP/1.1 text, for nghttp2: borrowed
  * from text, whose names are put into lower case. What only HTTP/1.1 says (Connection,
- * Transfer-Encoding) is left out. *status as a number. The count; 0: more than max. */
+ * Transfer-Encoding, Upgrade) is left out; 101 is 200. *status as a number. The count; 0: more than
+ * max. */
 size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsigned *status);
 
 #endif

@@ -154,7 +154,8 @@ static bool head_room(struct h2 *h2, enum slab_size size) {
     if (p == NULL)
         return false;
     if (old == NULL) {
-        h2->head = (struct h2_head){.room = p, .cap = (uint32_t)slab_bytes(size)};
+        h2->head = (struct h2_head){
+            .room = p, .cap = (uint32_t)slab_bytes(size), .prng = &h2_conn(h2)->loop->prng};
     } else {
         h2_head_move(&h2->head, p, (uint32_t)slab_bytes(size));
         slab_give(slabs, (enum slab_size)h2->head_size, old);
@@ -305,7 +306,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *he
         memcpy(to + 9, x->lent, n);
     conn_wrote(h2_conn(h2), n + 9);
     h2->wrote = true;
-    if (n >= USEFUL_BYTES)
+    if (n >= USEFUL_BYTES || (n > 0 && x->tunnel)) /* messages are small, and acknowledged */
         earn(h2);
     h2_stream_went(x, n);
     return 0;
@@ -509,6 +510,7 @@ void h2_shared_free(struct h2_shared *w) {
 static bool greet(struct h2 *h2) {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, MAX_STREAMS},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h2_env(h2)->limits->head.bytes},
     };
     return nghttp2_submit_settings(h2->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) == 0 &&

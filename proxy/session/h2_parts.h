@@ -47,6 +47,7 @@ struct h2_stream {
     /* the request */
     bool ended;     /* all of it came */
     bool malformed; /* what is said to it ends with PROTOCOL_ERROR */
+    bool tunnel;    /* an extended CONNECT (RFC 8441) that is one by now */
     bool starved;   /* there was no memory for its body */
     bool came;      /* readable() is due */
     /* the answer */

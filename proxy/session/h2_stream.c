@@ -317,6 +317,9 @@ ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max,
 static bool h2_accept(struct client *c, struct stream *st) {
     c->stream = st;
     const struct h2_stream *x = of_client(c);
+    if (c->env->head->framing ==
+        FRAMING_NONE) /* what follows a CONNECT waits for its tunnel (S08) */
+        return false;
     return !x->ended || x->in.n > 0 || c->env->head->framing == FRAMING_CHUNKED;
 }
 
@@ -365,7 +368,7 @@ static bool h2_head(struct side *s, size_t n, uint8_t framing, bool last) {
         return false;
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = h2_stream_read};
     int rv;
-    if (status < 200) {
+    if (status < 200 && status != 101) {
         rv = nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, x->id, NULL, nv, fields, NULL);
     } else {
         x->end_waits = last;
@@ -412,8 +415,13 @@ static void h2_abort(struct side *s) {
     if (x->closed)
         stream_free(x);
     else
-        reset(x, x->malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_INTERNAL_ERROR);
+        reset(x, x->malformed ? NGHTTP2_PROTOCOL_ERROR
+                 : x->tunnel  ? NGHTTP2_CANCEL
+                              : NGHTTP2_INTERNAL_ERROR);
 }
+
+/* DATA is what it carries already. */
+static void h2_tunnel(struct side *s) { of_side(s)->tunnel = true; }
 
 static bool h2_proceed(struct client *c) {
     struct h2_stream *x = of_client(c);
@@ -456,6 +464,7 @@ static const struct side_codec codec = {
     .lending = h2_lending,
     .pending = h2_pending,
     .abort = h2_abort,
+    .tunnel = h2_tunnel,
     .accept = h2_accept,
     .proceed = h2_proceed,
     .gone = h2_gone,

@@ -34,7 +34,10 @@ struct result {
 static void lay(struct result *r, const struct pair *p, bool ended, bool trailers, uint32_t step,
                 const struct head_limits *l) {
     uint32_t cap = step;
-    r->b = (struct h2_head){.room = mem_alloc(cap), .cap = cap, .trailers = trailers};
+    struct prng prng;
+    prng_init(&prng);
+    r->b = (struct h2_head){
+        .room = mem_alloc(cap), .cap = cap, .trailers = trailers, .prng = &prng};
     struct str text = STR_NONE;
     for (bool end = false; !end;) {
         end = p->name == NULL;
@@ -134,6 +137,49 @@ static void connection_fields(void **state) {
     MALFORMED(GET, {"te", "gzip"});
     MALFORMED(GET, {"te", "trailers, gzip"});
     TAKEN("GET / HTTP/1.1\r\nhost: a.test\r\nte: trailers\r\n\r\n", GET, {"te", "trailers"});
+}
+
+/* RFC 8441. The key is made anew each time: it is looked at apart. */
+static void connects(const char *more, const struct pair *p) {
+    static struct prng prng;
+    static char room[4096];
+    struct h2_head b = {.room = room, .cap = sizeof(room), .prng = &prng};
+    struct str text;
+    prng_init(&prng);
+    for (; p->name != NULL; p++)
+        assert_int_equal(h2_head_field(&b, str_of(p->name), str_of(p->value), &limits), H2_HEAD_OK);
+    assert_int_equal(h2_head_end(&b, false, &text), H2_HEAD_OK);
+    assert_null(b.fault);
+    struct str key, want = STR("GET /chat HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\n"
+                               "upgrade: websocket\r\nsec-websocket-key: ");
+    assert_true(str_starts(text, want));
+    struct str rest = str_cut(str_skip(text, want.n), '\r', &key);
+    assert_int_equal(key.n, 24);
+    assert_true(str_eq(key, str_trim(key)) && key.p[23] == '=');
+    assert_true(str_eq(str_skip(rest, 1), str_of(more)));
+}
+
+static void extended_connect(void **state) {
+    (void)state;
+#define CONNECT                                                                                    \
+    {":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"}, {":path", "/chat"},  \
+        {":authority", "a.test"}
+#define NONE                                                                                       \
+    { NULL, NULL }
+    connects("\r\n", (struct pair[]){CONNECT, NONE});
+    connects("sec-websocket-version: 13\r\norigin: x\r\n\r\n",
+             (struct pair[]){CONNECT, {"sec-websocket-version", "13"}, {"origin", "x"}, NONE});
+    connects("\r\n",
+             (struct pair[]){CONNECT, {"sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA=="}, NONE});
+    MALFORMED(CONNECT, {"content-length", "3"});
+    MALFORMED(CONNECT, {"expect", "100-continue"});
+    MALFORMED(CONNECT, {"upgrade", "websocket"});
+    MALFORMED({":protocol", "websocket"}, GET);
+    MALFORMED({":method", "CONNECT"}, {":protocol", "connect-udp"}, {":scheme", "https"},
+              {":path", "/"}, {":authority", "a.test"});
+    MALFORMED({":method", "CONNECT"}, {":protocol", "websocket"}, {":authority", "a.test"});
+    MALFORMED({":method", "CONNECT"}, {":protocol", "websocket"}, {":protocol", "websocket"},
+              {":scheme", "https"}, {":path", "/"}, {":authority", "a.test"});
 }
 
 static void crumbs(void **state) {
@@ -342,6 +388,7 @@ int main(void) {
         cmocka_unit_test(names),
         cmocka_unit_test(values),
         cmocka_unit_test(connection_fields),
+        cmocka_unit_test(extended_connect),
         cmocka_unit_test(crumbs),
         cmocka_unit_test(pseudo_fields),
         cmocka_unit_test(connect_has_no_path),
