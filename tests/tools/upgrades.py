@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both ends of an upgrade, byte by byte, for what no well-behaved client or server does.
 
-    with upgrades.Server(answer) as server, sluice.Gateway(route, ws=server.port) as gw:
+    with upgrades.Server(answer, sluice.port()) as server, sluice.Gateway(route, ws=server.port) as gw:
         c = upgrades.Client(gw.port)
         c.send(upgrades.handshake())
 
@@ -119,7 +119,7 @@ class Client(Bytes):
 class Server:
     """answer(connection, head) is called for the first request of each connection, in a thread."""
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, port):
         self.answer, self.connections, self.errors = answer, [], []
         self.listener = socket.create_server(('127.0.0.1', port), backlog=1024)
         self.port = self.listener.getsockname()[1]
