@@ -10,6 +10,7 @@
 #include "controller/main_options.h"
 #include "controller/main_report.h"
 #include "controller/main_status.h"
+#include "controller/main_tickets.h"
 #include "controller/source/dir.h"
 #include "controller/source/kube.h"
 #include "controller/status/status.h"
@@ -28,10 +29,11 @@ struct controller {
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
-    struct main_crds *crds;      /* NULL without an API server */
-    struct autoscale *autoscale; /* NULL: not asked for */
-    struct main_link *link;      /* NULL: the link is plain */
-    struct main_status *status;  /* NULL without an API server */
+    struct main_crds *crds;       /* NULL without an API server */
+    struct autoscale *autoscale;  /* NULL: not asked for */
+    struct main_link *link;       /* NULL: the link is plain */
+    struct main_tickets *tickets; /* NULL: they are in the link's Secret */
+    struct main_status *status;   /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
     bool stopping;
@@ -183,8 +185,10 @@ static struct source *open_kube(struct controller *c, struct why *why) {
 
 static void open_link(struct controller *c) {
     struct why why = {0};
-    if (!c->o.link_secret)
+    if (!c->o.link_secret) {
+        c->tickets = main_tickets_new(c->base, c->turn, c->o.ticket_s);
         return;
+    }
     if (c->o.custom_metrics &&
         !(c->autoscale = main_autoscale_new(c->base, c->client, &c->o, c->turn, c->status, &why)))
         fail(&why);
@@ -233,6 +237,7 @@ static void end(struct controller *c) {
     event_free(c->interrupt);
     admin_free(c->admin);
     main_link_free(c->link);
+    main_tickets_free(c->tickets);
     autoscale_free(c->autoscale);
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);

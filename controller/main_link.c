@@ -32,6 +32,11 @@ static void on_identity(void *arg, const struct ws_identity *id, struct str cas)
 
 static void on_fleet(void *arg, const struct wire_fleet *fleet) { push_fleet(push_of(arg), fleet); }
 
+static void on_tickets(void *arg, const struct tickets *t) {
+    const struct main_link *l = arg;
+    turn_tickets(l->turn, tickets_object(t));
+}
+
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
     push_admit(push_of(arg), proxy, pod);
 }
@@ -48,7 +53,8 @@ struct str link_namespace(const struct kube_client *client) {
 struct main_link *main_link_new(struct event_base *base, struct kube_client *client,
                                 const struct options *o, struct turn *turn,
                                 struct autoscale *metrics, struct why *why) {
-    static const struct trust_events events = {on_identity, on_fleet, on_admit, on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
+                                               on_refuse};
     struct main_link *l = mem_zalloc(sizeof(*l));
     const struct trust_options to = {.client = client,
                                      .namespace = link_namespace(client),
@@ -57,7 +63,8 @@ struct main_link *main_link_new(struct event_base *base, struct kube_client *cli
                                      .configmap = o->link_configmap,
                                      .service = o->link_service,
                                      .metrics = metrics ? o->custom_metrics_service : NULL,
-                                     .accounts = o->link_accounts};
+                                     .accounts = o->link_accounts,
+                                     .ticket_s = o->ticket_s};
     l->turn = turn;
     l->metrics = metrics;
     l->trust = trust_new(base, &to, &events, l, why);

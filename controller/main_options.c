@@ -5,6 +5,8 @@
 #include "controller/source/kube.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/ticket.h"
+#include "lib/units.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -47,6 +49,8 @@ static const char help[] =
     "                           sluice-controller)\n"
     "  --link-accounts NS/NAME,...  service accounts whose pods may link (audience\n"
     "                           sluice-controller); needed with --link-secret\n"
+    "  --ticket-rotation TIME   a key of TLS session tickets seals for so long, 1s to 12h\n"
+    "                           (default: 8h)\n"
     "  --custom-metrics HOST:PORT\n"
     "                           kube: serve custom.metrics.k8s.io for autoscaling (default: off);\n"
     "                           needs --link-secret, whose certificate it shows\n"
@@ -97,6 +101,16 @@ static const char *parse_name(const char *option, const char *value) {
     return value;
 }
 
+static uint32_t parse_period(const char *value) {
+    struct why why = {0};
+    int64_t ms;
+    if (unit_duration(str_of(value), &ms, &why) != 0)
+        usage("ticket-rotation", value, why.text);
+    if (ms < 1000 || ms > TICKET_PERIOD_MAX_S * 1000LL || ms % 1000 != 0)
+        usage("ticket-rotation", value, "write whole seconds, from 1s to 12h");
+    return (uint32_t)(ms / 1000);
+}
+
 static void parse_level(const char *value) {
     enum log_level level;
     if (!log_level_named(value, &level))
@@ -121,6 +135,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         LINK_CONFIGMAP,
         LINK_SERVICE,
         LINK_ACCOUNTS,
+        TICKETS,
         METRICS,
         METRICS_SERVICE,
         METRICS_OWNER,
@@ -147,6 +162,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"link-configmap", required_argument, NULL, LINK_CONFIGMAP},
         {"link-service", required_argument, NULL, LINK_SERVICE},
         {"link-accounts", required_argument, NULL, LINK_ACCOUNTS},
+        {"ticket-rotation", required_argument, NULL, TICKETS},
         {"custom-metrics", required_argument, NULL, METRICS},
         {"custom-metrics-service", required_argument, NULL, METRICS_SERVICE},
         {"custom-metrics-owner", required_argument, NULL, METRICS_OWNER},
@@ -159,6 +175,7 @@ void options_parse(struct options *o, int argc, char **argv) {
     };
     *o = (struct options){.link = "127.0.0.1:7400",
                           .link_service = "sluice-controller",
+                          .ticket_s = TICKET_PERIOD_S,
                           .custom_metrics_service = "sluice-metrics",
                           .telemetry = "127.0.0.1:7401",
                           .admin = "127.0.0.1:7402"};
@@ -209,6 +226,9 @@ void options_parse(struct options *o, int argc, char **argv) {
             break;
         case LINK_ACCOUNTS:
             o->link_accounts = optarg;
+            break;
+        case TICKETS:
+            o->ticket_s = parse_period(optarg);
             break;
         case METRICS:
             o->custom_metrics = optarg;

@@ -325,7 +325,8 @@ static void restore(struct turn *t, struct str prefix) {
 static void foster(struct turn *t) {
     for (size_t i = 0; i < t->ask.n; i++) {
         struct object *o = t->ask.v[i];
-        if (compile_object(t->compiler, o->id) || !set_add(&t->fosters, o->id))
+        if (o->kind == MODEL_KIND_ticket_keys || compile_object(t->compiler, o->id) ||
+            !set_add(&t->fosters, o->id))
             continue;
         t->changed = true;
         push_put(t->push, object_hold(o));
@@ -596,6 +597,10 @@ struct push *turn_push(struct turn *t) {
 void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct resource *r),
                   void (*on_fleet)(void *arg), void *arg) {
     t->news = (struct news){on_status, on_fleet, arg};
+}
+void turn_tickets(struct turn *t, struct object *keys) {
+    put(t, keys);
+    turn_wake(t);
 }
 uint64_t turn_published(const struct turn *t) {
     return t->committed && !t->changed ? push_version(t->push) : 0;

@@ -50,6 +50,9 @@ void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct reso
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 
+/* Keys of session tickets: an object that no resource stands for. Takes the count. */
+void turn_tickets(struct turn *t, struct object *keys);
+
 /* The store was synced, or changed: a turn will come. (The store tells the turn by itself.) */
 void turn_wake(struct turn *t);
 /* All resources were read and compiled. */

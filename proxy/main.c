@@ -196,6 +196,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     for (unsigned i = 0; i < p->o.workers; i++) {
         struct secure_counts c = worker_handshakes(p->members[i].worker);
         sum.done += c.done;
+        sum.resumed += c.resumed;
         sum.no_certificate += c.no_certificate;
         sum.timeout += c.timeout;
         sum.failed += c.failed;
@@ -203,6 +204,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     metric_family(t, METRIC_COUNTER, "sluice_tls_handshakes",
                   "TLS handshakes with clients, by how they ended.");
     metric_count(t, STR("result=\"done\""), sum.done);
+    metric_count(t, STR("result=\"resumed\""), sum.resumed);
     metric_count(t, STR("result=\"no_certificate\""), sum.no_certificate);
     metric_count(t, STR("result=\"timeout\""), sum.timeout);
     metric_count(t, STR("result=\"failed\""), sum.failed);

@@ -180,6 +180,7 @@ static struct model_listener_tls **tls_of_listeners(struct making *m,
         struct model_listener_tls *o = all[i] = arena_zalloc(&m->a, sizeof(*o));
         const struct kube_certificate_ref *r = t->default_certificate_ref;
         o->min_version = t->min_version;
+        o->no_tickets = !t->session_tickets;
         if (!r)
             continue;
         const struct at *at =

@@ -200,8 +200,8 @@ static void on_secret_written(void *arg, const struct kube_answer *a) {
 }
 
 static void renew(struct keeper *k) {
-    bool changed =
-        link_secret_renew(&k->next, k->o.now(k->o.arg), k->published, k->o.names, k->o.n_names);
+    bool changed = link_secret_renew(&k->next, k->o.now(k->o.arg), k->published, k->o.names,
+                                     k->o.n_names, k->o.ticket_s);
     if (!changed) {
         use(k);
         return;

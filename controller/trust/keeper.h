@@ -28,6 +28,7 @@ struct keeper_options {
     const char *configmap;     /* name; NULL: none is published */
     const char *const *names;  /* of the leaf */
     size_t n_names;
+    uint32_t ticket_s;         /* period of keys of tickets */
     int64_t (*now)(void *arg); /* Unix seconds */
     /* The Secret is another one now; s lives until the next call, or the keeper's end. */
     void (*changed)(void *arg, const struct link_secret *s);

@@ -14,6 +14,7 @@ void link_secret_fini(struct link_secret *s) {
     X509_free(s->old);
     out_fini(&s->chain);
     out_fini(&s->foreign_ca);
+    tickets_fini(&s->tickets);
     *s = (struct link_secret){0};
 }
 
@@ -84,11 +85,21 @@ static int read_foreign(struct link_secret *s, const cJSON *data, struct why *wh
     return certs ? 0 : -1;
 }
 
+/* Those that cannot be read are made anew: nothing depends on the old ones. */
+static void read_tickets(const cJSON *data, struct tickets *t) {
+    struct out o;
+    if (field(data, "tickets", &o))
+        (void)tickets_read(t, out_done(&o));
+    OPENSSL_cleanse(o.p, o.n);
+    out_fini(&o);
+}
+
 static int read_ours(struct link_secret *s, const cJSON *data, struct why *why) {
     if (read_pair(data, "ca.crt", "ca.key", &s->ca, NULL, why) != 0 ||
         read_pair(data, "ca-next.crt", "ca-next.key", &s->next, NULL, why) != 0 ||
         read_cert(data, "ca-old.crt", &s->old, why) != 0)
         return -1;
+    read_tickets(data, &s->tickets);
     return read_pair(data, "tls.crt", "tls.key", &s->leaf, &s->chain, why);
 }
 
@@ -157,11 +168,13 @@ static bool renew_leaf(struct link_secret *s, int64_t now, const char *const *na
 }
 
 bool link_secret_renew(struct link_secret *s, int64_t now, bool published, const char *const *names,
-                       size_t n) {
-    if (s->foreign)
+                       size_t n, uint32_t ticket_s) {
+    if (s->foreign) {
+        tickets_derive(&s->tickets, s->leaf.key, now, ticket_s);
         return false;
-    bool ca = renew_ca(s, now, published);
-    return renew_leaf(s, now, names, n) || ca;
+    }
+    bool ca = renew_ca(s, now, published), leaf = renew_leaf(s, now, names, n);
+    return tickets_renew(&s->tickets, now, ticket_s) || ca || leaf;
 }
 
 /* ---- writing ---- */
@@ -206,6 +219,14 @@ static void put_key(struct writer *w, const char *name, EVP_PKEY *key) {
     out_fini(&pem);
 }
 
+static void put_tickets(struct writer *w, const struct tickets *t) {
+    struct out bytes = out_heap(PEM_BYTES_MAX);
+    tickets_write(t, &bytes);
+    put_field(w, "tickets", &bytes);
+    OPENSSL_cleanse(bytes.p, bytes.n);
+    out_fini(&bytes);
+}
+
 void link_secret_data(const struct link_secret *s, bool patch, struct out *o) {
     struct writer w = {o, patch, false};
     out_char(o, '{');
@@ -216,6 +237,7 @@ void link_secret_data(const struct link_secret *s, bool patch, struct out *o) {
     put_cert(&w, "ca-old.crt", s->old);
     put_field(&w, "tls.crt", &s->chain);
     put_key(&w, "tls.key", s->leaf.key);
+    put_tickets(&w, &s->tickets);
     out_char(o, '}');
 }
 

@@ -33,6 +33,7 @@ struct trust {
     struct pki_pair fleet; /* leaf of all proxies */
     X509 *fleet_ca;        /* that has signed it, held */
     struct out cert, key;  /* as last told */
+    struct tickets tickets;
     int64_t (*clock)(void);
     struct trust_events events;
     void *arg;
@@ -116,6 +117,10 @@ static void on_secret(void *arg, const struct link_secret *s) {
         out_fini(&key);
     }
     renew_fleet(t);
+    if (!tickets_equal(&t->tickets, &s->tickets)) {
+        t->tickets = s->tickets;
+        t->events.tickets(t->arg, &t->tickets);
+    }
 }
 
 /* ---- links ---- */
@@ -205,6 +210,7 @@ static void open_all(struct trust *t, struct event_base *base, const struct trus
                                      .configmap = t->configmap,
                                      .names = t->name_list,
                                      .n_names = t->n_names,
+                                     .ticket_s = o->ticket_s,
                                      .now = now,
                                      .changed = on_secret,
                                      .arg = t};
@@ -246,6 +252,7 @@ void trust_free(struct trust *t) {
     gate_free(t->gate);
     pki_fini(&t->fleet);
     X509_free(t->fleet_ca);
+    tickets_fini(&t->tickets);
     OPENSSL_cleanse(t->key.p, t->key.n);
     out_fini(&t->cert);
     out_fini(&t->key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * trust: who may be on the link, and what shows that we are who we say. The room's one door:
+ * trust: who may be on the link, and what shows that we are who we say; and what else is kept in
+ * the link's Secret: keys of session tickets. The room's one door:
  *
  *   keeper (Secret, ConfigMap) ──► identity ──► main hands it to push
  *                   │ CA
@@ -20,6 +21,7 @@
 #define SLUICE_CONTROLLER_TRUST_TRUST_H
 
 #include "controller/kube/client.h"
+#include "controller/trust/tickets.h"
 #include "lib/metric.h"
 #include "lib/wire.h"
 #include "lib/ws.h"
@@ -35,6 +37,7 @@ struct trust_options {
     const char *service;       /* headless, of the link */
     const char *metrics;       /* another Service of ours that the leaf is for; NULL: none */
     const char *accounts;      /* "namespace/name,...": whose pods are proxies */
+    uint32_t ticket_s;         /* period of keys of session tickets */
     int64_t (*now)(void);      /* Unix seconds; NULL: the clock */
 };
 
@@ -42,6 +45,7 @@ struct trust_events {
     /* cas: PEM, those that sign it or did so lately. */
     void (*identity)(void *arg, const struct ws_identity *id, struct str cas);
     void (*fleet)(void *arg, const struct wire_fleet *fleet);
+    void (*tickets)(void *arg, const struct tickets *t); /* these are the keys now */
     void (*admit)(void *arg, uint64_t proxy, struct str pod);
     void (*refuse)(void *arg, uint64_t proxy, const char *reason);
 };

@@ -44,13 +44,27 @@ static void arm(struct event *ev, uint64_t ms) {
     event_add(ev, &in);
 }
 
+/* What is written: keys of session tickets never lie on a disk. */
+static struct object **file_objects(struct config *c, size_t *n) {
+    struct object **objects = apply_objects(c->apply, NULL, n);
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        if (objects[i]->kind == MODEL_KIND_ticket_keys)
+            object_drop(objects[i]);
+        else
+            objects[kept++] = objects[i];
+    }
+    *n = kept;
+    return objects;
+}
+
 static void on_save_due(evutil_socket_t fd, short what, void *arg) {
     struct config *c = arg;
     (void)fd, (void)what;
     if (!c->dirty || !lastgood_idle(c->lastgood))
         return;
     size_t n;
-    struct object **objects = apply_objects(c->apply, NULL, &n);
+    struct object **objects = file_objects(c, &n);
     c->dirty = false;
     lastgood_start(c->lastgood, objects, n);
 }
@@ -254,7 +268,7 @@ static void close_lastgood(struct config *c) {
     bool running = !lastgood_idle(c->lastgood);
     lastgood_free(c->lastgood); /* waits */
     size_t n;
-    struct object **objects = apply_objects(c->apply, NULL, &n);
+    struct object **objects = file_objects(c, &n);
     if ((c->dirty || running) && lastgood_save(c->path, objects, n, &why) != 0)
         log_error("config", "%s", why.text);
     for (size_t i = 0; i < n; i++)

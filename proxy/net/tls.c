@@ -22,6 +22,7 @@ enum shown_kind { SHOWN_RSA = 1, SHOWN_ECDSA = 2, SHOWN_OTHER = 4 };
 struct tls_server {
     SSL_CTX *context;
     BIO *bio;
+    struct resume *resume; /* the context's; NULL: nothing is resumed */
 };
 
 /* ---- OpenSSL's buffers ---- */
@@ -216,6 +217,11 @@ static int on_protocols(SSL *ssl, const unsigned char **to, unsigned char *to_n,
     return SSL_TLSEXT_ERR_OK;
 }
 
+static uint64_t mark_of(const SSL *ssl) {
+    const struct tls_server_ops *ops = ops_of(ssl);
+    return ops->mark(ops->arg, tls_conn_of(ssl));
+}
+
 void tls_set_up(SSL_CTX *x, uint16_t min_version) {
     must(SSL_CTX_set_min_proto_version(x, min_version) == 1);
     must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
@@ -230,10 +236,8 @@ void tls_set_up(SSL_CTX *x, uint16_t min_version) {
 
 static void set_up(SSL_CTX *x, const struct tls_policy *p) {
     tls_set_up(x, p->min_version);
-    SSL_CTX_set_options(x, SSL_OP_NO_TICKET | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                               SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(x, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_session_cache_mode(x, SSL_SESS_CACHE_OFF);
-    must(SSL_CTX_set_num_tickets(x, 0) == 1);
     SSL_CTX_set_tlsext_servername_callback(x, on_name);
     SSL_CTX_set_cert_cb(x, on_certificates, NULL);
     SSL_CTX_set_alpn_select_cb(x, on_protocols, (void *)(uintptr_t)p->protocols);
@@ -241,11 +245,18 @@ static void set_up(SSL_CTX *x, const struct tls_policy *p) {
 
 struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops) {
     struct tls_server *s = mem_zalloc(sizeof(*s));
-    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), tls_bio_new()};
+    *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), tls_bio_new(), NULL};
     must(s->context);
     must(SSL_CTX_set_app_data(s->context, (void *)(uintptr_t)ops) == 1);
     set_up(s->context, p);
+    if (p->tickets)
+        s->resume = resume_new(s->context, p->scope, mark_of);
     return s;
+}
+
+void tls_server_keys(struct tls_server *s, const struct model_ticket_keys *keys) {
+    if (s->resume)
+        resume_keys(s->resume, keys);
 }
 
 void tls_server_free(struct tls_server *s) {
@@ -279,6 +290,7 @@ int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_o
     c->tls = tls_new(server->context, server->bio);
     if (c->tls != NULL) {
         SSL_set_accept_state(c->tls->ssl);
+        resume_offer(server->resume, c->tls->ssl);
         c->shaking = true;
         return 0;
     }
@@ -340,6 +352,8 @@ enum shake tls_shake(struct conn *c) {
         c->shaking = false;
         c->can_read = true; /* also if it was a short read: a reset may have come with it */
         c->dry = false;
+        if (!t->client)
+            t->resumed = resume_end(t->ssl, &t->mark);
         over(c, NULL);
         return t->client ? SHAKE_CONNECTED : SHAKE_DONE;
     }
@@ -558,6 +572,11 @@ struct str tls_version(const struct conn *c) {
     if (c->tls == NULL)
         return STR_NONE;
     return SSL_version(c->tls->ssl) == TLS1_3_VERSION ? STR("1.3") : STR("1.2");
+}
+
+bool tls_resumed(const struct conn *c, uint64_t *mark) {
+    *mark = c->tls->mark;
+    return c->tls->resumed;
 }
 
 X509 *tls_shown(const struct conn *c) {

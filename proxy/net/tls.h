@@ -21,13 +21,15 @@
  *     tls_server    a listener's policy: versions, suites, protocols. One per worker, so that
  * threads share no count of references tls_server_ops  names and certificates: the owner knows them
  *
- * No renegotiation, no compression, no early data, no session cache. The worker's thread.
+ * No renegotiation, no compression, no early data, no session cache: what resumes is in tickets
+ * (resume.h). The worker's thread.
  */
 #ifndef SLUICE_PROXY_NET_TLS_H
 #define SLUICE_PROXY_NET_TLS_H
 
 #include "lib/keypair.h"
 #include "proxy/net/conn.h"
+#include "proxy/net/resume.h"
 
 /* First of all that a program does with OpenSSL: from then on the buffers of its records, which
  * come and go with every request, are the last ones that were given back, still warm. */
@@ -40,6 +42,10 @@ struct tls_policy {
     uint16_t min_version; /* TLS1_2_VERSION or TLS1_3_VERSION */
     const char
         *protocols; /* ALPN, as on the wire ("\x08http/1.1"), the preferred first; constant */
+    bool tickets;   /* sessions resume, as long as there are keys */
+    /* Tickets are good where this is the same: hash of the listener and of what it asks of
+     * clients. */
+    unsigned char scope[RESUME_SCOPE];
 };
 
 struct tls_server_ops {
@@ -50,6 +56,8 @@ struct tls_server_ops {
     /* It needs certificates: tls_show() as many as there are; false: there are none. Not called
      * when a session is resumed. */
     bool (*show)(void *arg, struct conn *c, struct str name);
+    /* Of the certificate that was shown, for the ticket. */
+    uint64_t (*mark)(void *arg, const struct conn *c);
     /* The handshake is over; reason: OpenSSL's words for why it failed, NULL: it did not. */
     void (*over)(void *arg, struct conn *c, const char *reason);
 };
@@ -57,6 +65,8 @@ struct tls_server_ops {
 /* ops outlives every connection. */
 struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops)
     __attribute__((returns_nonnull));
+/* Keys of tickets from now on; NULL: none. Copied. */
+void tls_server_keys(struct tls_server *s, const struct model_ticket_keys *keys);
 /* Connections that it has begun go on. NULL is fine. */
 void tls_server_free(struct tls_server *s);
 
@@ -73,6 +83,8 @@ void tls_show(struct conn *c, const struct keypair *k);
 bool tls_asked_for(const struct conn *c, struct str host); /* whether the client named that host */
 struct str tls_protocol(const struct conn *c);             /* negotiated by ALPN; n == 0: none */
 struct str tls_version(const struct conn *c);              /* "1.2", "1.3" */
+/* Whether a session was resumed, and the mark in its ticket. */
+bool tls_resumed(const struct conn *c, uint64_t *mark);
 X509 *tls_shown(const struct conn *c); /* the leaf that was shown; NULL: a session resumed */
 
 #endif

@@ -122,6 +122,7 @@ struct settings {
     uint32_t n_trusted, n_listeners;
     struct cidr *trusted;
     struct listener_law *listeners;
+    const struct model_ticket_keys *tickets; /* NULL: none */
 };
 
 struct pointers {

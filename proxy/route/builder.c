@@ -361,7 +361,7 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     n->parsed = s->parsed;
     if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic)
         mark_readers(b, n, kind == MODEL_KIND_traffic);
-    if (kind == MODEL_KIND_gateway)
+    if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_ticket_keys)
         b->settings_dirty = true;
 }
 

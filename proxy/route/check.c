@@ -6,6 +6,7 @@
  */
 #include "lib/certificate.h"
 #include "lib/keypair.h"
+#include "lib/ticket.h"
 #include "lib/units.h"
 #include "lib/ws_tls.h"
 #include "proxy/http/chars.h"
@@ -416,6 +417,8 @@ static int check(uint32_t kind, void *model, struct why *why) {
         return check_listener(model, why);
     case MODEL_KIND_certificate:
         return check_certificate(model, why);
+    case MODEL_KIND_ticket_keys:
+        return ticket_keys_check(model, why);
     default:
         return 0;
     }
@@ -427,7 +430,7 @@ static int check(uint32_t kind, void *model, struct why *why) {
 static bool is_kept(uint32_t kind) {
     return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
            kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener ||
-           kind == MODEL_KIND_certificate;
+           kind == MODEL_KIND_certificate || kind == MODEL_KIND_ticket_keys;
 }
 
 /* The encoding without its first field, the origin. Every kind has it there, and it is for the

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: gateway and listeners. Of several gateways the one whose id comes first is taken.
+ * settings: gateway, listeners and ticket keys. Of several gateways the one whose id comes first is
+ * taken.
  */
 #include "proxy/route/build.h"
 
@@ -55,12 +56,15 @@ static int listener_cmp(const void *a, const void *b) {
     return str_cmp(x->id, y->id);
 }
 
-static const struct model_gateway *gather(struct builder *b, struct pointers *listeners) {
+static const struct model_gateway *gather(struct builder *b, struct pointers *listeners,
+                                          const struct model_ticket_keys **tickets) {
     struct node *gateway = NULL;
     for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));) {
         struct node *n = s->value;
         if (node_is(n, MODEL_KIND_listener))
             pointers_add(listeners, n);
+        else if (node_is(n, MODEL_KIND_ticket_keys))
+            *tickets = n->parsed->model;
         else if (node_is(n, MODEL_KIND_gateway) && (!gateway || str_cmp(n->id, gateway->id) < 0))
             gateway = n;
     }
@@ -82,7 +86,8 @@ static size_t n_defaults(const struct pointers *listeners) {
 
 bool settings_make(struct builder *b) {
     struct pointers listeners = {0};
-    const struct model_gateway *g = gather(b, &listeners);
+    const struct model_ticket_keys *tickets = NULL;
+    const struct model_gateway *g = gather(b, &listeners, &tickets);
     size_t cidrs = g->n_trusted_cidrs * sizeof(struct cidr), align = (8 - cidrs % 8) % 8;
     struct settings *s =
         part_new(b->keeper, PART_BLOCK,
@@ -90,6 +95,7 @@ bool settings_make(struct builder *b) {
                      n_defaults(&listeners) * sizeof(uint32_t));
     s->gateway = g;
     s->limits = limits_of(g);
+    s->tickets = tickets;
     s->closes = g->auth_required || g->override_policy.n > 0 || g->default_policy.n > 0;
     s->listeners = (struct listener_law *)(void *)((char *)(s + 1) + cidrs + align);
     s->trusted = (struct cidr *)(void *)(s + 1);

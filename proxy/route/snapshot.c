@@ -149,6 +149,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .trusted = set->trusted,
                            .n_listeners = set->n_listeners,
                            .listeners = set->listeners,
+                           .tickets = set->tickets,
                            .n_rules = b->n_rules,
                            .n_backends = b->n_backends,
                            .rule_slots = pools[SLOT_RULE].top,

@@ -168,7 +168,8 @@ struct snapshot {
     const struct cidr *trusted;
     uint32_t n_listeners;
     const struct listener_law *listeners;
-    uint32_t n_rules, n_backends; /* live ones */
+    const struct model_ticket_keys *tickets; /* NULL: none have come */
+    uint32_t n_rules, n_backends;            /* live ones */
     /* every slot number is below */
     uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots;
     struct snapshot_parts *parts; /* private: shared pages */

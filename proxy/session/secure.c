@@ -123,7 +123,8 @@ static bool on_show(void *arg, struct conn *c, struct str name) {
 }
 
 /* It was used just now, so it is near the front. */
-static uint64_t shown_id(const struct secure *s, const struct conn *c) {
+static uint64_t on_mark(void *arg, const struct conn *c) {
+    const struct secure *s = arg;
     const X509 *leaf = tls_shown(c);
     list_each(it, &s->pairs) {
         const struct pair *p = list_entry(it, struct pair, link);
@@ -145,8 +146,10 @@ static void on_over(void *arg, struct conn *c, const char *reason) {
     struct secure *s = arg;
     struct visitor *by = visitor_of(c);
     if (reason == NULL) {
-        by->certificate = shown_id(s, c);
-        counter_add(&s->counts.done, 1);
+        bool resumed = tls_resumed(c, &by->certificate);
+        if (!resumed)
+            by->certificate = on_mark(s, c);
+        counter_add(resumed ? &s->counts.resumed : &s->counts.done, 1);
         return;
     }
     counter_add(s->refused != NULL ? &s->counts.no_certificate : &s->counts.failed, 1);
@@ -180,14 +183,35 @@ bool secure_serves(const struct secure *s, const struct visitor *by, struct str 
 
 /* ---- listeners ---- */
 
+static void hash_part(EVP_MD_CTX *x, struct str s) {
+    uint64_t n = s.n;
+    must(EVP_DigestUpdate(x, &n, sizeof(n)) == 1 && EVP_DigestUpdate(x, s.p, s.n) == 1);
+}
+
+/* Of what makes sessions of one listener no business of another's (S38). */
+static void set_scope(struct tls_policy *p, const struct model_listener *l) {
+    static const char label[] = "sluice listener 1";
+    EVP_MD_CTX *x = EVP_MD_CTX_new();
+    must(x && EVP_DigestInit_ex2(x, EVP_sha256(), NULL) == 1);
+    hash_part(x, STR(label));
+    hash_part(x, l->gateway);
+    hash_part(x, str_mk((const char *)&l->port, sizeof(l->port)));
+    hash_part(x, str_mk((const char *)&p->min_version, sizeof(p->min_version)));
+    must(EVP_DigestFinal_ex(x, p->scope, NULL) == 1);
+    EVP_MD_CTX_free(x);
+}
+
 static struct tls_policy policy_of(const struct model_listener *l) {
     bool only_13 = l->tls != NULL && l->tls->min_version == MODEL_TLS13;
-    return (struct tls_policy){.min_version = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION,
-                               .protocols = "\x02h2\x08http/1.1"};
+    struct tls_policy p = {.min_version = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION,
+                           .protocols = "\x02h2\x08http/1.1",
+                           .tickets = l->tls == NULL || !l->tls->no_tickets};
+    set_scope(&p, l);
+    return p;
 }
 
 static bool same_policy(const struct tls_policy *a, const struct tls_policy *b) {
-    return a->min_version == b->min_version && strcmp(a->protocols, b->protocols) == 0;
+    return a->tickets == b->tickets && memcmp(a->scope, b->scope, sizeof(a->scope)) == 0;
 }
 
 static void add_port(struct secure *s, const struct listener_law *l, struct port *old,
@@ -202,6 +226,7 @@ static void add_port(struct secure *s, const struct listener_law *l, struct port
     }
     if (p->server == NULL)
         p->server = tls_server_new(&p->policy, &s->ops);
+    tls_server_keys(p->server, s->law->tickets);
 }
 
 static void set_ports(struct secure *s) {
@@ -240,7 +265,8 @@ void secure_adopt(struct secure *s, const struct snapshot *law) {
 struct secure *secure_new(struct loop *l) {
     struct secure *s = mem_zalloc(sizeof(*s));
     s->loop = l;
-    s->ops = (struct tls_server_ops){.arg = s, .named = on_named, .show = on_show, .over = on_over};
+    s->ops = (struct tls_server_ops){
+        .arg = s, .named = on_named, .show = on_show, .mark = on_mark, .over = on_over};
     list_init(&s->pairs);
     return s;
 }
@@ -256,6 +282,7 @@ void secure_free(struct secure *s) {
 
 struct secure_counts secure_counts(const struct secure *s) {
     return (struct secure_counts){.done = counter_get(&s->counts.done),
+                                  .resumed = counter_get(&s->counts.resumed),
                                   .no_certificate = counter_get(&s->counts.no_certificate),
                                   .timeout = counter_get(&s->counts.timeout),
                                   .failed = counter_get(&s->counts.failed)};

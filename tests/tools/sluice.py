@@ -231,8 +231,9 @@ class Gateway:
     """A controller on a directory and a proxy behind it. Keyword arguments are backends: name =
     port, Origin, or a list of them. `manifests` is written as routes.yaml beside them."""
 
-    def __init__(self, manifests, workers=1, proxy_options=(), access_log='off', at=None,
-                 drain_delay='0s', drain_timeout='20s', start=True, **backends):
+    def __init__(self, manifests, workers=1, proxy_options=(), controller_options=(),
+                 access_log='off', at=None, drain_delay='0s', drain_timeout='20s', start=True,
+                 **backends):
         need('sluice-controller', 'sluice-proxy')
         self.folder = tempfile.mkdtemp(prefix='sluice-gateway-')
         self.manifests = os.path.join(self.folder, 'manifests')
@@ -242,6 +243,7 @@ class Gateway:
         self.link, self.telemetry, self.admin = port(), port(), port()
         self.controller_telemetry, self.controller_admin = port(), port()
         self.workers, self.options = workers, list(proxy_options)
+        self.controller_options = list(controller_options)
         self.access_log = access_log
         self.drain = ['--drain-delay', drain_delay, '--drain-timeout', drain_timeout]
         self.controller = self.proxy = None
@@ -269,7 +271,7 @@ class Gateway:
             os.path.join(BIN, 'sluice-controller'), '--source', f'dir:{self.manifests}',
             '--link', f'127.0.0.1:{self.link}',
             '--telemetry', f'127.0.0.1:{self.controller_telemetry}',
-            '--admin', f'127.0.0.1:{self.controller_admin}'], **how)
+            '--admin', f'127.0.0.1:{self.controller_admin}', *self.controller_options], **how)
 
     def proxy_command(self):
         return [os.path.join(BIN, 'sluice-proxy'), '--name', 'proxy-1',

@@ -33,7 +33,8 @@ static struct kube_client *client;
 
 /* What each replica was told. */
 static struct told {
-    unsigned identities, fleets;
+    unsigned identities, fleets, rotations;
+    struct tickets tickets;
     char *cert, *key, *fleet_cert, *fleet_keys, *fleet_account;
     enum fate fate[LINKS]; /* by number of the link */
     char text[LINKS][200]; /* pod, or reason */
@@ -82,6 +83,12 @@ static void on_fleet(void *arg, const struct wire_fleet *f) {
     assert_true(f->key.n > 0);
 }
 
+static void on_tickets(void *arg, const struct tickets *t) {
+    struct told *to = arg;
+    to->rotations++;
+    to->tickets = *t;
+}
+
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
     struct told *t = arg;
     t->fate[proxy] = ADMITTED;
@@ -95,7 +102,8 @@ static void on_refuse(void *arg, uint64_t proxy, const char *reason) {
 }
 
 static void start(int i) {
-    static const struct trust_events events = {on_identity, on_fleet, on_admit, on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
+                                               on_refuse};
     const struct trust_options o = {.client = client,
                                     .namespace = STR("sluice"),
                                     .pod = STR("controller-1"),
@@ -103,6 +111,7 @@ static void start(int i) {
                                     .configmap = "sluice-link-ca",
                                     .service = "sluice-controller",
                                     .accounts = "sluice/sluice-proxy,other/proxy",
+                                    .ticket_s = 8 * 3600,
                                     .now = now};
     struct why why = {0};
     replicas[i] = trust_new(base, &o, &events, &told[i], &why);
@@ -406,6 +415,75 @@ static void a_foreign_secret_is_used_and_never_written(void **state) {
     assert_int_equal(logged("ca.crt: is missing"), 1);
 }
 
+/* ---- keys of session tickets ---- */
+
+static bool same_tickets(void) { return tickets_equal(&told[0].tickets, &told[1].tickets); }
+
+static void keys_of_tickets_are_in_the_secret(void **state) {
+    (void)state;
+    enum { PERIOD = 8 * 3600 };
+    start(0);
+    start(1);
+    until(told[0].rotations > 0 && told[1].rotations > 0 && cas_published() == 1);
+    look(0);
+    look(1);
+    assert_true(same_tickets());
+    assert_non_null(data(SECRET, "tickets"));
+    assert_null(data(CONFIGMAP, "tickets"));
+    struct tickets before = told[0].tickets;
+    assert_int_equal(before.n, 2);
+    assert_int_equal(before.v[0].from, clock_s);
+    assert_int_equal(before.v[1].from, clock_s + PERIOD);
+    for (int i = 1; i < 10; i++) {
+        until(api.in_flight == 0);
+        clock_s += PERIOD;
+        trust_look(replicas[0]);
+        trust_look(replicas[1]); /* both find it due: one writes, the other reads */
+        until(told[0].tickets.v[told[0].tickets.n - 1].from == clock_s + PERIOD && same_tickets());
+        const struct tickets *now = &told[0].tickets;
+        assert_int_equal(now->n, 3);
+        assert_memory_equal(&now->v[1], &before.v[before.n - 1], sizeof(now->v[1]));
+        before = *now;
+    }
+    stop(1);
+    start(1); /* a restart reads what is there */
+    until(told[1].rotations > 0);
+    assert_true(same_tickets());
+    clock_s += 10 * DAY; /* nobody was there: all of them are over */
+    look(0);
+    until(told[0].tickets.n == 2);
+    assert_int_equal(told[0].tickets.v[0].from, clock_s);
+}
+
+static void keys_of_tickets_that_were_edited_are_made_anew(void **state) {
+    (void)state;
+    start(0);
+    until(told[0].rotations == 1 && cas_published() == 1);
+    cJSON *d = cJSON_GetObjectItem(api_get(SECRET), "data");
+    cJSON_ReplaceItemInObject(d, "tickets", cJSON_CreateString("bm9uc2Vuc2U="));
+    look(0);
+    until(told[0].rotations == 2);
+    assert_int_equal(told[0].tickets.n, 2);
+    assert_int_equal(told[0].identities, 1);
+}
+
+static void keys_of_tickets_from_a_foreign_secret(void **state) {
+    (void)state;
+    put_foreign("ca.crt");
+    start(0);
+    start(1);
+    until(told[0].rotations == 1 && told[1].rotations == 1);
+    assert_int_equal(told[0].tickets.n, 3);
+    assert_true(same_tickets());
+    struct tickets before = told[0].tickets;
+    clock_s += 8 * 3600;
+    look(0);
+    look(1);
+    assert_true(same_tickets());
+    assert_memory_equal(&told[0].tickets.v[0], &before.v[1], 2 * sizeof(before.v[0]));
+    assert_int_equal(api.patches, 0);
+}
+
 static void what_cannot_be_read_is_named_and_what_is_known_stays(void **state) {
     (void)state;
     api.fail_path = SECRET;
@@ -700,7 +778,8 @@ static void refusals_are_not_a_flood_of_lines(void **state) {
 
 static void options_that_are_refused(void **state) {
     (void)state;
-    static const struct trust_events events = {on_identity, on_fleet, on_admit, on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
+                                               on_refuse};
     static const struct {
         const char *service, *accounts, *why;
     } cases[] = {
@@ -733,6 +812,9 @@ int main(void) {
         T(two_cas_overlap),
         T(a_ca_that_cannot_be_published_does_not_sign),
         T(a_foreign_secret_is_used_and_never_written),
+        T(keys_of_tickets_are_in_the_secret),
+        T(keys_of_tickets_that_were_edited_are_made_anew),
+        T(keys_of_tickets_from_a_foreign_secret),
         T(what_cannot_be_read_is_named_and_what_is_known_stays),
         T(the_fleet_is_told_what_peers_need),
         T(without_token_keys_there_are_no_peers),

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/main_tickets.h"
+
+#include "controller/trust/tickets.h"
+#include "lib/mem.h"
+
+#include <event2/event.h>
+#include <time.h>
+
+struct main_tickets {
+    struct turn *turn;
+    struct event *due;
+    struct tickets keys;
+    uint32_t period_s;
+};
+
+static void on_due(evutil_socket_t fd, short what, void *arg) {
+    struct main_tickets *m = arg;
+    int64_t now = (int64_t)time(NULL);
+    (void)fd, (void)what;
+    if (tickets_renew(&m->keys, now, m->period_s))
+        turn_tickets(m->turn, tickets_object(&m->keys));
+    int64_t wait = tickets_due(&m->keys) - now;
+    struct timeval tv = {(time_t)(wait > 0 ? wait : 1), 0};
+    evtimer_add(m->due, &tv);
+}
+
+struct main_tickets *main_tickets_new(struct event_base *base, struct turn *turn,
+                                      uint32_t period_s) {
+    struct main_tickets *m = mem_zalloc(sizeof(*m));
+    m->turn = turn;
+    m->period_s = period_s;
+    m->due = evtimer_new(base, on_due, m);
+    must(m->due);
+    on_due(-1, 0, m);
+    return m;
+}
+
+void main_tickets_free(struct main_tickets *m) {
+    if (!m)
+        return;
+    event_free(m->due);
+    tickets_fini(&m->keys);
+    mem_free(m);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main_tickets: keys of session tickets in this process alone, for a controller without a Secret of
+ * its own. They rotate by the clock, and end with the process.
+ */
+#ifndef SLUICE_CONTROLLER_MAIN_TICKETS_H
+#define SLUICE_CONTROLLER_MAIN_TICKETS_H
+
+#include "controller/main_turn.h"
+
+struct main_tickets;
+
+struct main_tickets *main_tickets_new(struct event_base *base, struct turn *turn,
+                                      uint32_t period_s);
+void main_tickets_free(struct main_tickets *m); /* NULL is fine */
+
+#endif
