@@ -5,9 +5,9 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-static BIO *reader(struct str text, struct why *why) {
-    if (text.n == 0 || text.n > PEM_BYTES_MAX) {
-        why_text(why, "%zu bytes where PEM of 1 to %d is expected", text.n, PEM_BYTES_MAX);
+static BIO *reader(struct str text, size_t max, struct why *why) {
+    if (text.n == 0 || text.n > max) {
+        why_text(why, "%zu bytes where PEM of 1 to %zu is expected", text.n, max);
         return NULL;
     }
     BIO *in = BIO_new_mem_buf(text.p, (int)text.n);
@@ -38,7 +38,7 @@ static int no_password(char *room, int size, int writing, void *arg) {
 }
 
 STACK_OF(X509) * pem_certs(struct str text, struct why *why) {
-    BIO *in = reader(text, why);
+    BIO *in = reader(text, PEM_BYTES_MAX, why);
     if (!in)
         return NULL;
     STACK_OF(X509) *all = sk_X509_new_null();
@@ -60,8 +60,32 @@ STACK_OF(X509) * pem_certs(struct str text, struct why *why) {
     return NULL;
 }
 
+STACK_OF(X509_CRL) * pem_crls(struct str text, struct why *why) {
+    BIO *in = reader(text, PEM_CRL_BYTES_MAX, why);
+    if (!in)
+        return NULL;
+    STACK_OF(X509_CRL) *all = sk_X509_CRL_new_null();
+    must(all);
+    ERR_clear_error();
+    for (X509_CRL *one; (one = PEM_read_bio_X509_CRL(in, NULL, no_password, NULL));)
+        must(sk_X509_CRL_push(all, one) > 0);
+    int n = sk_X509_CRL_num(all), bad = 0;
+    if (!at_end())
+        bad = why_text(why, "list %d of revoked certificates cannot be read: %s", n + 1, reason());
+    else if (n == 0)
+        bad = why_text(why, "there is no list of revoked certificates in it; it begins with "
+                            "-----BEGIN X509 CRL");
+    else if (n > PEM_CRLS_MAX)
+        bad = why_text(why, "%d lists of revoked certificates are more than %d", n, PEM_CRLS_MAX);
+    BIO_free(in);
+    if (!bad)
+        return all;
+    sk_X509_CRL_pop_free(all, X509_CRL_free);
+    return NULL;
+}
+
 EVP_PKEY *pem_key(struct str text, struct why *why) {
-    BIO *in = reader(text, why);
+    BIO *in = reader(text, PEM_BYTES_MAX, why);
     if (!in)
         return NULL;
     ERR_clear_error();

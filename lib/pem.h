@@ -16,10 +16,14 @@
 enum {
     PEM_BYTES_MAX = 256 << 10, /* of one text; more is refused */
     PEM_CERTS_MAX = 64,        /* of one bundle */
+    PEM_CRLS_MAX = 64,
+    PEM_CRL_BYTES_MAX = 1 << 20,
 };
 
 /* At least one certificate, in the order of the text. NULL with *why. */
 STACK_OF(X509) * pem_certs(struct str text, struct why *why);
+/* At least one list of revoked certificates, likewise. */
+STACK_OF(X509_CRL) * pem_crls(struct str text, struct why *why);
 /* The one private key. NULL with *why. */
 EVP_PKEY *pem_key(struct str text, struct why *why);
 

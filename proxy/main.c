@@ -198,6 +198,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
         sum.done += c.done;
         sum.resumed += c.resumed;
         sum.no_certificate += c.no_certificate;
+        sum.client_refused += c.client_refused;
         sum.timeout += c.timeout;
         sum.failed += c.failed;
     }
@@ -206,6 +207,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     metric_count(t, STR("result=\"done\""), sum.done);
     metric_count(t, STR("result=\"resumed\""), sum.resumed);
     metric_count(t, STR("result=\"no_certificate\""), sum.no_certificate);
+    metric_count(t, STR("result=\"client_refused\""), sum.client_refused);
     metric_count(t, STR("result=\"timeout\""), sum.timeout);
     metric_count(t, STR("result=\"failed\""), sum.failed);
 }

@@ -158,6 +158,16 @@ void certificate_ref(struct making *m, const struct at *at, const char *shown, s
 
 /* ---- the time ---- */
 
+void certificate_expires(struct making *m, uint64_t seconds) {
+    struct unit *u = m->u;
+    if (seconds < m->c->now)
+        return;
+    if (list_empty(&u->certificate_link))
+        list_append(&m->c->certificates, &u->certificate_link);
+    if (u->expires < m->c->now || seconds < u->expires)
+        u->expires = seconds;
+}
+
 void compile_clock(struct compiler *c, uint64_t seconds) {
     uint64_t was = c->now;
     c->now = seconds;

@@ -32,6 +32,10 @@ void certificate_compile(struct making *m);
  * other names. A key that is rotated is no news to them. */
 void certificate_tell(struct compiler *c, struct unit *u, uint64_t said);
 
+/* The unit has something that ends then: it is compiled again, for the warning. Of several the next
+ * one counts. */
+void certificate_expires(struct making *m, uint64_t seconds);
+
 struct certificate_ref {
     struct str id;     /* whether there is an object of it or not */
     struct str *names; /* DNS names of the object, in m's arena */

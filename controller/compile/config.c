@@ -4,6 +4,7 @@
  */
 #include "controller/compile/certificate.h"
 #include "controller/compile/class.h"
+#include "controller/compile/clients.h"
 
 /* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
 static uint64_t or_never(int64_t v) { return v < 0 ? 0 : v == 0 ? MODEL_NEVER : (uint64_t)v; }
@@ -90,7 +91,8 @@ static int check_listeners(struct making *m, const struct kube_GatewayConfig *g)
             return refuse(m, AT(at, "protocol"),
                           "%s is not supported yet; HTTP and HTTPS listeners are",
                           model_word(&model_words_protocol, l->protocol));
-        if (check_listener_tls(m, AT(at, "tls"), l) != 0)
+        if (check_listener_tls(m, AT(at, "tls"), l) != 0 ||
+            clients_check(m, at, l->tls ? l->tls->client_validation : NULL) != 0)
             return -1;
         for (uint32_t k = 0; k < i; k++) {
             if (g->listeners[k].port == l->port)
@@ -181,6 +183,7 @@ static struct model_listener_tls **tls_of_listeners(struct making *m,
         const struct kube_certificate_ref *r = t->default_certificate_ref;
         o->min_version = t->min_version;
         o->no_tickets = !t->session_tickets;
+        clients_make(m, AT_I(AT(NULL, "spec"), "listeners", i), t->client_validation, o);
         if (!r)
             continue;
         const struct at *at =

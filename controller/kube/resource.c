@@ -156,8 +156,8 @@ static int read_fields(struct resource *r, const cJSON *json, const struct ident
         decode_pairs(&d, "metadata.labels", json_get(meta, "labels"), &r->meta.labels,
                      &r->meta.n_labels) != 0)
         return -1;
-    /* kubectl keeps a copy of all values in an annotation of a Secret: nobody is to have it */
-    if (r->kind != KUBE_Secret &&
+    /* kubectl keeps a copy of all values in an annotation: of a Secret nobody is to have it */
+    if (r->kind != KUBE_Secret && r->kind != KUBE_ConfigMap &&
         decode_pairs(&d, "metadata.annotations", json_get(meta, "annotations"),
                      &r->meta.annotations, &r->meta.n_annotations) != 0)
         return -1;

@@ -22,6 +22,7 @@ struct key {
 
 struct resume {
     unsigned char scope[RESUME_SCOPE];
+    uint64_t until;
     uint64_t (*mark)(const SSL *ssl);
     EVP_CIPHER *cipher;
     uint64_t period;
@@ -184,8 +185,9 @@ static bool may_resume(SSL *ssl, SSL_SESSION *session) {
     struct bond bond;
     struct str was, is;
     uint64_t at = now();
-    return read_bond(session, &bond, &was) && hello_name(ssl, &is) && str_eq_nocase(was, is) &&
-           at < bond.born + RESUME_AGE_MAX_S && client_is_current(session);
+    return at < resume_of(ssl)->until && read_bond(session, &bond, &was) && hello_name(ssl, &is) &&
+           str_eq_nocase(was, is) && at < bond.born + RESUME_AGE_MAX_S &&
+           client_is_current(session);
 }
 
 static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -235,12 +237,13 @@ static void make_index(void) {
     must(index_of_resume >= 0);
 }
 
-struct resume *resume_new(SSL_CTX *x, const unsigned char scope[RESUME_SCOPE],
+struct resume *resume_new(SSL_CTX *x, const unsigned char scope[RESUME_SCOPE], uint64_t until,
                           uint64_t (*mark)(const SSL *ssl)) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct resume *r = mem_zalloc(sizeof(*r));
     pthread_once(&once, make_index);
     memcpy(r->scope, scope, RESUME_SCOPE);
+    r->until = until;
     r->mark = mark;
     r->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     must(r->cipher);

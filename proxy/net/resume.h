@@ -11,7 +11,8 @@
  * none here (S38): nobody needs to look at it. In it stands beside the session what it was for: the
  * name that the client asked for, the mark of the certificate that it was shown, and when it was
  * authenticated. One for another name, one whose first handshake is a day old, and one of a client
- * whose certificate has ended, are not resumed: there is a full handshake instead.
+ * whose certificate or whose list of revoked ones has ended, are not resumed: there is a full
+ * handshake instead.
  *
  * TLS 1.3 resumes with a new key exchange alone. Belongs to an SSL_CTX and goes with it.
  */
@@ -29,9 +30,9 @@ enum {
 
 struct resume;
 
-/* The SSL_CTX resumes from now on, when there are keys. mark: of the certificate that a handshake,
- * near its end, has shown. */
-struct resume *resume_new(SSL_CTX *x, const unsigned char scope[RESUME_SCOPE],
+/* The SSL_CTX resumes from now on, when there are keys. until: then what clients were judged by is
+ * over; mark: of the certificate that a handshake, near its end, has shown. */
+struct resume *resume_new(SSL_CTX *x, const unsigned char scope[RESUME_SCOPE], uint64_t until,
                           uint64_t (*mark)(const SSL *ssl)) __attribute__((returns_nonnull));
 /* k: copied; NULL: there are none, and no further tickets. */
 void resume_keys(struct resume *r, const struct model_ticket_keys *k);

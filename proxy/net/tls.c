@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/net/tls.h"
 
+#include "lib/authority.h"
 #include "lib/mem.h"
 #include "proxy/net/parts.h"
 
@@ -15,6 +16,8 @@ enum {
     RECORDS = 4,    /* sealed before they are sent */
     OVERHEAD = 64,  /* at most, of one record */
     NAME_MAX_BYTES = 255,
+    CLIENT_CHAIN_MAX = 32 << 10, /* bytes of what a client shows */
+    CLIENT_DEPTH_MAX = 8,
 };
 
 enum shown_kind { SHOWN_RSA = 1, SHOWN_ECDSA = 2, SHOWN_OTHER = 4 };
@@ -243,14 +246,37 @@ static void set_up(SSL_CTX *x, const struct tls_policy *p) {
     SSL_CTX_set_alpn_select_cb(x, on_protocols, (void *)(uintptr_t)p->protocols);
 }
 
+/* Until when clients can be judged so. */
+static uint64_t ask_clients(SSL_CTX *x, const struct tls_policy *p) {
+    struct authority a;
+    struct why why = {0};
+    if (p->clients == TLS_CLIENTS_UNASKED)
+        return UINT64_MAX;
+    must(authority_load(&a, p->client_ca, p->client_crl, &why) == 0); /* it could before */
+    uint64_t until = a.until;
+    must(SSL_CTX_set1_verify_cert_store(x, a.store) == 1);
+    SSL_CTX_set_client_CA_list(x, a.names);
+    a.names = NULL;
+    authority_fini(&a);
+    SSL_CTX_set_max_cert_list(x, CLIENT_CHAIN_MAX);
+    SSL_CTX_set_verify_depth(x, CLIENT_DEPTH_MAX);
+    SSL_CTX_set_verify(
+        x,
+        SSL_VERIFY_PEER |
+            (p->clients == TLS_CLIENTS_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+        NULL);
+    return until;
+}
+
 struct tls_server *tls_server_new(const struct tls_policy *p, const struct tls_server_ops *ops) {
     struct tls_server *s = mem_zalloc(sizeof(*s));
     *s = (struct tls_server){SSL_CTX_new(TLS_server_method()), tls_bio_new(), NULL};
     must(s->context);
     must(SSL_CTX_set_app_data(s->context, (void *)(uintptr_t)ops) == 1);
     set_up(s->context, p);
+    uint64_t until = ask_clients(s->context, p);
     if (p->tickets)
-        s->resume = resume_new(s->context, p->scope, mark_of);
+        s->resume = resume_new(s->context, p->scope, until, mark_of);
     return s;
 }
 
@@ -310,7 +336,15 @@ static void tls_free(struct conn *c) {
 
 /* ---- the handshake ---- */
 
+bool tls_client_refused(const struct conn *c) {
+    return SSL_get_verify_result(c->tls->ssl) != X509_V_OK ||
+           ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+}
+
 static const char *words_of_failure(const struct tls *t, int error) {
+    long verified = SSL_get_verify_result(t->ssl);
+    if (error == SSL_ERROR_SSL && verified != X509_V_OK)
+        return X509_verify_cert_error_string(verified);
     const char *words = ERR_reason_error_string(ERR_peek_last_error());
     if (error == SSL_ERROR_SSL && words != NULL)
         return words;

@@ -43,6 +43,8 @@ struct tls_policy {
     const char
         *protocols; /* ALPN, as on the wire ("\x08http/1.1"), the preferred first; constant */
     bool tickets;   /* sessions resume, as long as there are keys */
+    enum { TLS_CLIENTS_UNASKED, TLS_CLIENTS_OPTIONAL, TLS_CLIENTS_REQUIRED } clients;
+    struct str client_ca, client_crl; /* see lib/authority.h; good, unless unasked; not kept */
     /* Tickets are good where this is the same: hash of the listener and of what it asks of
      * clients. */
     unsigned char scope[RESUME_SCOPE];
@@ -77,6 +79,10 @@ int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_o
 /* From inside show(). The client gets the first pair of each type of key (RSA, ECDSA, Ed25519) that
  * it can use; a pair is counted in by OpenSSL and may go at once. */
 void tls_show(struct conn *c, const struct keypair *k);
+
+/* From inside over(), of one that failed: because of the client's certificate, or for want of it.
+ */
+bool tls_client_refused(const struct conn *c);
 
 /* ---- of a secured connection; of a plain one they are empty ---- */
 

@@ -4,6 +4,7 @@
  * user before; here is the last line, and it is strict: what is let through is never looked at
  * again.
  */
+#include "lib/authority.h"
 #include "lib/certificate.h"
 #include "lib/keypair.h"
 #include "lib/ticket.h"
@@ -379,10 +380,22 @@ static int check_gateway(const struct model_gateway *g, struct why *why) {
     return 0;
 }
 
+/* Read as handshakes will go by it. */
+static int check_clients(const struct model_listener *m, struct why *why) {
+    struct authority a;
+    if (!m->tls || m->tls->closed || m->tls->client_validation == MODEL_CLIENT_NONE)
+        return 0;
+    at_field(why, m->origin, "tls.clientValidation");
+    if (authority_load(&a, m->tls->client_ca, m->tls->client_crl, why) != 0)
+        return -1;
+    authority_fini(&a);
+    return 0;
+}
+
 static int check_listener(const struct model_listener *m, struct why *why) {
     at_object(why, m->origin);
     if (m->port >= 1 && m->port <= 65535)
-        return 0;
+        return check_clients(m, why);
     at_field(why, m->origin, "port");
     return why_text(why, "%llu is not a port; it must be 1 to 65535", (unsigned long long)m->port);
 }

@@ -75,6 +75,12 @@ static const struct model_gateway *gather(struct builder *b, struct pointers *li
 
 static const struct model_listener *model_of(const struct node *n) { return n->parsed->model; }
 
+/* A word of a later version may be one on clients' certificates. */
+static bool is_closed(const struct node *n) {
+    const struct model_listener *m = model_of(n);
+    return n->parsed->newer || (m->tls && m->tls->closed);
+}
+
 static size_t n_defaults(const struct pointers *listeners) {
     size_t n = 0;
     for (uint32_t i = 0; i < listeners->n; i++) {
@@ -105,7 +111,10 @@ bool settings_make(struct builder *b) {
     for (uint32_t i = 0; i < listeners.n; i++) {
         const struct model_listener *m = model_of(listeners.p[i]);
         struct listener_law *l = &s->listeners[s->n_listeners++];
-        *l = (struct listener_law){.model = m, .port = (uint16_t)m->port, .certificates = slots};
+        *l = (struct listener_law){.model = m,
+                                   .port = (uint16_t)m->port,
+                                   .closed = is_closed(listeners.p[i]),
+                                   .certificates = slots};
         if (m->tls)
             l->n_certificates =
                 certificates_named(b, m->tls->certificates, m->tls->n_certificates, slots);

@@ -155,6 +155,8 @@ struct certificate_law {
 struct listener_law {
     const struct model_listener *model;
     uint16_t port;
+    bool
+        closed; /* no handshakes: what clients show cannot be judged, or it is of a later version */
     uint32_t n_certificates; /* default ones that are there */
     uint32_t *certificates;  /* their slots */
 };

@@ -93,9 +93,13 @@ static void drop_old_pairs(struct secure *s) {
 
 /* ---- a handshake ---- */
 
+static const struct listener_law *listener_of(const struct secure *s, struct conn *c) {
+    return snapshot_listener(s->law, visitor_of(c)->port);
+}
+
 static uint32_t certificates(const struct secure *s, struct conn *c, struct str name,
                              const struct certificate_law *list[CERTIFICATES_MAX]) {
-    const struct listener_law *l = snapshot_listener(s->law, visitor_of(c)->port);
+    const struct listener_law *l = listener_of(s, c);
     return l != NULL ? snapshot_certificates(s->law, l, name, list) : 0;
 }
 
@@ -103,6 +107,11 @@ static bool on_named(void *arg, struct conn *c, struct str name) {
     struct secure *s = arg;
     const struct certificate_law *list[CERTIFICATES_MAX];
     s->refused = NULL;
+    const struct listener_law *l = listener_of(s, c);
+    if (l && l->closed) {
+        s->refused = "the listener is closed: what clients show cannot be judged";
+        return false;
+    }
     if (certificates(s, c, name, list) > 0)
         return true;
     s->refused = name.n > 0 ? "no certificate for the name that the client asks for"
@@ -152,7 +161,10 @@ static void on_over(void *arg, struct conn *c, const char *reason) {
         counter_add(resumed ? &s->counts.resumed : &s->counts.done, 1);
         return;
     }
-    counter_add(s->refused != NULL ? &s->counts.no_certificate : &s->counts.failed, 1);
+    counter_add(s->refused != NULL      ? &s->counts.no_certificate
+                : tls_client_refused(c) ? &s->counts.client_refused
+                                        : &s->counts.failed,
+                1);
     tell(s, by, s->refused != NULL ? s->refused : reason);
     s->refused = NULL;
 }
@@ -197,15 +209,25 @@ static void set_scope(struct tls_policy *p, const struct model_listener *l) {
     hash_part(x, l->gateway);
     hash_part(x, str_mk((const char *)&l->port, sizeof(l->port)));
     hash_part(x, str_mk((const char *)&p->min_version, sizeof(p->min_version)));
+    hash_part(x, str_mk((const char *)&p->clients, sizeof(p->clients)));
+    hash_part(x, p->client_ca);
+    hash_part(x, p->client_crl);
     must(EVP_DigestFinal_ex(x, p->scope, NULL) == 1);
     EVP_MD_CTX_free(x);
 }
 
-static struct tls_policy policy_of(const struct model_listener *l) {
+static struct tls_policy policy_of(const struct listener_law *law) {
+    const struct model_listener *l = law->model;
     bool only_13 = l->tls != NULL && l->tls->min_version == MODEL_TLS13;
     struct tls_policy p = {.min_version = only_13 ? TLS1_3_VERSION : TLS1_2_VERSION,
                            .protocols = "\x02h2\x08http/1.1",
                            .tickets = l->tls == NULL || !l->tls->no_tickets};
+    if (l->tls != NULL && !law->closed && l->tls->client_validation != MODEL_CLIENT_NONE) {
+        p.clients = l->tls->client_validation == MODEL_CLIENT_OPTIONAL ? TLS_CLIENTS_OPTIONAL
+                                                                       : TLS_CLIENTS_REQUIRED;
+        p.client_ca = l->tls->client_ca;
+        p.client_crl = l->tls->client_crl;
+    }
     set_scope(&p, l);
     return p;
 }
@@ -217,7 +239,7 @@ static bool same_policy(const struct tls_policy *a, const struct tls_policy *b) 
 static void add_port(struct secure *s, const struct listener_law *l, struct port *old,
                      uint32_t n_old) {
     struct port *p = &s->ports[s->n_ports++];
-    *p = (struct port){.number = l->port, .policy = policy_of(l->model)};
+    *p = (struct port){.number = l->port, .policy = policy_of(l)};
     for (uint32_t i = 0; i < n_old; i++) {
         if (old[i].number != l->port || !same_policy(&old[i].policy, &p->policy))
             continue;
@@ -226,6 +248,7 @@ static void add_port(struct secure *s, const struct listener_law *l, struct port
     }
     if (p->server == NULL)
         p->server = tls_server_new(&p->policy, &s->ops);
+    p->policy.client_ca = p->policy.client_crl = STR_NONE; /* they go with the snapshot */
     tls_server_keys(p->server, s->law->tickets);
 }
 
@@ -284,6 +307,7 @@ struct secure_counts secure_counts(const struct secure *s) {
     return (struct secure_counts){.done = counter_get(&s->counts.done),
                                   .resumed = counter_get(&s->counts.resumed),
                                   .no_certificate = counter_get(&s->counts.no_certificate),
+                                  .client_refused = counter_get(&s->counts.client_refused),
                                   .timeout = counter_get(&s->counts.timeout),
                                   .failed = counter_get(&s->counts.failed)};
 }

@@ -23,6 +23,7 @@ enum { SECURE_PAIRS_MAX = 512 }; /* that are kept parsed, about 20 kB each */
 struct secure_counts {       /* of handshakes; relaxed */
     uint64_t done, resumed;  /* whole ones; from a ticket */
     uint64_t no_certificate; /* the name is nobody's here, or its certificate is not there */
+    uint64_t client_refused; /* its certificate is not there, or none that is believed */
     uint64_t timeout;
     uint64_t failed; /* everything else: the client went, no common version, garbage */
 };

@@ -12,6 +12,7 @@ import atexit
 import base64
 import http.client
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -51,10 +52,16 @@ class Pair:
 class Authority:
     """A CA; its leaves are good for a month and bear the names that are asked for."""
 
-    def __init__(self):
+    def __init__(self, above=None):
         self.crt, self.key = self._paths()
+        signed = ['-CA', above.crt, '-CAkey', above.key] if above else []
         openssl('req', '-x509', '-newkey', *_key('ec'), '-nodes', '-keyout', self.key, '-out',
-                self.crt, '-days', '30', '-subj', '/CN=test authority')
+                self.crt, '-days', '30', '-subj', f'/CN=test authority {_number}', *signed)
+        self.text = _read(self.crt)
+
+    def below(self):
+        """One that this one has signed."""
+        return Authority(self)
 
     @staticmethod
     def _paths():
@@ -72,7 +79,26 @@ class Authority:
                 '-subj', f'/CN={names[0]}', '-addext', f'subjectAltName={alt}', *extra)
         openssl('x509', '-req', '-copy_extensions', 'copyall', '-days', str(days), '-in', request,
                 '-CA', self.crt, '-CAkey', self.key, '-CAcreateserial', '-out', crt)
-        return Pair(crt, key, self.crt if chain else None)
+        pair = Pair(crt, key, self.crt if chain else None)
+        if chain:
+            with open(crt, 'w', encoding='utf-8') as f:
+                f.write(pair.text[0])
+        return pair
+
+    def crl(self, *revoked, expired=False):
+        """PEM: the list of those of its pairs that are revoked."""
+        conf, index = (os.path.join(FOLDER, name) for name in ('ca.conf', 'index.txt'))
+        with open(conf, 'w', encoding='utf-8') as f:
+            f.write(f'[ca]\ndefault_ca = d\n[d]\ndatabase = {index}\ndefault_md = sha256\n')
+        with open(index, 'w', encoding='utf-8') as f:
+            for pair in revoked:
+                serial = openssl('x509', '-noout', '-serial', '-in', pair.crt).decode()
+                f.write(f'R\t400101000000Z\t240101000000Z\t{serial.strip().split("=")[1]}\tunknown'
+                        '\t/CN=x\n')
+        times = (['-crl_lastupdate', '200101000000Z', '-crl_nextupdate', '210101000000Z'] if expired
+                 else ['-crldays', '30'])
+        return openssl('ca', '-config', conf, '-gencrl', '-keyfile', self.key, '-cert', self.crt,
+                       *times).decode()
 
     def context(self, protocols=None, version=None):
         """What a client that believes this authority goes by."""
@@ -142,3 +168,33 @@ def get(gateway, authority, name, path='/', host=None, context=None, **fields):
         return answer.status, answer.read().decode('latin-1'), answer.headers
     finally:
         connection.close()
+
+
+class Session:
+    """What a client of openssl's keeps of a connection."""
+
+    def __init__(self):
+        handle, self.path = tempfile.mkstemp(prefix='session-', dir=FOLDER)
+        os.close(handle)
+        self.got = False  # a ticket
+
+    def connect(self, port, version, name='shop.example.com', keep=True, pair=None):
+        """'New' or 'Reused', of a connection that has had an answer; with `keep` the session is that
+        of this one from now on. `pair` is shown."""
+        fresh = self.path + '.new'
+        command = ['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-servername', name,
+                   version, '-sess_out', fresh, '-ign_eof']
+        if self.got:
+            command += ['-sess_in', self.path]
+        if pair:
+            command += ['-cert', pair.crt, '-key', pair.key]
+        done = subprocess.run(command, input=f'GET / HTTP/1.1\r\nHost: {name}\r\n'
+                              'Connection: close\r\n\r\n', capture_output=True, text=True,
+                              timeout=20, check=False)
+        said = re.search(r'^(New|Reused), ', done.stdout, re.M)
+        sluice.must(said and 'HTTP/1.1 200' in done.stdout, f'{version}: {done.stdout[-300:]}'
+                    f'{done.stderr[-300:]}')
+        if keep and os.path.exists(fresh):  # else it is as it was
+            self.got = 'TLS session ticket:' in done.stdout
+            os.replace(fresh, self.path)
+        return said[1]
