@@ -199,6 +199,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
         sum.resumed += c.resumed;
         sum.no_certificate += c.no_certificate;
         sum.client_refused += c.client_refused;
+        sum.shed += c.shed;
         sum.timeout += c.timeout;
         sum.failed += c.failed;
     }
@@ -208,6 +209,7 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     metric_count(t, STR("result=\"resumed\""), sum.resumed);
     metric_count(t, STR("result=\"no_certificate\""), sum.no_certificate);
     metric_count(t, STR("result=\"client_refused\""), sum.client_refused);
+    metric_count(t, STR("result=\"shed\""), sum.shed);
     metric_count(t, STR("result=\"timeout\""), sum.timeout);
     metric_count(t, STR("result=\"failed\""), sum.failed);
 }

@@ -133,7 +133,7 @@ static void handle(struct conn *c, short what) {
     if ((what & EV_WRITE) && (conn_pending(c) > 0 || c->fin))
         conn_talk(c);
     if (unlikely(c->shaking))
-        shake(c);
+        conn_again(c);
     else if (what & (EV_READ | EV_CLOSED))
         c->ops->readable(c);
 }
@@ -436,8 +436,20 @@ void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
 /* ---- the loop's part ---- */
 
 /* Only those that are there now: one that asks again waits for the next turn. */
+/* When the turn's share is used up it comes first in the next one. */
+static void shake_in_turn(struct conn *c, uint64_t *begun_ns) {
+    uint64_t now = loop_clock_ns();
+    if (*begun_ns == 0)
+        *begun_ns = now;
+    if (now - *begun_ns < CONN_SHAKING_NS)
+        shake(c);
+    else
+        conn_again(c);
+}
+
 void conns_run_ready(struct loop *l) {
     struct list now;
+    uint64_t shaking_ns = 0;
     list_init(&now);
     if (list_empty(&l->ready))
         return;
@@ -447,7 +459,7 @@ void conns_run_ready(struct loop *l) {
         struct conn *c = list_entry(n, struct conn, ready_link);
         c->turn_bytes = 0;
         if (unlikely(c->shaking))
-            shake(c);
+            shake_in_turn(c, &shaking_ns);
         else
             c->ops->readable(c);
         conns_flush(l, false);

@@ -20,6 +20,8 @@
  * streams says conn_talk() and writes when fill() asks it, right before the flush.
  *
  * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
+ * TLS handshakes, which cost a thousand times what a read does, are done from that list alone, in
+ * order, after everything else, and for CONN_SHAKING_NS a turn.
  * Memory: an idle connection holds no buffer. All functions: the worker's thread.
  */
 #ifndef SLUICE_PROXY_NET_CONN_H
@@ -33,7 +35,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { CONN_TURN_BYTES = 128 * 1024 };
+enum { CONN_TURN_BYTES = 128 * 1024, CONN_SHAKING_NS = 2000000 };
 
 /* An address as the kernel wants it: 28 bytes are enough for both families. */
 struct addr {

@@ -174,6 +174,12 @@ void secure_timeout(struct secure *s, const struct visitor *by) {
     tell(s, by, "it took too long");
 }
 
+void secure_shed(struct secure *s, const struct visitor *by) {
+    counter_add(&s->counts.shed, 1);
+    if (by != NULL)
+        tell(s, by, "too many handshakes at once");
+}
+
 void secure_broken(struct secure *s, const struct visitor *by) {
     counter_add(&s->counts.failed, 1);
     tell(s, by, "the client closed the connection");
@@ -308,6 +314,7 @@ struct secure_counts secure_counts(const struct secure *s) {
                                   .resumed = counter_get(&s->counts.resumed),
                                   .no_certificate = counter_get(&s->counts.no_certificate),
                                   .client_refused = counter_get(&s->counts.client_refused),
+                                  .shed = counter_get(&s->counts.shed),
                                   .timeout = counter_get(&s->counts.timeout),
                                   .failed = counter_get(&s->counts.failed)};
 }

@@ -25,6 +25,7 @@ struct secure_counts {       /* of handshakes; relaxed */
     uint64_t no_certificate; /* the name is nobody's here, or its certificate is not there */
     uint64_t client_refused; /* its certificate is not there, or none that is believed */
     uint64_t timeout;
+    uint64_t shed;   /* too many at once: one that has waited long, or the last one */
     uint64_t failed; /* everything else: the client went, no common version, garbage */
 };
 
@@ -37,6 +38,8 @@ void secure_adopt(struct secure *s, const struct snapshot *law);
 struct tls_server *secure_server(const struct secure *s, uint16_t port);
 /* The handshake took too long; its connection ends. */
 void secure_timeout(struct secure *s, const struct visitor *by);
+/* There are too many; by NULL: one that did not begin. */
+void secure_shed(struct secure *s, const struct visitor *by);
 void secure_broken(struct secure *s, const struct visitor *by); /* it ended in the middle of it */
 /* Whether a request on a secured connection may ask for a host (lower case; n == 0: for none): the
  * client has named it in the handshake, or was shown a certificate that is that host's too. */

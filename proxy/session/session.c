@@ -29,9 +29,21 @@ static void freed(struct conn *c) {
     env->n_free++;
 }
 
+/* Over, or it is over with it. */
+static void handshake_ends(struct session *s) {
+    struct session_env *env = s->client.env;
+    if (!s->shaking)
+        return;
+    s->shaking = false;
+    counter_sub(&env->n_shaking, 1);
+    list_del(&s->link);
+    list_append(&env->sessions, &s->link);
+}
+
 void session_end(struct session *s, bool reset) {
     if (s->conn.closed)
         return;
+    handshake_ends(s);
     session_idle(s, false);
     timer_fini(&s->client.side.timer);
     list_del(&s->link);
@@ -328,6 +340,7 @@ static void on_broken(struct conn *c, enum conn_end why, int err) {
     (void)err;
     if (s->state == SESSION_SHAKING && why != CONN_INSECURE)
         secure_broken(s->client.env->secure, &s->visitor);
+    handshake_ends(s);
     if (s->state == SESSION_BUSY)
         s->client.env->ops->gone(&s->client);
     else if (s->state == SESSION_H2)
@@ -347,6 +360,7 @@ static void on_fill(struct conn *c) {
 static void on_secured(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
     s->state = SESSION_HEAD;
+    handshake_ends(s);
     if (str_eq(tls_protocol(c), STR("h2")))
         session_speak_h2(s);
     else
@@ -382,6 +396,7 @@ static void on_timer(struct timer *t) {
 
 void sessions_init(struct session_env *env) {
     list_init(&env->sessions);
+    list_init(&env->shaking);
     list_init(&env->free);
     env->h2 = h2_shared_new(env->loop);
     env->secure = secure_new(env->loop);
@@ -395,13 +410,32 @@ static struct session *take(struct session_env *env) {
     return list_entry(n, struct session, link);
 }
 
+/* Whether one more handshake may begin. What waits in the ready list waits for us. */
+static bool may_shake(struct session_env *env) {
+    unsigned looked = 0;
+    if (env->n_shaking < SESSIONS_SHAKING_MAX)
+        return true;
+    list_each(it, &env->shaking) {
+        struct session *s = list_entry(it, struct session, link);
+        if (looked++ == SHED_LOOKS)
+            break;
+        if (!list_empty(&s->conn.ready_link))
+            continue;
+        secure_shed(env->secure, &s->visitor);
+        session_end(s, true);
+        return true;
+    }
+    secure_shed(env->secure, NULL);
+    return false;
+}
+
 void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port) {
-    struct session *s = take(env);
+    struct tls_server *server = secure_server(env->secure, port);
+    struct session *s = server == NULL || may_shake(env) ? take(env) : NULL;
     if (s == NULL) {
         close(fd);
         return;
     }
-    struct tls_server *server = secure_server(env->secure, port);
     *s = (struct session){.client = {.side = {.codec = &codec, .loop = env->loop},
                                      .env = env,
                                      .visitor = &s->visitor},
@@ -417,13 +451,15 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         mem_free(s);
         return;
     }
-    list_append(&env->sessions, &s->link);
+    list_append(server == NULL ? &env->sessions : &env->shaking, &s->link);
     counter_add(&env->n_sessions, 1);
     if (server == NULL) {
         wait_for_more(s);
         return;
     }
     s->state = SESSION_SHAKING;
+    s->shaking = true;
+    counter_add(&env->n_shaking, 1);
     s->visitor.secure = &s->conn;
     side_deadline(&s->client.side, env->loop->now_ms + env->limits->header_timeout_ms);
 }
@@ -466,6 +502,8 @@ void sessions_close_idle(struct session_env *env) {
 }
 
 void sessions_close_all(struct session_env *env) {
+    while (!list_empty(&env->shaking))
+        session_end(list_entry(env->shaking.next, struct session, link), false);
     while (!list_empty(&env->sessions)) { /* the end of one may be the end of another */
         struct session *s = list_entry(env->sessions.next, struct session, link);
         if (s->state == SESSION_BUSY)

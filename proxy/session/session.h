@@ -24,6 +24,10 @@
 #include "proxy/session/secure.h"
 #include "proxy/session/side.h"
 
+/* S26: in a handshake at once, in a worker. For one more the one goes that has waited the longest
+ * for its client; when all wait for us instead, it is not taken. */
+enum { SESSIONS_SHAKING_MAX = 512 };
+
 struct h2;
 struct h2_shared;
 struct session;
@@ -36,8 +40,10 @@ struct session_env {
     struct head *head;           /* scratch: one head is parsed at a time */
     struct secure *secure;       /* handshakes; its own */
     struct h2_shared *h2;
-    struct list sessions;              /* all */
-    uint64_t n_sessions, n_h2, n_idle; /* counters */
+    struct list sessions;              /* all but those in a handshake */
+    struct list shaking;               /* these, the oldest first */
+    uint64_t n_sessions, n_h2, n_idle; /* counters; of all */
+    uint64_t n_shaking;                /* a counter */
     bool draining;                     /* answers say Connection: close */
     struct list free;                  /* session.link: kept for the next accept */
     uint32_t n_free;
@@ -59,6 +65,7 @@ struct session {
     bool chunked;        /* the answer's body */
     bool tunnel;         /* bytes both ways, no HTTP any more */
     bool idle;           /* counted in n_idle */
+    bool shaking;        /* in n_shaking */
     uint32_t lingered;   /* bytes thrown away */
 };
 

@@ -3,6 +3,7 @@
  * A real worker with an HTTPS listener between a scripted backend and clients that are OpenSSL, or
  * only pretend to be (S25, S26).
  */
+#include "proxy/session/session.h"
 #include "tests/unit/gate.h"
 #include "tests/unit/pairs.h"
 
@@ -319,6 +320,33 @@ static void who_goes_in_the_handshake_costs_nothing(void **state) {
     close_stage(s);
 }
 
+/* S26: more than may be at once, of clients that say nothing; a good one gets in. */
+static void a_crowd_of_silent_clients(void **state) {
+    (void)state;
+    enum { MANY = SESSIONS_SHAKING_MAX + 100 };
+    struct stage s = open_stage(0);
+    struct wire *w = mem_array(MANY, sizeof(*w));
+    struct caller before, c;
+    client_open(&s, &before);
+    for (int i = 0; i < MANY; i++)
+        assert_true(wire_dial(&w[i], gate_port(s.g)));
+    wait_until(counts(&s).shed == 100);
+    assert_int_equal(gate_gauges(s.g).sessions, SESSIONS_SHAKING_MAX + 1);
+    client_open(&s, &c);
+    client_get(&c, 1000);
+    client_get(&before, 1000);
+    assert_int_equal(counts(&s).shed, 101);
+    for (int i = 0; i < 101; i++) /* those that have waited the longest */
+        assert_true(wire_end(&w[i]) <= 0);
+    client_close(&c);
+    client_close(&before);
+    for (int i = 0; i < MANY; i++)
+        wire_close(&w[i]);
+    wait_until(gate_gauges(s.g).sessions == 0);
+    mem_free(w);
+    close_stage(s);
+}
+
 static void renegotiation_is_refused(void **state) {
     (void)state;
     struct stage s = open_stage(0);
@@ -449,6 +477,7 @@ int main(void) {
         cmocka_unit_test(who_stalls_in_the_handshake_is_dropped),
         cmocka_unit_test(what_is_no_tls_is_refused),
         cmocka_unit_test(who_goes_in_the_handshake_costs_nothing),
+        cmocka_unit_test(a_crowd_of_silent_clients),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(keys_are_updated_on_the_way),
         cmocka_unit_test(garbage_ends_a_connection),
