@@ -80,6 +80,7 @@ lint:
 soak: fuzzers all $(TOOLS)
 	@SLUICE_SOAK=1 tests/e2e/edit-latency
 	@SLUICE_SOAK=1 tests/e2e/swap
+	@SLUICE_SOAK=1 tests/e2e/tls-rotation
 	@SLUICE_SOAK=1 tests/e2e/attacks
 	@for t in memory idle propagation provision; do SLUICE_SOAK=1 tests/kube/$$t || exit 1; done
 	@tests/bench/scale
