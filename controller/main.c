@@ -206,6 +206,7 @@ static void start(struct controller *c) {
     c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
     if (!c->source)
         fail(&why);
+    compile_exposed(turn_compiler(c->turn), c->o.exposed, c->o.n_exposed);
     turn_source(c->turn, c->source);
     if (c->client) {
         c->status = main_status_new(c->base, c->client, c->store, c->turn, &c->o.status, &why);

@@ -32,6 +32,8 @@ static const char help[] =
     "                           addresses\n"
     "  --publish-status-address ADDRESS,...\n"
     "                           kube: they are told these instead\n"
+    "  --exposed-ports PORT,... ports that clients can reach; a listener on another one is told\n"
+    "                           NotExposed (default: not known)\n"
     "  --deployment NAME        kube: what this controller is part of, in the pod's namespace: "
     "the\n"
     "                           owner of what it makes; when it is deleted all is taken back\n"
@@ -95,6 +97,17 @@ static void parse_namespaces(struct options *o, const char *value) {
     }
 }
 
+static void parse_ports(struct options *o, const char *value) {
+    struct str rest = str_of(value), one;
+    while (rest.p) {
+        uint64_t port;
+        rest = str_cut(rest, ',', &one);
+        if (!str_to_u64(one, UINT16_MAX, &port) || port == 0 || o->n_exposed == COMPILE_PORTS_MAX)
+            usage("exposed-ports", value, "write at most 64 ports, as 80,443");
+        o->exposed[o->n_exposed++] = (uint16_t)port;
+    }
+}
+
 static const char *parse_name(const char *option, const char *value) {
     if (!kube_is_name(str_of(value)))
         usage(option, value, "it is not a name: write lower-case letters, digits, \"-\" and \".\"");
@@ -128,6 +141,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         LEASE,
         PUBLISH_SERVICE,
         PUBLISH_ADDRESS,
+        EXPOSED,
         DEPLOYMENT,
         LEAVE,
         LINK,
@@ -155,6 +169,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"lease", required_argument, NULL, LEASE},
         {"publish-service", required_argument, NULL, PUBLISH_SERVICE},
         {"publish-status-address", required_argument, NULL, PUBLISH_ADDRESS},
+        {"exposed-ports", required_argument, NULL, EXPOSED},
         {"deployment", required_argument, NULL, DEPLOYMENT},
         {"leave", required_argument, NULL, LEAVE},
         {"link", required_argument, NULL, LINK},
@@ -205,6 +220,9 @@ void options_parse(struct options *o, int argc, char **argv) {
             break;
         case PUBLISH_ADDRESS:
             o->status.publish_addresses = optarg;
+            break;
+        case EXPOSED:
+            parse_ports(o, optarg);
             break;
         case DEPLOYMENT:
             o->status.deployment = parse_name("deployment", optarg);

@@ -5,6 +5,7 @@
 #ifndef SLUICE_CONTROLLER_MAIN_OPTIONS_H
 #define SLUICE_CONTROLLER_MAIN_OPTIONS_H
 
+#include "controller/compile/compile.h"
 #include "controller/main_status.h"
 
 struct options {
@@ -13,6 +14,8 @@ struct options {
     struct str *namespaces;           /* n_namespaces == 0: all */
     size_t n_namespaces;
     bool watch_secrets;
+    uint16_t exposed[COMPILE_PORTS_MAX]; /* n_exposed == 0: nobody knows */
+    size_t n_exposed;
     const char *link, *telemetry, *admin;
     /* Names of objects in our own namespace; link_secret NULL: the link is plain. */
     const char *link_secret, *link_configmap, *link_service;

@@ -12,6 +12,7 @@
 #include "lib/thread.h"
 #include "proxy/admin/admin.h"
 #include "proxy/config/config.h"
+#include "proxy/l4/relay.h"
 #include "proxy/net/tls.h"
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
@@ -66,6 +67,12 @@ static void record(void *arg, const struct record *r) {
     observe_request(m->observe, r);
     if (m->log != NULL)
         access_log_request(m->log, r, r->gateway->access_log);
+}
+
+static void passed(void *arg, const struct passed *p) {
+    struct member *m = arg;
+    if (m->log != NULL)
+        access_log_passed(m->log, p, p->gateway->access_log);
 }
 
 static uint64_t upstream_opened(void *arg, const struct backend *b) {
@@ -214,6 +221,15 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     metric_count(t, STR("result=\"failed\""), sum.failed);
 }
 
+static void listener_metrics(void *arg, struct metric_text *t) {
+    struct proxy *p = arg;
+    struct relay_env **envs = mem_array(p->o.workers, sizeof(struct relay_env *));
+    for (unsigned i = 0; i < p->o.workers; i++)
+        envs[i] = worker_relays(p->members[i].worker);
+    relay_metrics(envs, p->o.workers, t);
+    mem_free(envs);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct proxy *p = arg;
     struct wire_report r = {.memory_bytes = resident_bytes()};
@@ -222,10 +238,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         struct worker_gauges g;
         struct observe_worker *o = p->members[i].observe;
         worker_gauges(p->members[i].worker, &g);
-        r.connections += g.sessions;
+        r.connections += g.sessions + g.relays + g.intros;
         r.active_requests += g.streams;
         r.requests_total += g.requests;
-        observe_gauge(o, OBSERVE_CLIENT_CONNECTIONS, g.sessions);
+        observe_gauge(o, OBSERVE_CLIENT_CONNECTIONS, g.sessions + g.relays + g.intros);
         observe_gauge(o, OBSERVE_CLIENT_H2, g.h2_sessions);
         observe_gauge(o, OBSERVE_UPSTREAM_CONNECTIONS, g.upstreams - g.idle_upstreams);
         observe_gauge(o, OBSERVE_UPSTREAM_IDLE, g.idle_upstreams);
@@ -252,7 +268,7 @@ static bool busy(struct proxy *p) {
     for (unsigned i = 0; i < p->o.workers; i++) {
         struct worker_gauges g;
         worker_gauges(p->members[i].worker, &g);
-        if (g.sessions > g.idle_sessions)
+        if (g.sessions > g.idle_sessions || g.relays > 0 || g.intros > 0)
             return true;
     }
     return false;
@@ -356,6 +372,7 @@ static void start_workers(struct proxy *p) {
             .drain_ms = p->o.drain_timeout_ms,
             .ring = p->ring,
             .record = record,
+            .passed = passed,
             .upstreams = &upstream_watch,
             .arg = m,
         };
@@ -456,6 +473,7 @@ int main(int argc, char **argv) {
     }
     start_workers(&p);
     observe_source(p.observe, handshake_metrics, &p);
+    observe_source(p.observe, listener_metrics, &p);
     start_events(&p);
     start_config(&p);
     start_admin(&p);

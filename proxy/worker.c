@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/thread.h"
+#include "proxy/l4/relay.h"
 #include "proxy/net/listen.h"
 #include "proxy/stream/stream.h"
 
@@ -30,6 +31,8 @@ struct worker {
     struct worker_options o;
     struct loop loop;
     struct stream_env env;
+    struct intro_env intros;
+    struct relay_env relays;
     struct head scratch;
     struct port ports[WORKER_PORTS_MAX];
     pthread_t thread;
@@ -46,20 +49,50 @@ struct worker {
 
 /* ---- listeners ---- */
 
+/* It is known who has come, and where to: as much as is read of it before. */
+static void welcome(void *arg, int fd, const struct newcomer *who) {
+    struct worker *w = arg;
+    const struct listener_law *l = who->passed;
+    if (l == NULL)
+        l = snapshot_listener(w->env.law->snapshot, who->port);
+    if (l != NULL && (l->model->protocol == MODEL_TCP || l->model->protocol == MODEL_TLS))
+        relay_begin(&w->relays, fd, who, l);
+    else
+        session_accept_fd(&w->env.sessions, fd, &who->peer, who->port);
+}
+
+static void turned_away(void *arg, const struct newcomer *who, enum reason reason) {
+    struct worker *w = arg;
+    struct record r = {
+        .gateway = w->env.law->snapshot->gateway, .reason = reason, .start_ns = who->start_ns};
+    if (reason == REASON_NONE)
+        return;
+    r.total_ns = r.gateway_ns = loop_clock_ns() - r.start_ns;
+    addr_v6(&who->peer, r.client);
+    w->o.record(w->o.arg, &r);
+}
+
+static uint64_t connections(const struct worker *w) {
+    return w->env.sessions.n_sessions + w->relays.n + w->intros.n;
+}
+
 static void accepted(void *arg, int fd, const struct addr *peer) {
     struct port *p = arg;
     struct worker *w = p->worker;
-    if (w->env.sessions.n_sessions >= w->connections && !sessions_shed_idle(&w->env.sessions)) {
+    if (connections(w) >= w->connections && !sessions_shed_idle(&w->env.sessions)) {
         counter_add(&w->refused, 1);
         close(fd); /* R10 */
         return;
     }
-    session_accept_fd(&w->env.sessions, fd, peer, p->client);
+    if (unlikely(intro_needed(&w->intros, peer, p->client)))
+        intro_begin(&w->intros, fd, peer, p->client);
+    else
+        welcome(w, fd,
+                &(struct newcomer){.peer = *peer, .port = p->client, .start_ns = w->loop.now_ns});
 }
 
-static bool speaks_http(const struct snapshot *s, uint16_t port) {
-    const struct listener_law *l = snapshot_listener(s, port);
-    return l != NULL && (l->model->protocol == MODEL_HTTP || l->model->protocol == MODEL_HTTPS);
+static bool has_listener(const struct snapshot *s, uint16_t port) {
+    return snapshot_listener(s, port) != NULL || snapshot_passes_by_name(s, port);
 }
 
 static bool open_port(struct worker *w, size_t i) {
@@ -81,7 +114,7 @@ static void set_listeners(struct worker *w, const struct snapshot *s) {
     bool all = true;
     for (size_t i = 0; i < w->o.n_ports; i++) {
         struct port *p = &w->ports[i];
-        bool want = w->reached < CLOSING && speaks_http(s, p->client);
+        bool want = w->reached < CLOSING && has_listener(s, p->client);
         if (want && p->listener == NULL) {
             all = open_port(w, i) && all;
         } else if (!want) {
@@ -114,11 +147,12 @@ static void set_limits(struct worker *w, const struct limits *l) {
 
 static void adopt(struct worker *w, struct edition *e) {
     uint64_t serial = e->law.snapshot->serial;
-    if (!stream_env_adopt(&w->env, &e->law)) {
+    if (!relays_make_room(&w->relays, e->law.snapshot) || !stream_env_adopt(&w->env, &e->law)) {
         log_error("worker", "no memory to adopt a configuration; the last one stays");
         give_back(w, e);
         return;
     }
+    w->intros.law = w->relays.law = e->law.snapshot;
     set_limits(w, &e->law.snapshot->limits);
     set_listeners(w, e->law.snapshot);
     __atomic_store_n(&w->adopted, serial, __ATOMIC_RELEASE);
@@ -187,9 +221,22 @@ static void *run(void *arg) {
     struct worker *w = arg;
     loop_run(&w->loop);
     close_listeners(w);
+    intros_close_all(&w->intros);
+    relays_close_all(&w->relays);
     sessions_close_all(&w->env.sessions);
     conns_end_turn(&w->loop);
     return NULL;
+}
+
+static void begin_l4(struct worker *w) {
+    w->intros =
+        (struct intro_env){.loop = &w->loop, .done = welcome, .refused = turned_away, .arg = w};
+    intros_init(&w->intros);
+    relays_init(&w->relays, &w->loop, w->o.workers);
+    w->relays.passed = w->o.passed;
+    w->relays.arg = w->o.arg;
+    w->relays.upstreams.watch = w->o.upstreams;
+    w->relays.upstreams.watch_arg = w->o.arg;
 }
 
 struct worker *worker_new(const struct worker_options *o) {
@@ -209,6 +256,7 @@ struct worker *worker_new(const struct worker_options *o) {
     w->env.law_arg = w;
     w->env.upstreams.watch = o->upstreams;
     w->env.upstreams.watch_arg = o->arg;
+    begin_l4(w);
     for (size_t i = 0; i < o->n_ports; i++)
         w->ports[i] = (struct port){.worker = w, .client = o->ports[i].client};
     w->wake = wakeup_new();
@@ -249,6 +297,8 @@ void worker_free(struct worker *w) {
     set_phase(w, ENDING);
     pthread_join(w->thread, NULL);
     struct law *last = w->env.law;
+    intros_fini(&w->intros);
+    relays_fini(&w->relays);
     stream_env_fini(&w->env);
     if (last != NULL)
         drop_edition(container_of(last, struct edition, law));
@@ -276,6 +326,10 @@ struct secure_counts worker_handshakes(const struct worker *w) {
     return secure_counts(w->env.sessions.secure);
 }
 
+struct relay_env *worker_relays(struct worker *w) {
+    return &w->relays;
+}
+
 bool worker_listening(const struct worker *w) { return counter_get(&w->listening) != 0; }
 
 void worker_gauges(struct worker *w, struct worker_gauges *g) {
@@ -287,9 +341,11 @@ void worker_gauges(struct worker *w, struct worker_gauges *g) {
         .idle_sessions = counter_get(&s->n_idle),
         .streams = counter_get(&w->env.n_streams),
         .tunnels = counter_get(&w->env.n_tunnels),
+        .relays = counter_get(&w->relays.n),
+        .intros = counter_get(&w->intros.n),
         .requests = counter_get(&w->env.requests),
         .waiting = counter_get(&u->n_waiting),
-        .upstreams = counter_get(&u->n_conns),
+        .upstreams = counter_get(&u->n_conns) + counter_get(&w->relays.upstreams.n_conns),
         .idle_upstreams = counter_get(&u->n_idle),
         .connects = counter_get(&u->connects),
         .buffer_bytes = counter_get(&w->loop.slabs.used_bytes),

@@ -18,6 +18,7 @@
 #include "proxy/upstream/upstream.h"
 
 struct worker;
+struct relay_env;
 
 enum { WORKER_PORTS_MAX = 16 };
 struct worker_port {
@@ -33,8 +34,10 @@ struct worker_options {
     uint32_t connections; /* of this worker, at most */
     uint64_t drain_ms;    /* from closing its listeners to worker_free(), at most */
     int ring;             /* rung when main has something to look at */
-    /* A request is over; on the worker's thread. */
+    /* A request is over, or a connection of a TCP or TLS listener (may be NULL); on the worker's
+     * thread. */
     void (*record)(void *arg, const struct record *r);
+    void (*passed)(void *arg, const struct passed *p);
     const struct upstream_watch *upstreams; /* likewise */
     void *arg;
 };
@@ -57,7 +60,8 @@ void worker_free(struct worker *w);
 
 struct worker_gauges {
     uint64_t sessions, h2_sessions, idle_sessions, streams, tunnels, requests;
-    uint64_t waiting; /* streams, for a connection */
+    uint64_t relays, intros; /* connections of TCP and TLS listeners; those not known yet */
+    uint64_t waiting;        /* streams, for a connection */
     uint64_t upstreams, idle_upstreams, connects;
     uint64_t buffer_bytes, spare_bytes;
     uint64_t accept_failures, refused; /* for want of descriptors; over the limit */
@@ -67,5 +71,6 @@ struct worker_gauges {
 bool worker_listening(const struct worker *w); /* on every port that it should */
 void worker_gauges(struct worker *w, struct worker_gauges *g);
 struct secure_counts worker_handshakes(const struct worker *w); /* of TLS, with clients */
+struct relay_env *worker_relays(struct worker *w);              /* for relay_metrics() */
 
 #endif

@@ -59,12 +59,14 @@ static bool same(const struct unit *u, const struct kube_target_ref *refs, size_
     return true;
 }
 
-void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n, int64_t limit) {
+void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n, int64_t limit,
+                 bool proxy) {
     struct unit *u = m->u;
-    if (same(u, refs, n) && u->attached_limit == limit)
+    if (same(u, refs, n) && u->attached_limit == limit && u->attached_proxy == proxy)
         return;
     attach_none(m->c, u);
     u->attached_limit = limit;
+    u->attached_proxy = proxy;
     u->attached = mem_array(n, sizeof(*u->attached));
     u->n_attached = n;
     for (size_t i = 0; i < n; i++) {

@@ -13,8 +13,9 @@ struct target {
     struct list list; /* struct attachment, of the older policy first */
 };
 
-/* The targets of m->u are refs now; its readers look again when these or limit differ. */
-void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n, int64_t limit);
+/* The targets of m->u are refs now; its readers look again when these, limit or proxy differ. */
+void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n, int64_t limit,
+                 bool proxy);
 void attach_none(struct compiler *c, struct unit *u);
 
 /* The policy of that kind that wins: section first, then the whole; the older first. NULL: none.

@@ -49,7 +49,7 @@ static void status_take(struct making *m) {
                           &room);
         else
             set_condition(&s->conditions[CONDITION_ACCEPTED], "Accepted", NULL, &room);
-        if (has_refs(u->kind) && !refused)
+        if ((has_refs(u->kind) || m->refers) && !refused)
             set_condition(&s->conditions[CONDITION_RESOLVED_REFS],
                           why_set(&m->unresolved) ? m->unresolved_reason : "ResolvedRefs",
                           why_set(&m->unresolved) ? &m->unresolved : NULL, &room);

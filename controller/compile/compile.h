@@ -76,6 +76,11 @@ void compile_restore(struct compiler *c, struct str prefix, struct object *const
  * to refuse every Route would be worse than what it prevents. */
 void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated);
 
+/* Ports that clients can reach; before anything is compiled. A listener on another one is told
+ * NotExposed. n == 0, and without a call: nobody knows. */
+enum { COMPILE_PORTS_MAX = 64 };
+void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n);
+
 /* ---- statuses ---- */
 
 enum condition_type { CONDITION_ACCEPTED, CONDITION_RESOLVED_REFS, CONDITION_TYPES };

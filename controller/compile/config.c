@@ -5,6 +5,7 @@
 #include "controller/compile/certificate.h"
 #include "controller/compile/class.h"
 #include "controller/compile/clients.h"
+#include "controller/compile/passing.h"
 
 /* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
 static uint64_t or_never(int64_t v) { return v < 0 ? 0 : v == 0 ? MODEL_NEVER : (uint64_t)v; }
@@ -87,17 +88,15 @@ static int check_listeners(struct making *m, const struct kube_GatewayConfig *g)
     for (uint32_t i = 0; i < g->n_listeners; i++) {
         const struct kube_listener *l = &g->listeners[i];
         const struct at *at = AT_I(AT(NULL, "spec"), "listeners", i);
-        if (l->protocol != MODEL_HTTP && l->protocol != MODEL_HTTPS)
-            return refuse(m, AT(at, "protocol"),
-                          "%s is not supported yet; HTTP and HTTPS listeners are",
-                          model_word(&model_words_protocol, l->protocol));
-        if (check_listener_tls(m, AT(at, "tls"), l) != 0 ||
+        if (!is_passing(l) && l->backend_ref)
+            return refuse(m, AT(at, "backendRef"),
+                          "Routes and Ingresses say where the requests of a listener go; remove "
+                          "it, or say TCP or TLS");
+        int good =
+            is_passing(l) ? passing_check(m, at, l) : check_listener_tls(m, AT(at, "tls"), l);
+        if (good != 0 || passing_check_port(m, at, g, i) != 0 ||
             clients_check(m, at, l->tls ? l->tls->client_validation : NULL) != 0)
             return -1;
-        for (uint32_t k = 0; k < i; k++) {
-            if (g->listeners[k].port == l->port)
-                return refuse(m, AT(at, "port"), "listeners[%u] has the same port", k);
-        }
     }
     return 0;
 }
@@ -107,9 +106,10 @@ static int config_check(struct making *m, const struct kube_GatewayConfig *g) {
     if (check_listeners(m, g) != 0 || check_identity(m, g) != 0 ||
         check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0)
         return -1;
-    if (g->trusted_proxies && g->trusted_proxies->proxy_protocol != MODEL_PROXY_OFF)
+    const struct kube_trusted_proxies *t = g->trusted_proxies;
+    if (t && t->proxy_protocol != MODEL_PROXY_OFF && t->n_cidrs == 0)
         return refuse(m, AT(AT(spec, "trustedProxies"), "proxyProtocol"),
-                      "the PROXY protocol is not supported yet; set it to Off");
+                      "it counts only from the addresses in cidrs, and there are none");
     const struct kube_gateway_limits *l = g->limits;
     if (l && l->header_bytes >= 0 && (l->header_bytes < 1024 || l->header_bytes > 1 << 20))
         return refuse(m, AT(AT(spec, "limits"), "headerBytes"), "%lld is not between 1Ki and 1Mi",
@@ -157,6 +157,7 @@ static int make_gateway(struct making *m, const struct class_ *k, const struct r
         if (g->trusted_proxies) {
             gw.trusted_cidrs = g->trusted_proxies->cidrs;
             gw.n_trusted_cidrs = g->trusted_proxies->n_cidrs;
+            gw.proxy_protocol = g->trusted_proxies->proxy_protocol;
         }
         gw.auth_required = g->auth && g->auth->required;
         gw.limits = limits_of(m, g->limits);
@@ -181,6 +182,7 @@ static struct model_listener_tls **tls_of_listeners(struct making *m,
             continue;
         struct model_listener_tls *o = all[i] = arena_zalloc(&m->a, sizeof(*o));
         const struct kube_certificate_ref *r = t->default_certificate_ref;
+        o->mode = t->mode;
         o->min_version = t->min_version;
         o->no_tickets = !t->session_tickets;
         clients_make(m, AT_I(AT(NULL, "spec"), "listeners", i), t->client_validation, o);
@@ -199,6 +201,51 @@ static struct model_listener_tls **tls_of_listeners(struct making *m,
                  STR_FMT(r->namespace), STR_FMT(r->name));
         o->certificates = arena_array(&m->a, 1, sizeof(struct str));
         o->certificates[o->n_certificates++] = ref.id;
+    }
+    return all;
+}
+
+void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n) {
+    must(n <= COMPILE_PORTS_MAX);
+    memcpy(c->exposed, ports, n * sizeof(*ports));
+    c->n_exposed = n;
+}
+
+static bool is_exposed(const struct compiler *c, int64_t port) {
+    for (size_t i = 0; i < c->n_exposed; i++)
+        if (c->exposed[i] == port)
+            return true;
+    return c->n_exposed == 0;
+}
+
+/* The chart's rules for containerPort. */
+static int64_t container_port(int64_t port) {
+    return port < 1024 || (port >= 7501 && port <= 7503) ? port + 8000 : port;
+}
+
+static void look_at_ports(struct making *m, const struct kube_GatewayConfig *g) {
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        const struct kube_listener *l = &g->listeners[i];
+        if (is_exposed(m->c, l->port))
+            continue;
+        m->refers = m->u->kind == UNIT_CONFIG;
+        unresolved(m, "NotExposed", AT(AT_I(AT(NULL, "spec"), "listeners", i), "port"),
+                   "the Service before the proxies has no port %lld, so that no client gets here; "
+                   "add it to the chart's values: service.ports.%.*s: {port: %lld, containerPort: "
+                   "%lld}",
+                   (long long)l->port, STR_FMT(l->name), (long long)l->port,
+                   (long long)container_port(l->port));
+    }
+}
+
+/* The backends of those that pass on, which are wanted from now on. */
+static struct str *backends_of_listeners(struct making *m, const struct kube_GatewayConfig *g) {
+    struct str *all = arena_array(&m->a, g->n_listeners, sizeof(*all));
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        if (!is_passing(&g->listeners[i]))
+            continue;
+        m->refers = m->u->kind == UNIT_CONFIG;
+        all[i] = passing_backend(m, AT_I(AT(NULL, "spec"), "listeners", i), g, &g->listeners[i]);
     }
     return all;
 }
@@ -226,6 +273,9 @@ int config_make(struct making *m, const struct resource *config, struct class_ *
     if (g && config_check(m, g) != 0)
         return -1;
     struct model_listener_tls **tls = g ? tls_of_listeners(m, g) : NULL;
+    const struct str *backends = g ? backends_of_listeners(m, g) : NULL;
+    if (g)
+        look_at_ports(m, g);
     if (!k)
         return 0;
     const struct resource *from = config ? config : m->r;
@@ -239,7 +289,8 @@ int config_make(struct making *m, const struct resource *config, struct class_ *
                                    .protocol = l->protocol,
                                    .hostnames = l->hostnames,
                                    .n_hostnames = l->n_hostnames,
-                                   .tls = tls[i]};
+                                   .tls = tls[i],
+                                   .backend = backends[i]};
         if (make_listener(m, k, from, AT_I(AT(NULL, "spec"), "listeners", i), l->name, &o) != 0)
             return -1;
     }

@@ -183,7 +183,11 @@ static int mirror_make(struct filtering *f, const struct at *at, const void *par
     const struct at *ref_at = AT(at, "backendRef");
     if (b->port < 0)
         return refuse(m, AT(ref_at, "port"), "a Service needs a port; write its number");
-    struct ref ref = {b->group, b->kind, b->namespace, b->name, {(uint16_t)b->port, STR_NONE}};
+    struct ref ref = {.group = b->group,
+                      .kind = b->kind,
+                      .namespace = b->namespace,
+                      .name = b->name,
+                      .port = {.number = (uint16_t)b->port}};
     r->backend = ref_resolve(m, ref_at, &ref);
     return 0;
 }

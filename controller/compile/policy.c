@@ -184,6 +184,7 @@ static int connection_make(struct making *m, const struct at *at, const struct k
     c->max_requests = or_zero(k->max_requests);
     if (upgrades_make(m, AT(at, "upgrades"), k->upgrades, &c->upgrades) != 0)
         return -1;
+    c->proxy_version = k->proxy_protocol;
     return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
 }
 
@@ -222,6 +223,13 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
         return -1;
     if (look_at_tls(m, k) != 0)
         return -1;
+    bool proxy = o->connection && o->connection->proxy_version != MODEL_PROXY_NONE;
+    for (uint32_t i = 0; proxy && i < k->n_target_refs; i++)
+        if (!str_eq(k->target_refs[i].kind, STR("Service")))
+            return refuse(m, AT(AT(spec, "connection"), "proxyProtocol"),
+                          "the PROXY protocol is for Services behind TCP and TLS listeners; target "
+                          "the Service instead of the %.*s",
+                          STR_FMT(k->target_refs[i].kind));
     for (uint32_t i = 0; k->body_limit >= 0 && i < k->n_target_refs; i++)
         if (str_eq(k->target_refs[i].kind, STR("Service")))
             return refuse(m, AT(spec, "bodyLimit"),
@@ -305,12 +313,13 @@ void policy_attach(struct making *m) {
     const struct resource *good = m->u->good;
     if (good->kind == KUBE_TrafficPolicy) {
         const struct kube_TrafficPolicy *k = resource_TrafficPolicy(good);
-        attach_take(m, k->target_refs, k->n_target_refs, k->body_limit);
+        attach_take(m, k->target_refs, k->n_target_refs, k->body_limit,
+                    k->connection && k->connection->proxy_protocol != MODEL_PROXY_NONE);
         traffic_tell(m);
         if (!why_set(&m->why))
             say_conflicts(m, k->target_refs, k->n_target_refs);
     } else {
         const struct kube_AuthPolicy *k = resource_AuthPolicy(good);
-        attach_take(m, k->target_refs, k->n_target_refs, -1);
+        attach_take(m, k->target_refs, k->n_target_refs, -1, false);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/ref.h"
 
+#include "controller/compile/attach.h"
 #include "lib/units.h"
 
 #include <arpa/inet.h>
@@ -27,7 +28,7 @@ static const struct kube_service_port *find_port(const struct kube_Service *s,
 
 /* What is spoken there must be what a proxy speaks. */
 static bool speaks(struct making *m, const struct at *at, const char *shown,
-                   const struct kube_service_port *p) {
+                   const struct kube_service_port *p, bool bytes) {
     static const char *const not_yet[] = {"kubernetes.io/wss", "kubernetes.io/h2c", "grpc", "h2c",
                                           "http2"};
     if (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))) {
@@ -35,7 +36,7 @@ static bool speaks(struct making *m, const struct at *at, const char *shown,
                    STR_FMT(p->protocol));
         return false;
     }
-    for (size_t i = 0; i < ARRAY_LEN(not_yet); i++)
+    for (size_t i = 0; i < ARRAY_LEN(not_yet) && !bytes; i++)
         if (str_eq(p->app_protocol, str_of(not_yet[i]))) {
             unresolved(m, "UnsupportedProtocol", at,
                        "the port of %s has appProtocol %s, which is not supported yet", shown,
@@ -109,6 +110,19 @@ static bool has_slices(struct making *m, struct str ns, struct str name) {
     return n > 0;
 }
 
+/* A connection that begins with one client's address cannot serve the requests of others. */
+static bool may_be_asked(struct making *m, const struct at *at, const char *shown, struct str ns,
+                         struct str name) {
+    const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), ns, name, STR_NONE);
+    if (!policy || !policy->attached_proxy)
+        return true;
+    unresolved(m, "UnsupportedProtocol", at,
+               "TrafficPolicy %.*s sends the PROXY protocol to %s; that is for TCP and TLS "
+               "listeners of a GatewayConfig, and requests are not sent so",
+               STR_FMT(policy->name), shown);
+    return false;
+}
+
 struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
     struct shown room;
     if (ref->group.n > 0 || (ref->kind.n > 0 && !str_eq(ref->kind, STR("Service")))) {
@@ -118,7 +132,7 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     }
     struct str ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace;
     const char *shown = show(m, ref);
-    if (!str_eq(ns, m->r->meta.namespace) &&
+    if (!ref->bytes && !str_eq(ns, m->r->meta.namespace) &&
         !granted(m, m->r, STR(""), STR("Service"), ns, ref->name)) {
         m->late |= m->u->fresh;
         unresolved(m, "RefNotPermitted", at,
@@ -146,10 +160,12 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
         else
             unresolved(m, "BackendNotFound", at, "%s has no port %u", shown, ref->port.number);
         return STR_NONE;
-    } else if (!speaks(m, at, shown, p)) {
+    } else if (!speaks(m, at, shown, p, ref->bytes)) {
         return STR_NONE;
     }
     if (external && !external_allowed(m, at, shown, s))
+        return STR_NONE;
+    if (!ref->bytes && !may_be_asked(m, at, shown, ns, ref->name))
         return STR_NONE;
     m->late |= m->u->fresh && !external && !has_slices(m, ns, ref->name);
     return backend_id(m, ns, ref->name, p ? (unsigned)p->port : ref->port.number);

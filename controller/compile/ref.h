@@ -13,6 +13,7 @@ struct ref {
     struct str namespace;   /* n == 0: that of the resource */
     struct str name;
     struct kube_port port;
+    bool bytes; /* of a TCP or TLS listener: whatever is spoken there, and without a grant */
 };
 
 /* The id of the backend, which is wanted from now on; n == 0: it cannot be resolved, and

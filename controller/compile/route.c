@@ -186,11 +186,11 @@ static int backends_make(struct making *m, const struct at *at, const struct kub
             return refuse(m, AT(one, "port"), "a Service needs a port; write its number");
         if (filters_make(m, one, k, b->filters, b->n_filters, true, &r->filters, &r->n_filters))
             return -1;
-        struct ref ref = {b->group,
-                          b->kind,
-                          b->namespace,
-                          b->name,
-                          {b->port < 0 ? 0 : (uint16_t)b->port, STR_NONE}};
+        struct ref ref = {.group = b->group,
+                          .kind = b->kind,
+                          .namespace = b->namespace,
+                          .name = b->name,
+                          .port = {.number = b->port < 0 ? 0 : (uint16_t)b->port}};
         r->backend = ref_resolve(m, one, &ref);
         if (r->backend.n == 0)
             r->status = 500;

@@ -84,7 +84,8 @@ struct unit {
     struct list certificate_link;
     struct attachment *attached; /* policies */
     size_t n_attached;
-    int64_t attached_limit; /* what readers take from a policy beside its id: bodyLimit */
+    int64_t attached_limit; /* what readers take from a policy beside its id: bodyLimit, */
+    bool attached_proxy;    /* and whether it says connection.proxyProtocol */
     struct list claims;     /* Route, Ingress: struct claim by unit_link */
     struct list said;       /* Route, Ingress: see twice.h */
 };
@@ -98,6 +99,8 @@ struct compiler {
     struct map lost;           /* prefix (owned) → unit */
     struct str default_class;  /* owned; n == 0: none */
     bool outdated[KUBE_KINDS]; /* see compile_outdated() */
+    uint16_t exposed[COMPILE_PORTS_MAX];
+    size_t n_exposed;
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
@@ -130,6 +133,7 @@ struct making {
     bool wait;                 /* a fact is still to be compiled: the unit steps back */
     bool late;                 /* what the resource names is not there, and may be on its way */
     bool foreign;              /* the resource is another controller's */
+    bool refers;               /* a GatewayConfig that names Services, or ports of ours */
     bool claimed;              /* its claims on hosts were told */
     bool gone;                 /* refused in a way that takes its objects away: no class, no host */
     const char *reason;        /* of why; NULL: Invalid */

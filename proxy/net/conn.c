@@ -281,6 +281,16 @@ bool conn_has_bytes(struct conn *c) {
     return recv(c->fd, &byte, 1, MSG_PEEK) > 0;
 }
 
+ssize_t conn_look(struct conn *c, char *to, size_t max) {
+    ssize_t n;
+    do
+        n = recv(c->fd, to, max, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return -1;
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
 void conn_consume(struct conn *c, size_t n) {
     struct conn_buf *b = &c->in;
     debug_must(n <= b->end - b->at);
@@ -412,25 +422,38 @@ void conn_shutdown(struct conn *c) {
     conn_talk(c);
 }
 
-void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
-    if (c->closed)
-        return;
+void conn_will_reset(struct conn *c) {
+    struct linger now = {1, 0};
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+static void end(struct conn *c, void (*freed)(struct conn *c)) {
     c->closed = true;
     c->freed = freed;
     event_del(&c->ev);
-    if (c->tls != NULL)
-        tls_end(c, !reset);
-    if (reset) {
-        struct linger now = {1, 0};
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    }
-    close(c->fd);
     conn_unlend(c);
     buf_give(c, &c->in);
     buf_give(c, &c->out);
     list_del(&c->ready_link);
     list_del(&c->dirty_link);
     list_append(&c->loop->doomed, &c->dirty_link);
+}
+
+void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
+    if (c->closed)
+        return;
+    if (c->tls != NULL)
+        tls_end(c, !reset);
+    if (reset)
+        conn_will_reset(c);
+    end(c, freed);
+    close(c->fd);
+}
+
+int conn_give_up(struct conn *c, void (*freed)(struct conn *c)) {
+    debug_must(!c->closed && c->tls == NULL && c->in.p == NULL && conn_pending(c) == 0);
+    end(c, freed);
+    return c->fd;
 }
 
 /* ---- the loop's part ---- */

@@ -132,6 +132,10 @@ static inline struct str conn_unread(const struct conn *c) {
 /* Looks without taking: true when the peer has finished or reset and nothing is left to read. */
 bool conn_peer_gone(struct conn *c);
 bool conn_has_bytes(struct conn *c); /* the same: true when there are bytes to read */
+/* The first bytes that wait in the socket of a plain connection, at most `max`, which stay there;
+ * 0: none now, an event will tell. A look costs a system call and asks for no event: whoever needs
+ * more waits for readable(). -1: it has ended, or failed. */
+ssize_t conn_look(struct conn *c, char *to, size_t max) MUST_USE;
 /* The reader will wait: what little is unread moves to a small slab. Not while bytes are lent. */
 void conn_shrink(struct conn *c);
 void conn_consume(struct conn *c, size_t n); /* gives the slab back when all is consumed */
@@ -161,6 +165,11 @@ void conn_shutdown(struct conn *c);
 /* Closes at once (RST when reset), gives back the buffers and calls `freed` at the end of the turn,
  * when no handler has it on its stack any more. */
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c));
+/* Whoever closes it resets it. */
+void conn_will_reset(struct conn *c);
+/* The descriptor, which is the caller's from now on: for the rest it is conn_close(). Nothing was
+ * read or written. */
+int conn_give_up(struct conn *c, void (*freed)(struct conn *c)) MUST_USE;
 static inline bool conn_reusable(const struct conn *c) {
     return !c->closed && !c->eof && !c->hangup && !c->connecting && !c->shaking &&
            c->in.p == NULL && conn_pending(c) == 0;

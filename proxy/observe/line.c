@@ -286,3 +286,31 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
         write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");
 }
+
+void line_write_passed(struct out *o, struct line_clock *clock, const struct passed *p) {
+    const struct reason_info *reason = &reasons[p->reason];
+    char *start = out_take(o, START_MAX);
+    if (!start)
+        return;
+    char *at = pen_time(pen_lit(start, "{\"ts\":\""), clock, p->start_ns);
+    at = pen_lit(at, "\",\"listener\":");
+    o->n -= START_MAX - (size_t)(at - start);
+    write_text(o, p->listener, NAME_MAX_SHOWN);
+    out_lit(o, ",\"sni\":");
+    write_text(o, p->sni, HOST_MAX);
+    start = out_take(o, NUMBERS_MAX);
+    if (!start)
+        return;
+    at = pen_text(pen_lit(start, ",\"reason\":\""), reason->name);
+    at = pen_text(pen_lit(at, "\",\"origin\":\""), origin_names[reason->origin]);
+    at = pen_seconds(pen_lit(at, "\",\"duration\":"), p->total_ns);
+    at = pen_seconds(pen_lit(at, ",\"connect\":"), p->connect_ns);
+    at = pen_u64(pen_lit(at, ",\"bytes\":"), p->sent);
+    at = pen_u64(pen_lit(at, ",\"received\":"), p->received);
+    at = pen_client(pen_lit(at, ",\"client\":\""), p->client);
+    at = pen_endpoint(pen_lit(at, "\",\"upstream_addr\":\""), p->endpoint);
+    at = pen_u64(pen_lit(at, "\",\"attempts\":"), p->attempts);
+    at = pen_text(pen_lit(at, ",\"protocol\":\""), p->protocol);
+    at = pen_lit(at, "\"}\n");
+    o->n -= NUMBERS_MAX - (size_t)(at - start);
+}

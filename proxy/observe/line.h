@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * line: one request as one line of JSON; see log.h. Pure but for the clock.
+ * line: one request, or one connection, as one line of JSON; see log.h. Pure but for the clock.
  */
 #ifndef SLUICE_PROXY_OBSERVE_LINE_H
 #define SLUICE_PROXY_OBSERVE_LINE_H
@@ -21,5 +21,6 @@ struct line_clock {
 /* settings: of the gateway, or NULL. */
 void line_write(struct out *o, struct line_clock *clock, const struct record *r,
                 const struct model_access_log *settings);
+void line_write_passed(struct out *o, struct line_clock *clock, const struct passed *p);
 
 #endif

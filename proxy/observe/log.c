@@ -67,29 +67,42 @@ static bool ring_put(struct access_log_worker *w, struct str line) {
 }
 
 /* Failures are always logged; of the rest a share, evenly spread. */
-static bool wanted(struct access_log_worker *w, const struct record *r,
+static bool wanted(struct access_log_worker *w, bool failed,
                    const struct model_access_log *settings) {
     if (unlikely(r->of == RECORD_TUNNEL_OPEN))
         return false; /* one line, at its end */
     if (w->log->off || (settings && settings->off))
         return false;
     uint64_t share = settings ? settings->sample_per_mille : 0;
-    if (share == 0 || share >= 1000 || r->status >= 400 || r->reason != REASON_NONE)
+    if (share == 0 || share >= 1000 || failed)
         return true;
     uint64_t n = w->sampled++;
     return (n + 1) * share / 1000 > n * share / 1000;
 }
 
-void access_log_request(struct access_log_worker *w, const struct record *r,
-                        const struct model_access_log *settings) {
-    if (!wanted(w, r, settings))
-        return;
-    struct out o = out_fixed(w->line, sizeof(w->line));
-    line_write(&o, &w->clock, r, settings);
-    if (o.over || !ring_put(w, out_done(&o)))
+static inline void put_line(struct access_log_worker *w, const struct out *line) {
+    if (line->over || !ring_put(w, out_done(line)))
         metric_add(&w->dropped, 1);
     else
         metric_add(&w->lines, 1);
+}
+
+void access_log_request(struct access_log_worker *w, const struct record *r,
+                        const struct model_access_log *settings) {
+    if (!wanted(w, r->status >= 400 || r->reason != REASON_NONE, settings))
+        return;
+    struct out o = out_fixed(w->line, sizeof(w->line));
+    line_write(&o, &w->clock, r, settings);
+    put_line(w, &o);
+}
+
+void access_log_passed(struct access_log_worker *w, const struct passed *p,
+                       const struct model_access_log *settings) {
+    if (!wanted(w, p->reason != REASON_NONE, settings))
+        return;
+    struct out o = out_fixed(w->line, sizeof(w->line));
+    line_write_passed(&o, &w->clock, p);
+    put_line(w, &o);
 }
 
 /* ---- the writer's side ---- */

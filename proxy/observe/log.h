@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * log: the access log, one JSON line a request.
+ * log: the access log, one JSON line a request, and one a connection that was passed on as it came.
  *
  *   worker 0 ── line ──► ring, 1 MiB ──┐
  *   worker 1 ── line ──► ring, 1 MiB ──┴─► writer thread ── few large writes ──► stdout or a file
@@ -17,7 +17,14 @@
  *
  * and "headers":{...} where GatewayConfig accessLog.headers names some (8 at most; credentials
  * among them are redacted). Times are seconds. Query strings are never written: they carry secrets.
- * Everything that came from outside is escaped and bounded.
+ * Everything that came from outside is escaped and bounded. A connection of a TCP or TLS listener
+ * is
+ *
+ *   {"ts":...,"listener":"db","sni":"db.example.com","reason":"","origin":"","duration":12.5,"connect":0.0004,
+ *    "bytes":5120,"received":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:5432","attempts":1,
+ *    "protocol":"tls"}
+ *
+ * of which bytes were sent to the client and received from it.
  */
 #ifndef SLUICE_PROXY_OBSERVE_LOG_H
 #define SLUICE_PROXY_OBSERVE_LOG_H
@@ -48,6 +55,10 @@ struct access_log_worker *access_log_worker(struct access_log *l, unsigned i);
 /* On the worker's thread. settings: the gateway's; NULL: every request. */
 void access_log_request(struct access_log_worker *w, const struct record *r,
                         const struct model_access_log *settings);
+
+/* The same for a connection of a TCP or TLS listener, at its end. */
+void access_log_passed(struct access_log_worker *w, const struct passed *p,
+                       const struct model_access_log *settings);
 
 /* For observe_source(): sluice_log_lines_total, sluice_log_dropped_total. */
 void access_log_metrics(void *access_log, struct metric_text *t);

@@ -40,4 +40,18 @@ struct record {
     uint64_t total_ns, gateway_ns, upstream_ns, connect_ns, auth_ns, read_ns, pick_ns, body_ns;
 };
 
+/* All that is known of one finished connection that was passed on as it came. */
+struct passed {
+    const struct model_gateway *gateway; /* what was in force at its end; never NULL */
+    struct str listener, sni;            /* sni.n == 0: none was said, or nobody asked */
+    const char *protocol;                /* "tcp", "tls" */
+    uint8_t client[16];                  /* address, v4 as v4-mapped */
+    const struct endpoint *endpoint;     /* last one asked, or NULL */
+    enum reason reason;                  /* REASON_NONE: both sides had finished */
+    uint16_t attempts;
+    uint64_t received, sent; /* bytes of the client, and to it */
+    uint64_t start_ns;       /* CLOCK_MONOTONIC */
+    uint64_t total_ns, connect_ns;
+};
+
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/policy/forwarded.h"
 #include "proxy/policy/policy.h"
 
 #include <arpa/inet.h>
@@ -32,12 +33,39 @@ static bool take_last(struct str *list, struct str *element) {
     return true;
 }
 
+/* RFC 7239's word, where X-Forwarded-For says nothing. A node without an address hides who is
+ * behind it: what we know then is the last one that we know. */
+static void client_of_forwarded(const struct exchange *x, uint8_t client[16]) {
+    const struct head *h = x->request;
+    for (unsigned i = h->n_fields; i-- > 0;) {
+        const struct head_field *f = &h->fields[i];
+        struct str nodes[FORWARDED_MAX];
+        unsigned n;
+        if (f->token != TOKEN_FORWARDED || f->dropped)
+            continue;
+        if (!forwarded_read(head_value(h, f), nodes, &n))
+            return;
+        while (n-- > 0) {
+            uint8_t address[16];
+            if (!forwarded_address(nodes[n], address))
+                return;
+            memcpy(client, address, 16);
+            if (!snapshot_trusts(x->snapshot, address))
+                return;
+        }
+    }
+}
+
 void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16]) {
     memcpy(client, peer, 16);
     x->trusted = x->snapshot->n_trusted > 0 && snapshot_trusts(x->snapshot, peer);
     if (!x->trusted)
         return;
     const struct head *h = x->request;
+    if (head_find(h, TOKEN_X_FORWARDED_FOR) == NULL) {
+        client_of_forwarded(x, client);
+        return;
+    }
     for (unsigned i = h->n_fields; i-- > 0;) { /* the last field is the nearest hop's */
         const struct head_field *f = &h->fields[i];
         if (f->token != TOKEN_X_FORWARDED_FOR || f->dropped)

@@ -3,6 +3,7 @@
  * forward: heads that go on, written anew from what was parsed: hop-by-hop fields are gone, the
  * forwarded family and the framing are our own (S32, S33), identity headers are stripped.
  */
+#include "proxy/policy/forwarded.h"
 #include "proxy/policy/policy.h"
 
 static inline void write_field(struct out *o, struct str name, struct str value) {
@@ -94,6 +95,7 @@ static bool is_ours(const struct exchange *x, enum token t) {
     case TOKEN_X_REQUEST_ID:
     case TOKEN_TRACEPARENT:
     case TOKEN_X_FORWARDED_FOR:
+    case TOKEN_FORWARDED:
         return true;
     case TOKEN_X_FORWARDED_PROTO:
     case TOKEN_X_FORWARDED_HOST:
@@ -127,6 +129,27 @@ static void write_proto(const struct exchange *x, struct out *o) {
         out_lit(o, "x-forwarded-proto: http\r\n");
 }
 
+/* RFC 7239: continued where a trusted peer writes it, and never begun, since nobody misses it. What
+ * is malformed is left out whole: behind an open quote our element would be a part of its. */
+static void write_forwarded_field(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    struct str nodes[FORWARDED_MAX];
+    unsigned n;
+    bool good = true;
+    for (unsigned i = 0; i < h->n_fields; i++)
+        if (h->fields[i].token == TOKEN_FORWARDED && !h->fields[i].dropped)
+            good = good && forwarded_read(head_value(h, &h->fields[i]), nodes, &n);
+    out_lit(o, "forwarded: ");
+    for (unsigned i = 0; good && i < h->n_fields; i++) {
+        if (h->fields[i].token != TOKEN_FORWARDED || h->fields[i].dropped)
+            continue;
+        out_str(o, head_value(h, &h->fields[i]));
+        out_lit(o, ", ");
+    }
+    forwarded_write(o, x->peer, head_str(h, h->host), x->secure);
+    out_lit(o, "\r\n");
+}
+
 /* RFC 7239's older sisters, which every backend reads. From a trusted peer they are continued. */
 static void write_forwarded(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
@@ -152,6 +175,8 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
         out_u64(o, x->port);
         out_lit(o, "\r\n");
     }
+    if (unlikely(x->trusted) && head_find(h, TOKEN_FORWARDED) != NULL)
+        write_forwarded_field(x, o);
 }
 
 static void write_fields(const struct exchange *x, struct out *o) {

@@ -11,7 +11,8 @@
 /* ---- client.c: who asks ---- */
 
 /* The client's address, v4 as v4-mapped: the peer, or what trusted peers say it is (the rightmost
- * address of X-Forwarded-For that is not trusted itself, S32). Sets x->trusted. */
+ * address of X-Forwarded-For, or without that of Forwarded, that is not trusted itself, S32). Sets
+ * x->trusted. */
 void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16]);
 /* x-request-id and traceparent: continued when they are well-formed, else begun, with one number
  * for both when both begin here. room:

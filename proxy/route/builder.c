@@ -6,7 +6,7 @@
  *
  *     endpoints ──► its backends
  *     traffic   ──► its rules and backends, and the rules of those
- *     backend   ──► its rules
+ *     backend   ──► its rules; listeners that name it if it comes or goes
  *     route     ──► itself; its sites only if what leads to it changed (hosts, matches, order)
  *     host      ──► its site
  *     certificate ──► itself; hosts and listeners that name it only if it comes or goes
@@ -74,6 +74,12 @@ static void mark_showing(struct builder *b, struct node *certificate) {
             mark_site(b, e->from->site);
         b->settings_dirty |= node_is(e->from, MODEL_KIND_listener);
     }
+}
+
+/* Listeners that pass on to a backend. */
+static void mark_passing(struct builder *b, struct node *backend) {
+    for (struct edge *e = backend->readers; e; e = e->next)
+        b->settings_dirty |= node_is(e->from, MODEL_KIND_listener);
 }
 
 static void mark_all_rules(struct builder *b) {
@@ -262,6 +268,7 @@ static void change_backend(struct builder *b, struct node *n, struct staged *s) 
     }
     retire_parsed(b, n);
     set_object(b, n, s->object);
+    mark_passing(b, n);
     if (!s->object) {
         mark_readers(b, n, false);
         return;
@@ -332,8 +339,10 @@ static void change_listener(struct builder *b, struct node *n, struct staged *s)
     n->parsed = s->parsed;
     b->settings_dirty = true;
     const struct model_listener *m = s->object ? n->parsed->model : NULL;
-    if (m && m->tls)
+    if (m && m->protocol == MODEL_HTTPS && m->tls)
         link_edges(b, n, m->tls->certificates, m->tls->n_certificates);
+    else if (m)
+        link_edges(b, n, &m->backend, 1);
 }
 
 static void change(struct builder *b, struct node *n, struct staged *s, uint32_t kind) {

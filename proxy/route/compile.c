@@ -118,6 +118,7 @@ static void fill_numbers(struct backend *to) {
     to->connect_ms = number_or(time->connect_ms, DEFAULT_CONNECT_MS);
     to->idle_ms = number_or(time->idle_ms, DEFAULT_UPSTREAM_IDLE_MS);
     to->keepalive_idle_ms = number_or(c->keepalive_idle_ms, DEFAULT_KEEPALIVE_IDLE_MS);
+    to->proxy_version = (uint8_t)c->proxy_version;
     to->max_connections = number_or(c->max_connections, UINT32_MAX);
     to->max_pending = number_or(c->max_pending, DEFAULT_MAX_PENDING);
     to->max_requests = number_or(c->max_requests, UINT32_MAX);

@@ -81,6 +81,20 @@ static bool is_closed(const struct node *n) {
     return n->parsed->newer || (m->tls && m->tls->closed);
 }
 
+/* listener/CLASS/NAME */
+static struct str name_of(const struct node *n) {
+    struct str id = n->parsed->object->id;
+    size_t at = id.n;
+    while (at > 0 && id.p[at - 1] != '/')
+        at--;
+    return str_skip(id, at);
+}
+
+static uint32_t backend_slot(struct builder *b, const struct model_listener *m) {
+    struct node *n = m->backend.n > 0 ? builder_node(b, m->backend) : NULL;
+    return n && node_is(n, MODEL_KIND_backend) && !n->parsed->newer ? n->slot : UINT32_MAX;
+}
+
 static size_t n_defaults(const struct pointers *listeners) {
     size_t n = 0;
     for (uint32_t i = 0; i < listeners->n; i++) {
@@ -112,8 +126,10 @@ bool settings_make(struct builder *b) {
         const struct model_listener *m = model_of(listeners.p[i]);
         struct listener_law *l = &s->listeners[s->n_listeners++];
         *l = (struct listener_law){.model = m,
+                                   .name = name_of(listeners.p[i]),
                                    .port = (uint16_t)m->port,
                                    .closed = is_closed(listeners.p[i]),
+                                   .backend = backend_slot(b, m),
                                    .certificates = slots};
         if (m->tls)
             l->n_certificates =

@@ -50,20 +50,57 @@ const struct certificate_law *snapshot_certificate(const struct snapshot *s, uin
 
 const struct listener_law *snapshot_listener(const struct snapshot *s, uint16_t port) {
     for (uint32_t i = 0; i < s->n_listeners; i++)
-        if (s->listeners[i].port == port)
+        if (s->listeners[i].port == port && s->listeners[i].model->protocol != MODEL_TLS)
             return &s->listeners[i];
     return NULL;
 }
 
-/* Below *.example.com are all names that end so. */
-static bool listener_serves(const struct model_listener *l, struct str host) {
+/* How well a listener's hostnames fit: 0 not at all, 1 it has none, more the more is said. Below
+ * *.example.com are all names that end so. */
+static size_t fit_of(const struct model_listener *l, struct str host) {
+    size_t best = l->n_hostnames == 0;
     for (uint32_t i = 0; i < l->n_hostnames; i++) {
         struct str name = l->hostnames[i];
         bool wild = str_starts(name, STR("*."));
-        if (wild ? host.n >= name.n && str_ends(host, str_skip(name, 1)) : str_eq(name, host))
-            return true;
+        if (wild && host.n >= name.n && str_ends(host, str_skip(name, 1)))
+            best = size_max(best, name.n);
+        else if (!wild && str_eq(name, host))
+            return SIZE_MAX;
     }
-    return l->n_hostnames == 0;
+    return best;
+}
+
+static bool listener_serves(const struct model_listener *l, struct str host) {
+    return fit_of(l, host) > 0;
+}
+
+bool snapshot_passes_by_name(const struct snapshot *s, uint16_t port) {
+    for (uint32_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].port == port && s->listeners[i].model->protocol == MODEL_TLS)
+            return true;
+    return false;
+}
+
+const struct listener_law *snapshot_named(const struct snapshot *s, uint16_t port,
+                                          struct str name) {
+    const struct listener_law *found = NULL;
+    size_t best = 0;
+    for (uint32_t i = 0; i < s->n_listeners; i++) {
+        const struct listener_law *l = &s->listeners[i];
+        size_t fit = l->port == port ? fit_of(l->model, name) : 0;
+        if (fit <= best)
+            continue;
+        best = fit;
+        found = l;
+    }
+    return found;
+}
+
+const struct listener_law *snapshot_same(const struct snapshot *s, uint16_t port, struct str name) {
+    for (uint32_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].port == port && str_eq(s->listeners[i].name, name))
+            return &s->listeners[i];
+    return NULL;
 }
 
 uint16_t snapshot_https_port(const struct snapshot *s, struct str host) {

@@ -59,6 +59,7 @@ struct backend {
     const struct model_traffic *traffic; /* targets the Service; NULL if none */
     /* effective numbers, defaults applied (proxy/route/defaults.def) */
     uint8_t balance;          /* enum model_balance */
+    uint8_t proxy_version;    /* enum model_proxy_version: what connections to it begin with */
     enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
     uint32_t connect_ms, idle_ms, keepalive_idle_ms;
     uint32_t max_connections, max_pending, max_requests; /* UINT32_MAX: no limit */
@@ -154,9 +155,11 @@ struct certificate_law {
 
 struct listener_law {
     const struct model_listener *model;
+    struct str name; /* of the listener, as the user calls it */
     uint16_t port;
     bool
         closed; /* no handshakes: what clients show cannot be judged, or it is of a later version */
+    uint32_t backend;        /* of a TLS or TCP listener, its slot; UINT32_MAX: none is there */
     uint32_t n_certificates; /* default ones that are there */
     uint32_t *certificates;  /* their slots */
 };
@@ -199,7 +202,17 @@ const struct backend *snapshot_backend(const struct snapshot *s, uint32_t slot);
 const struct rule *snapshot_rule(const struct snapshot *s,
                                  uint32_t slot); /* for metrics' names; NULL */
 const struct certificate_law *snapshot_certificate(const struct snapshot *s, uint32_t slot);
-const struct listener_law *snapshot_listener(const struct snapshot *s, uint16_t port); /* NULL */
+/* The one that has a port to itself, or shares it with those of protocol TLS; NULL: none. */
+const struct listener_law *snapshot_listener(const struct snapshot *s, uint16_t port);
+
+/* Listeners of protocol TLS pass on what they are sent, by the name in the ClientHello. Several,
+ * and one of protocol HTTPS, may share a port; the most specific of their hostnames decides. */
+bool snapshot_passes_by_name(const struct snapshot *s, uint16_t port); /* there is one */
+/* The listener for a name (lower case; n == 0: none was said), of protocol TLS or HTTPS. NULL: no
+ * one serves it, as far as it is known here: an HTTPS listener refuses by itself. */
+const struct listener_law *snapshot_named(const struct snapshot *s, uint16_t port, struct str name);
+/* By name, as it may have another backend by now; NULL: it is gone. */
+const struct listener_law *snapshot_same(const struct snapshot *s, uint16_t port, struct str name);
 
 /* What a client is shown that asks a listener for a host (lower case; n == 0: it did not say), in
  * order of preference. How many; 0: nothing, it is refused. The most specific host that has rules

@@ -178,7 +178,7 @@ static struct upstream *take_free(struct upstreams *us) {
 static int connect_to(struct upstream *u, const struct backend *b, const struct endpoint *e) {
     struct upstreams *us = u->home;
     struct addr to = addr_of(e);
-    if (b->model->tls == NULL)
+    if (us->as_it_is || b->model->tls == NULL)
         return conn_connect(&u->conn, us->loop, &to, &conn_ops);
     struct tls_client *client = trust_of(&us->trusts, b);
     if (client != NULL)

@@ -50,6 +50,7 @@ struct upstreams {
     const struct upstream_watch *watch; /* may be NULL */
     void *watch_arg;
     uint32_t workers; /* of this proxy */
+    bool as_it_is;    /* no TLS of ours, whatever a backend says: it is passed on */
     struct trusts trusts;
     struct log_limit lines;  /* of handshakes that failed */
     struct target **targets; /* by endpoint slot */
@@ -66,7 +67,7 @@ struct upstream {
     struct conn conn;
     struct upstreams *home;
     struct target *target;
-    void *owner;               /* who is served over it: a stream; NULL: idle */
+    void *owner;               /* who is served over it: a stream, a relay; NULL: idle */
     struct list link;          /* in the target's idle list */
     uint64_t backend_identity; /* for whom it was opened */
     uint32_t backend_slot;

@@ -252,7 +252,30 @@ static void trusted_peers_are_continued(void **state) {
     has(text, "\r\nX-Forwarded-Port: 1\r\n");
     has_not(text, "proto: http\r\n");
     has_not(text, "shop.test\r\n");
-    has(text, "Forwarded: for=a\r\n");
+    has(text, "\r\nforwarded: for=a, for=192.0.2.1;host=\"Shop.test\";proto=http\r\n");
+}
+
+/* RFC 7239 4: several fields are one list, and ours is its last element. */
+static void forwarded_is_continued_and_never_begun(void **state) {
+    (void)state;
+    request("GET /", "X-Forwarded-For: 1.1.1.1\r\n");
+    x.trusted = true;
+    has_not(written(), "forwarded: ");
+    request("GET /", "Forwarded: for=1.1.1.1;proto=https\r\n"
+                     "Forwarded: for=\"[2001:db8::1]:4711\" , for=_hidden\r\n");
+    x.trusted = true;
+    x.secure = true;
+    x.peer = STR("2001:db8::7");
+    const char *text = written();
+    has(text, "\r\nforwarded: for=1.1.1.1;proto=https, for=\"[2001:db8::1]:4711\" , for=_hidden, "
+              "for=\"[2001:db8::7]\";host=\"Shop.test\";proto=https\r\n");
+    /* A quote that is not closed would make ours a part of it: all of it is left out. */
+    request("GET /", "Forwarded: for=1.1.1.1\r\nForwarded: for=\"2.2.2.2\r\n");
+    x.trusted = true;
+    text = written();
+    has(text, "\r\nforwarded: for=192.0.2.1;host=\"Shop.test\";proto=http\r\n");
+    has_not(text, "1.1.1.1");
+    has_not(text, "2.2.2.2");
 }
 
 static void the_client_is_who_trusted_peers_say(void **state) {
@@ -271,6 +294,28 @@ static void the_client_is_who_trusted_peers_say(void **state) {
         {"10.0.0.1", "X-Forwarded-For: 1.1.1.1,\r\n", "10.0.0.1"},
         {"10.0.0.1", "X-Forwarded-For: 1.1.1.1:80\r\n", "10.0.0.1"},
         {"10.0.0.1", "X-Forwarded-For:\r\n", "10.0.0.1"},
+        /* Forwarded, where X-Forwarded-For says nothing */
+        {"192.0.2.9", "Forwarded: for=1.1.1.1\r\n", "192.0.2.9"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1\r\n", "1.1.1.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n", "2.2.2.2"},
+        {"10.0.0.1", "Forwarded: FOR=\"1.1.1.1:4711\";Proto=http;by=10.0.0.9\r\n", "1.1.1.1"},
+        {"10.0.0.1", "Forwarded: for=2.2.2.2, for=1.1.1.1; proto=http ,for=10.0.0.2\r\n",
+         "1.1.1.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1\r\nForwarded: for=10.0.0.2\r\n", "1.1.1.1"},
+        {"10.0.0.1", "Forwarded: for=\"[::ffff:1.1.1.1]:80\"\r\n", "1.1.1.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1, for=_hidden, for=10.0.0.2\r\n", "10.0.0.2"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1, for=unknown\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1, proto=https\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1, for=\"10.0.0.2\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1;for=2.2.2.2\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=1.1.1.1:80\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=\"1.1.1\\.1\"\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=\"[1.1.1.1]\"\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for=\"1.1.1.1 \"\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for =1.1.1.1\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: for\r\n", "10.0.0.1"},
+        {"10.0.0.1", "Forwarded: secret=\"a,for=2.2.2.2;\", for=1.1.1.1\r\n", "1.1.1.1"},
+        {"10.0.0.1", "Forwarded:\r\n", "10.0.0.1"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
         uint8_t peer[16] = {[10] = 0xff, [11] = 0xff}, client[16];
@@ -452,6 +497,7 @@ int main(void) {
         cmocka_unit_test(header_filters_in_sequence),
         cmocka_unit_test(strangers_say_nothing_of_where_they_came_from),
         cmocka_unit_test(trusted_peers_are_continued),
+        cmocka_unit_test(forwarded_is_continued_and_never_begun),
         cmocka_unit_test(the_client_is_who_trusted_peers_say),
         cmocka_unit_test(identity_headers_are_stripped),
         cmocka_unit_test(ids_are_continued_or_begun),
