@@ -2,13 +2,19 @@
 #include "proxy/l4/relay.h"
 
 #include "lib/mem.h"
+#include "proxy/net/channel.h"
 #include "proxy/net/proxy_header.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-enum { CONNECT_TRIES = 3, LISTENER_NAME_MAX = 63 };
+enum {
+    CONNECT_TRIES = 3,
+    LISTENER_NAME_MAX = 63,
+    LARGE = 16384, /* so many bytes at once, so often in a row, are a flow */
+    LARGE_IN_A_ROW = 16,
+};
 
 /* One direction: what is read from one end and lent to the other. */
 struct way {
@@ -17,6 +23,8 @@ struct way {
     uint64_t *counted; /* the listener's */
     bool lent;         /* what is unread in `from` is on its way */
     bool ended;        /* `from` has finished, and `to` was told */
+    uint8_t large;     /* large pieces in a row */
+    struct channel channel;
 };
 
 struct relay {
@@ -30,7 +38,8 @@ struct relay {
     bool joined; /* both ends stand */
     bool over;
     uint8_t attempts;
-    uint32_t idle_ms; /* UINT32_MAX: no limit */
+    uint8_t proxy_version; /* enum model_proxy_version */
+    uint32_t idle_ms;      /* UINT32_MAX: no limit */
     struct tries tried;
     struct endpoint endpoint; /* the last one asked */
     struct addr peer, local;
@@ -72,6 +81,12 @@ static void tell(const struct relay *r, enum reason reason) {
         r->env->passed(r->env->arg, &p);
 }
 
+static void close_channel(struct relay *r, struct way *w) {
+    r->env->n_channels -= w->channel.open;
+    w->large = 0;
+    channel_close(&w->channel);
+}
+
 static void drop_upstream(struct relay *r) {
     struct upstream *u = r->up;
     r->up = NULL;
@@ -89,6 +104,8 @@ static void end(struct relay *r, enum reason reason) {
     upstream_unwait(&r->waiter);
     timer_fini(&r->timer);
     conn_unlend(&r->conn);
+    close_channel(r, &r->there);
+    close_channel(r, &r->back);
     tell(r, reason);
     if (r->up != NULL && reason != REASON_NONE)
         conn_will_reset(&r->up->conn);
@@ -112,12 +129,48 @@ static void maybe_end(struct relay *r) {
         end(r, REASON_NONE);
 }
 
+static void finish_way(struct relay *r, struct way *w) {
+    w->ended = true;
+    close_channel(r, w);
+    conn_shutdown(w->to);
+    maybe_end(r);
+}
+
 static void read_failed(struct relay *r, const struct way *w, enum io io) {
     bool client = w == &r->there;
     if (io == IO_NOMEM || io == IO_FULL)
         end(r, REASON_OVERLOADED);
     else
         end(r, client ? REASON_CLIENT_CLOSED : REASON_UPSTREAM_RESET);
+}
+
+static void count(struct way *w, size_t n) {
+    w->bytes += n;
+    counter_add(w->counted, n);
+}
+
+/* Nothing of it is in a buffer, and neither end needs more done to its bytes. */
+static void widen(struct relay *r, struct way *w) {
+    if (w->large < LARGE_IN_A_ROW || w->from->tls != NULL || w->to->tls != NULL ||
+        conn_pending(w->to) > 0 || r->env->n_channels == RELAY_CHANNELS_MAX ||
+        !channel_open(&w->channel))
+        return;
+    r->env->n_channels++;
+}
+
+static void through_channel(struct relay *r, struct way *w) {
+    size_t moved;
+    enum io io = channel_move(&w->channel, w->from, w->to, &moved);
+    count(w, moved);
+    touch(r);
+    if (io == IO_EOF)
+        finish_way(r, w);
+    else if (io == IO_FAIL)
+        read_failed(r, w, io);
+    else if (io == IO_FULL)
+        end(r, w == &r->there ? REASON_UPSTREAM_RESET : REASON_CLIENT_CLOSED);
+    else if (moved < LARGE && w->channel.held == 0 && !w->from->can_read)
+        close_channel(r, w);
 }
 
 /* All that `from` has is one loan; the next one is read when `to` has taken it. */
@@ -130,22 +183,26 @@ static void pump(struct relay *r, struct way *w) {
             touch(r);
             return;
         }
+        if (unlikely(w->large >= LARGE_IN_A_ROW) && !w->channel.open)
+            widen(r, w);
+        if (w->channel.open) {
+            through_channel(r, w);
+            return;
+        }
         enum io io = conn_read(w->from);
         if (io == IO_AGAIN)
             return;
-        if (io == IO_EOF) {
-            w->ended = true;
-            conn_shutdown(w->to);
-            maybe_end(r);
-        } else if (io != IO_OK) {
+        bool large = conn_unread(w->from).n >= LARGE;
+        w->large = large ? (uint8_t)size_min(w->large + 1U, LARGE_IN_A_ROW) : 0;
+        if (io == IO_EOF)
+            finish_way(r, w);
+        else if (io != IO_OK)
             read_failed(r, w, io);
-        }
     }
 }
 
 static void sent(struct relay *r, struct way *w, size_t lent, bool all) {
-    w->bytes += lent;
-    counter_add(w->counted, lent);
+    count(w, lent);
     if (w->lent && lent > 0)
         conn_consume(w->from, lent);
     touch(r);
@@ -227,6 +284,7 @@ static void attempt(struct relay *r) {
     }
     r->endpoint = *e;
     r->idle_ms = idle_of(b);
+    r->proxy_version = b->proxy_version;
     connect_to(r, b, e);
 }
 
@@ -237,15 +295,13 @@ static bool local_of(struct relay *r) {
 
 /* False: it should have, and cannot. */
 static bool introduce(struct relay *r) {
-    const struct backend *b = backend_of(r);
-    enum model_proxy_version version = b != NULL ? b->proxy_version : MODEL_PROXY_NONE;
-    if (version == MODEL_PROXY_NONE)
-        return b != NULL;
+    if (r->proxy_version == MODEL_PROXY_NONE)
+        return true;
     char *p = conn_room(&r->up->conn, PROXY_HEADER_WRITE_MAX);
     if (p == NULL || !local_of(r))
         return false;
-    conn_wrote(&r->up->conn,
-               proxy_header_write(p, version == MODEL_PROXY_V1 ? 1 : 2, &r->peer, &r->local));
+    conn_wrote(&r->up->conn, proxy_header_write(p, r->proxy_version == MODEL_PROXY_V1 ? 1 : 2,
+                                                &r->peer, &r->local));
     return true;
 }
 

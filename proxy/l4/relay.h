@@ -12,9 +12,10 @@
  *
  * Bytes are lent from one connection's buffer to the other, as bodies are (net/conn.h): a slow
  * reader slows the other side, a half that has finished is finished on the other side too, and a
- * silent connection holds no buffer. A relay may live for days, so it holds no snapshot: what it
- * needs of the law it looks up by its listener's name while it connects, and counts by its own
- * number after that. One relay_env for each worker, its thread.
+ * silent connection holds no buffer. A direction that has brought large pieces for a while goes
+ * through a pipe instead (net/channel.h), until it brings small ones. A relay may live for days, so
+ * it holds no snapshot: what it needs of the law it looks up by its listener's name while it
+ * connects, and counts by its own number after that. One relay_env for each worker, its thread.
  */
 #ifndef SLUICE_PROXY_L4_RELAY_H
 #define SLUICE_PROXY_L4_RELAY_H
@@ -34,7 +35,11 @@ struct relay_counts {
     uint64_t reasons[REASONS];
 };
 
-enum { RELAY_LISTENERS_MAX = 64, RELAY_IDLE_MS = 3600 * 1000 };
+enum {
+    RELAY_LISTENERS_MAX = 64,
+    RELAY_IDLE_MS = 3600 * 1000,
+    RELAY_CHANNELS_MAX = 256, /* pipes of a worker, two descriptors each */
+};
 
 struct relay_env {
     struct loop *loop;
@@ -42,6 +47,7 @@ struct relay_env {
     struct upstreams upstreams;
     struct list all;
     uint64_t n;                                        /* a counter */
+    uint32_t n_channels;                               /* open ones */
     void (*passed)(void *arg, const struct passed *p); /* one is over */
     void *arg;
     struct relay_counts counts[RELAY_LISTENERS_MAX + 1]; /* the last: all others together */

@@ -132,6 +132,12 @@ static void handle(struct conn *c, short what) {
     }
     if ((what & EV_WRITE) && (conn_pending(c) > 0 || c->fin))
         conn_talk(c);
+    if (unlikely(c->awaited) && (what & EV_WRITE)) {
+        c->awaited = false;
+        c->ops->flushed(c, 0, true);
+        if (c->closed)
+            return;
+    }
     if (unlikely(c->shaking))
         conn_again(c);
     else if (what & (EV_READ | EV_CLOSED))

@@ -100,6 +100,7 @@ struct conn {
     bool fin;          /* shut down when all is sent */
     bool lazy;         /* flushed at the end of the turn */
     bool shaking;      /* the TLS handshake is not over */
+    bool awaited;      /* somebody who writes past it waits for room: flushed() tells once */
     bool dry;          /* TLS: the socket had no more; until the next event */
     uint8_t read_size; /* enum slab_size of the first slab that a read takes */
     uint8_t after_n;
