@@ -69,8 +69,6 @@ static bool ring_put(struct access_log_worker *w, struct str line) {
 /* Failures are always logged; of the rest a share, evenly spread. */
 static bool wanted(struct access_log_worker *w, bool failed,
                    const struct model_access_log *settings) {
-    if (unlikely(r->of == RECORD_TUNNEL_OPEN))
-        return false; /* one line, at its end */
     if (w->log->off || (settings && settings->off))
         return false;
     uint64_t share = settings ? settings->sample_per_mille : 0;
@@ -89,6 +87,8 @@ static inline void put_line(struct access_log_worker *w, const struct out *line)
 
 void access_log_request(struct access_log_worker *w, const struct record *r,
                         const struct model_access_log *settings) {
+    if (unlikely(r->of == RECORD_TUNNEL_OPEN))
+        return; /* one line, at its end */
     if (!wanted(w, r->status >= 400 || r->reason != REASON_NONE, settings))
         return;
     struct out o = out_fixed(w->line, sizeof(w->line));
