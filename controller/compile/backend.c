@@ -192,6 +192,15 @@ static bool is_trusted(struct making *m) {
 
 /* ---- the backend ---- */
 
+/* Kubernetes' word for HTTP/2 in clear (KEP-3726), and those in use before it. */
+static enum model_app_protocol spoken(const struct kube_service_port *port) {
+    static const char *const h2c[] = {"kubernetes.io/h2c", "h2c", "http2", "grpc"};
+    for (size_t i = 0; port && i < ARRAY_LEN(h2c); i++)
+        if (str_eq(port->app_protocol, str_of(h2c[i])))
+            return MODEL_H2C;
+    return MODEL_H1;
+}
+
 void backend_compile(struct making *m) {
     struct unit *u = m->u;
     const struct resource *r = store_read(m->c->store, u->su, KUBE_Service, u->ns, u->name);
@@ -210,8 +219,11 @@ void backend_compile(struct making *m) {
     if (!port && !external)
         return;
     const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), u->ns, u->name, STR_NONE);
-    struct model_backend o = {
-        .origin = origin_of(m, r, NULL), .namespace = u->ns, .service = u->name, .port = number};
+    struct model_backend o = {.origin = origin_of(m, r, NULL),
+                              .namespace = u->ns,
+                              .service = u->name,
+                              .port = number,
+                              .protocol = spoken(port)};
     if (policy) {
         o.traffic = model_id(&m->a, MODEL_KIND_traffic, policy->ns, policy->name, STR_NONE);
         store_read_key(m->c->store, u->su, o.traffic);

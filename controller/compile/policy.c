@@ -185,6 +185,11 @@ static int connection_make(struct making *m, const struct at *at, const struct k
     if (upgrades_make(m, AT(at, "upgrades"), k->upgrades, &c->upgrades) != 0)
         return -1;
     c->proxy_version = k->proxy_protocol;
+    c->protocol = k->protocol;
+    if (c->protocol == MODEL_PROTOCOL_H2 || (c->protocol == MODEL_PROTOCOL_H2C && k->tls))
+        return refuse_as(m, "NotSupported", AT(at, "protocol"),
+                         "HTTP/2 over TLS is not supported towards backends yet; h2c is HTTP/2 in "
+                         "clear, without tls");
     return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
 }
 

@@ -29,8 +29,7 @@ static const struct kube_service_port *find_port(const struct kube_Service *s,
 /* What is spoken there must be what a proxy speaks. */
 static bool speaks(struct making *m, const struct at *at, const char *shown,
                    const struct kube_service_port *p, bool bytes) {
-    static const char *const not_yet[] = {"kubernetes.io/wss", "kubernetes.io/h2c", "grpc", "h2c",
-                                          "http2"};
+    static const char *const not_yet[] = {"kubernetes.io/wss"};
     if (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))) {
         unresolved(m, "UnsupportedProtocol", at, "the port of %s is %.*s, not TCP", shown,
                    STR_FMT(p->protocol));

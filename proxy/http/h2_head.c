@@ -48,7 +48,8 @@ static const char *pseudo_fault(const struct h2_head *b, const struct h2_part *t
     if (b->trailers)
         return "a pseudo field in trailers";
     if (to == NULL)
-        return "a pseudo field that no request has";
+        return b->response ? "a pseudo field that no answer has"
+                           : "a pseudo field that no request has";
     if (b->open)
         return "a pseudo field behind other fields";
     if (to->n > 0)
@@ -62,7 +63,8 @@ static const char *pseudo_fault(const struct h2_head *b, const struct h2_part *t
 }
 
 static enum h2_head_got pseudo(struct h2_head *b, struct str name, struct str value) {
-    struct h2_part *to = str_eq(name, STR(":method"))      ? &b->method
+    struct h2_part *to = b->response ? (str_eq(name, STR(":status")) ? &b->status : NULL)
+                         : str_eq(name, STR(":method"))    ? &b->method
                          : str_eq(name, STR(":path"))      ? &b->path
                          : str_eq(name, STR(":authority")) ? &b->authority
                          : str_eq(name, STR(":scheme"))    ? &b->scheme
@@ -121,8 +123,29 @@ static void write_handshake(const struct h2_head *b, struct out *o) {
     out_lit(o, "\r\n");
 }
 
+static const char *status_fault(const struct h2_head *b) {
+    struct str s = part(b, b->status);
+    uint64_t status;
+    bool good = s.n == 3 && str_to_u64(s, 599, &status) && status >= 100;
+    return good ? NULL : "no :status, or none from 100 to 599";
+}
+
+static enum h2_head_got open_answer(struct h2_head *b) {
+    const char *fault = status_fault(b);
+    b->open = true;
+    if (fault != NULL)
+        return bad(b, fault);
+    struct out o = writer(b);
+    out_lit(&o, "HTTP/1.1 ");
+    out_str(&o, part(b, b->status));
+    out_lit(&o, " \r\n");
+    b->open = !o.over;
+    b->text = b->n;
+    return wrote(b, &o);
+}
+
 /* The request line and the host. */
-static enum h2_head_got open_text(struct h2_head *b) {
+static enum h2_head_got open_request(struct h2_head *b) {
     const char *fault = request_fault(b);
     b->open = true;
     if (fault != NULL)
@@ -142,6 +165,10 @@ static enum h2_head_got open_text(struct h2_head *b) {
     b->open = !o.over;
     b->text = b->n;
     return wrote(b, &o);
+}
+
+static enum h2_head_got open_text(struct h2_head *b) {
+    return b->response ? open_answer(b) : open_request(b);
 }
 
 /* ---- fields ---- */
@@ -246,17 +273,17 @@ static enum h2_head_got field(struct h2_head *b, struct str name, struct str val
         if (got == H2_HEAD_FULL || b->fault != NULL)
             return got;
     }
-    if (!within(b, t, name, value, l) || b->trailers) {
-        b->n_fields++; /* trailers are bounded by it, and no more is made of them */
+    if (!within(b, t, name, value, l))
         return H2_HEAD_OK;
-    }
     if (is_tunnel(b) && (t == TOKEN_CONTENT_LENGTH || t == TOKEN_EXPECT))
         return bad(b, "a field about a body, which a tunnel has not");
     if (is_tunnel(b) && t == TOKEN_SEC_WEBSOCKET_KEY)
         return H2_HEAD_OK; /* it is made here (RFC 8441 5) */
-    enum h2_head_got got = t == TOKEN_COOKIE ? crumb(b, value)
-                           : t == TOKEN_HOST ? host(b, value)
-                                             : write_line(b, name, value);
+    bool plain = b->trailers || b->response;
+    enum h2_head_got got = plain               ? write_line(b, name, value)
+                           : t == TOKEN_COOKIE ? crumb(b, value)
+                           : t == TOKEN_HOST   ? host(b, value)
+                                               : write_line(b, name, value);
     if (got == H2_HEAD_OK) {
         *(t == TOKEN_COOKIE ? &b->n_crumbs : &b->n_fields) += 1;
         b->has_length = b->has_length || t == TOKEN_CONTENT_LENGTH;
@@ -279,18 +306,22 @@ enum h2_head_got h2_head_field(struct h2_head *b, struct str name, struct str va
 
 enum h2_head_got h2_head_end(struct h2_head *b, bool ended, struct str *text) {
     *text = STR_NONE;
-    if (b->fault != NULL || b->too_large || b->trailers)
+    if (b->fault != NULL || b->too_large)
         return H2_HEAD_OK;
+    if (b->trailers) {
+        *text = str_mk(b->room, b->n);
+        return H2_HEAD_OK;
+    }
     if (!b->open) {
         enum h2_head_got got = open_text(b);
         if (got == H2_HEAD_FULL || b->fault != NULL)
             return got;
     }
-    if (b->authority.n == 0 && !b->has_host)
+    if (!b->response && b->authority.n == 0 && !b->has_host)
         return bad(b, "neither :authority nor Host");
     struct out o = writer(b);
-    out_str(&o, ended || b->has_length || is_tunnel(b) ? STR("\r\n")
-                                                       : STR("transfer-encoding: chunked\r\n\r\n"));
+    bool bare = ended || b->has_length || b->response || is_tunnel(b);
+    out_str(&o, bare ? STR("\r\n") : STR("transfer-encoding: chunked\r\n\r\n"));
     enum h2_head_got got = wrote(b, &o);
     *text = str_mk(b->room + b->text, b->n - b->text);
     return got;
@@ -314,14 +345,9 @@ static bool is_h1_only(enum token t) {
 /* A tunnel begins with 200 (RFC 8441 5), and its client has sent no key. */
 static bool is_handshake(struct str name) { return str_eq(name, STR("sec-websocket-accept")); }
 
-size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsigned *status) {
-    char *end = text + n - 2, *line = (char *)(uintptr_t)chars_find(text, end, '\n') + 1;
-    size_t count = 1;
-    debug_must(max > 0 && n > 14);
-    *status = (unsigned)(text[9] - '0') * 100 + (unsigned)(text[10] - '0') * 10 +
-              (unsigned)(text[11] - '0');
-    bool tunnel = *status == 101;
-    to[0] = pair(STR(":status"), tunnel ? STR("200") : str_mk(text + 9, 3));
+/* Lines up to end, behind count fields. */
+static size_t lines_fields(char *line, char *end, bool tunnel, nghttp2_nv *to, size_t count,
+                           size_t max) {
     while (line < end) {
         char *colon = (char *)(uintptr_t)chars_find(line, end, ':');
         char *stop = (char *)(uintptr_t)chars_find(colon, end, '\r');
@@ -336,4 +362,37 @@ size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsign
         to[count++] = pair(name, str_trim(str_mk(colon + 1, (size_t)(stop - colon - 1))));
     }
     return count;
+}
+
+static char *line_behind(char *p, char *end) {
+    return (char *)(uintptr_t)chars_find(p, end, '\n') + 1;
+}
+
+size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsigned *status) {
+    char *end = text + n - 2;
+    debug_must(max > 0 && n > 14);
+    *status = (unsigned)(text[9] - '0') * 100 + (unsigned)(text[10] - '0') * 10 +
+              (unsigned)(text[11] - '0');
+    bool tunnel = *status == 101;
+    to[0] = pair(STR(":status"), tunnel ? STR("200") : str_mk(text + 9, 3));
+    return lines_fields(line_behind(text, end), end, tunnel, to, 1, max);
+}
+
+size_t h2_request_fields(char *text, size_t n, struct str scheme, nghttp2_nv *to, size_t max) {
+    char *end = text + n - 2, *host = line_behind(text, end), *rest = line_behind(host, end);
+    struct str line = str_mk(text, (size_t)(host - text)), method, path;
+    debug_must(max > 4);
+    str_cut(line, ' ', &method);
+    str_cut(str_skip(line, method.n + 1), ' ', &path);
+    to[0] = pair(STR(":method"), method);
+    to[1] = pair(STR(":scheme"), scheme);
+    to[2] = pair(STR(":path"), path);
+    struct str authority = str_mk(host + 6, (size_t)(rest - host) - 8); /* "host: " and CR LF */
+    to[3] = pair(STR(":authority"), authority);
+    return lines_fields(rest, end, false, to, authority.n > 0 ? 4 : 3,
+                        max); /* HTTP/1.0 may have none */
+}
+
+size_t h2_trailer_fields(char *lines, size_t n, nghttp2_nv *to, size_t max) {
+    return lines_fields(lines, lines + n, false, to, 0, max);
 }

@@ -20,6 +20,7 @@
  *   - Connection, Proxy-Connection, Keep-Alive, Transfer-Encoding, Upgrade; a TE that is not
  *     "trailers" (8.2.2)
  *   - a pseudo field that is unknown, stands twice, stands behind a field, or is in trailers (8.3)
+ *   - an answer without :status, or with one that is not three digits from 100 to 599 (8.3.2)
  *   - a request without :method, :scheme or :path, or with one of them or :authority empty; a
  *     :path that does not begin with '/', but for OPTIONS *; CONNECT with :scheme or :path or
  *     without :authority; a :scheme other than http and https; a Host that differs from
@@ -51,7 +52,8 @@ struct h2_head {       /* zero it for each head, then set room, cap and prng */
     struct prng *prng; /* for the key of a tunnel's handshake */
     char *room;
     uint32_t n, cap;
-    bool trailers;     /* set by the caller: only fields, which are checked and let go */
+    bool trailers;     /* set by the caller: only fields, whose lines are the text */
+    bool response;     /* set by the caller: the head of an answer */
     bool too_large;    /* more than the limits allow; further fields are let go */
     const char *fault; /* malformed, in words (a constant); further fields are let go */
     uint32_t text;     /* where the text begins, once there was a field */
@@ -61,22 +63,27 @@ struct h2_head {       /* zero it for each head, then set room, cap and prng */
     uint64_t heard; /* bytes of names and values, whatever became of them */
     bool open;      /* the request line is written: no pseudo field may follow */
     bool has_host, has_length;
-    struct h2_part method, scheme, path, authority, protocol; /* in room, before text */
+    struct h2_part method, scheme, path, authority, protocol, status; /* in room, before text */
 };
 
 /* The next field, as HPACK gave it. */
 enum h2_head_got h2_head_field(struct h2_head *b, struct str name, struct str value,
                                const struct head_limits *l);
-/* The block is complete. ended: no body follows. With OK and neither fault nor too_large, *text is
- * the head (of trailers: nothing). */
+/* The block is complete. ended: no body follows, which the text of a request says; that of an
+ * answer says only what its fields say. With OK and neither fault nor too_large, *text is the head
+ * (of trailers: the lines alone). */
 enum h2_head_got h2_head_end(struct h2_head *b, bool ended, struct str *text);
 /* All of it is in a larger room now; the old one is the caller's again. */
 void h2_head_move(struct h2_head *b, char *room, uint32_t cap);
 
-/* Fields of the head of an answer that we wrote ourselves as HTTP/1.1 text, for nghttp2: borrowed
- * from text, whose names are put into lower case. What only HTTP/1.1 says (Connection,
- * Transfer-Encoding, Upgrade) is left out; 101 is 200. *status as a number. The count; 0: more than
- * max. */
+/* Fields of heads that we wrote ourselves as HTTP/1.1 text, for nghttp2: borrowed from text, whose
+ * names are put into lower case. What only HTTP/1.1 says (Connection, Transfer-Encoding,
+ * Upgrade) is left out. The count; 0: more than max.
+ *
+ * Of an answer: *status as a number; 101 becomes 200. Of a request: the Host is its :authority. */
 size_t h2_answer_fields(char *text, size_t n, nghttp2_nv *to, size_t max, unsigned *status);
+size_t h2_request_fields(char *text, size_t n, struct str scheme, nghttp2_nv *to, size_t max);
+/* The same of lines without a start line and an empty one: trailers. */
+size_t h2_trailer_fields(char *lines, size_t n, nghttp2_nv *to, size_t max);
 
 #endif

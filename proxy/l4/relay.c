@@ -92,7 +92,7 @@ static void drop_upstream(struct relay *r) {
     r->up = NULL;
     if (u == NULL)
         return;
-    conn_unlend(&u->conn);
+    conn_unlend(upstream_conn(u));
     upstream_release(u, NULL, false);
 }
 
@@ -108,7 +108,7 @@ static void end(struct relay *r, enum reason reason) {
     close_channel(r, &r->back);
     tell(r, reason);
     if (r->up != NULL && reason != REASON_NONE)
-        conn_will_reset(&r->up->conn);
+        conn_will_reset(upstream_conn(r->up));
     drop_upstream(r);
     list_del(&r->link);
     counter_sub(&r->env->n, 1);
@@ -297,11 +297,12 @@ static bool local_of(struct relay *r) {
 static bool introduce(struct relay *r) {
     if (r->proxy_version == MODEL_PROXY_NONE)
         return true;
-    char *p = conn_room(&r->up->conn, PROXY_HEADER_WRITE_MAX);
+    char *p = conn_room(upstream_conn(r->up), PROXY_HEADER_WRITE_MAX);
     if (p == NULL || !local_of(r))
         return false;
-    conn_wrote(&r->up->conn, proxy_header_write(p, r->proxy_version == MODEL_PROXY_V1 ? 1 : 2,
-                                                &r->peer, &r->local));
+    conn_wrote(
+        upstream_conn(r->up),
+        proxy_header_write(p, r->proxy_version == MODEL_PROXY_V1 ? 1 : 2, &r->peer, &r->local));
     return true;
 }
 
@@ -313,8 +314,8 @@ static void on_ready(struct upstream *u) {
     timer_unset(&u->side.timer);
     result(r, false);
     r->joined = true;
-    r->there = (struct way){&r->conn, &u->conn, .counted = &r->counts->received};
-    r->back = (struct way){&u->conn, &r->conn, .counted = &r->counts->sent};
+    r->there = (struct way){&r->conn, upstream_conn(u), .counted = &r->counts->received};
+    r->back = (struct way){upstream_conn(u), &r->conn, .counted = &r->counts->sent};
     if (!introduce(r)) {
         end(r, REASON_OVERLOADED);
         return;
@@ -419,7 +420,7 @@ static struct relay_counts *counts_of(struct relay_env *env, struct str name) {
 void relays_init(struct relay_env *env, struct loop *l, uint32_t workers) {
     *env = (struct relay_env){.loop = l};
     list_init(&env->all);
-    upstreams_init(&env->upstreams, l, &upstream_ops, workers);
+    upstreams_init(&env->upstreams, l, &upstream_ops, NULL, workers);
     env->upstreams.as_it_is = true;
     struct relay_counts *others = &env->counts[RELAY_LISTENERS_MAX];
     memcpy(others->name, "other", 5);

@@ -435,6 +435,7 @@ void conn_will_reset(struct conn *c) {
 
 static void end(struct conn *c, void (*freed)(struct conn *c)) {
     c->closed = true;
+    c->can_write = false; /* nothing that is said any more gets it flushed */
     c->freed = freed;
     event_del(&c->ev);
     conn_unlend(c);

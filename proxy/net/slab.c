@@ -26,6 +26,13 @@ void slabs_fini(struct slabs *s) {
     s->free_bytes = 0;
 }
 
+enum slab_size slab_size_for(size_t n) {
+    int size = SLAB_2K;
+    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
+        size++;
+    return (enum slab_size)size;
+}
+
 void *slab_take(struct slabs *s, enum slab_size size) {
     size_t n = slab_bytes(size);
     if (unlikely(s->used_bytes + n > s->limit))

@@ -32,6 +32,8 @@ static inline size_t slab_bytes(enum slab_size size) {
     static const uint32_t bytes[SLAB_SIZES] = {2048, 4096, 16384, 65536};
     return bytes[size];
 }
+/* The smallest one for n bytes; the largest when none is large enough. */
+enum slab_size slab_size_for(size_t n);
 void *slab_take(struct slabs *s, enum slab_size size) MUST_USE; /* not zeroed; NULL at the limit */
 void slab_give(struct slabs *s, enum slab_size size, void *p);
 

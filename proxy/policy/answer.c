@@ -4,7 +4,7 @@
  */
 #include "proxy/policy/policy.h"
 
-static struct str status_text(unsigned status) {
+struct str policy_status_text(unsigned status) {
     switch (status) {
 #define S(code, text)                                                                              \
     case code:                                                                                     \
@@ -16,13 +16,15 @@ static struct str status_text(unsigned status) {
         S(301, "Moved Permanently")
         S(302, "Found")
         S(303, "See Other")
-        S(304, "Not Modified") S(307, "Temporary Redirect") S(308, "Permanent Redirect")
-            S(400, "Bad Request") S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
-                S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
-                    S(413, "Content Too Large") S(421, "Misdirected Request")
-                        S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
-                            S(500, "Internal Server Error") S(502, "Bad Gateway")
-                                S(503, "Service Unavailable") S(504, "Gateway Timeout")
+        S(304, "Not Modified")
+        S(307, "Temporary Redirect")
+        S(308, "Permanent Redirect") S(400, "Bad Request") S(401, "Unauthorized")
+            S(403, "Forbidden") S(404, "Not Found") S(405, "Method Not Allowed")
+                S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
+                    S(421, "Misdirected Request") S(429, "Too Many Requests")
+                        S(431, "Request Header Fields Too Large") S(500, "Internal Server Error")
+                            S(502, "Bad Gateway") S(503, "Service Unavailable")
+                                S(504, "Gateway Timeout")
 #undef S
                                     default : return STR_NONE; /* the phrase may be empty */
     }
@@ -141,7 +143,7 @@ static bool tells_reason(const struct exchange *x, const struct answer *a) {
     case MODEL_REASON_5XX:
         break;
     }
-    return a->status >= 500;
+    return a->grpc_code != 0 ? reasons[a->reason].status >= 500 : a->status >= 500;
 }
 
 static void write_field(struct out *o, const char *name, struct str value) {
@@ -162,12 +164,17 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
     out_lit(o, "HTTP/1.1 ");
     out_u64(o, a->status);
     out_char(o, ' ');
-    out_str(o, status_text(a->status));
+    out_str(o, policy_status_text(a->status));
     out_lit(o, "\r\n");
     write_field(o, "date: ", date);
     if (a->content_type.n > 0 && may_have_body(a->status))
         write_field(o, "content-type: ", a->content_type);
-    if (may_have_body(a->status)) {
+    if (a->grpc_code != 0) {
+        out_lit(o, "grpc-status: ");
+        out_u64(o, a->grpc_code);
+        out_lit(o, "\r\n");
+        write_field(o, "grpc-message: ", a->grpc_message);
+    } else if (may_have_body(a->status)) {
         out_lit(o, "content-length: ");
         out_u64(o, a->body.n);
         out_lit(o, "\r\n");

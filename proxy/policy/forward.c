@@ -79,11 +79,15 @@ static inline bool pattern_matches(struct str pattern, struct str name) {
     return str_eq_nocase(str_mk(pattern.p, n), str_mk(name.p, n));
 }
 
-static bool is_identity(const struct model_gateway *g, struct str name) {
+static inline bool is_identity(const struct model_gateway *g, struct str name) {
     for (uint32_t i = 0; i < g->n_identity_headers; i++)
         if (pattern_matches(g->identity_headers[i], name))
             return true;
     return false;
+}
+
+bool policy_is_identity(const struct model_gateway *g, struct str name) {
+    return is_identity(g, name);
 }
 
 /* Fields that are written by us, or not at all. */
@@ -217,6 +221,9 @@ void policy_write_request(const struct exchange *x, struct out *o) {
         policy_write_edits(x, MODEL_FILTER_REQUEST_HEADERS, o);
     if (unlikely(x->upgrade.n > 0))
         write_upgrade(x, o);
+    if (unlikely(x->backend != NULL && x->backend->protocol != MODEL_H1) &&
+        policy_takes_trailers(h))
+        out_lit(o, "te: trailers\r\n"); /* gRPC servers insist on it */
     write_framing(o, h->framing, h->content_length);
     out_lit(o, "\r\n");
 }
@@ -230,7 +237,10 @@ static void write_status_line(const struct head *h, struct out *o) {
     line[10] = (char)('0' + s / 10 % 10);
     line[11] = (char)('0' + s % 10);
     out_bytes(o, line, sizeof(line));
-    out_str(o, head_str(h, h->reason_text));
+    if (likely(h->reason_text.n > 0))
+        out_str(o, head_str(h, h->reason_text));
+    else
+        out_str(o, policy_status_text(s)); /* HTTP/2 has none */
     out_lit(o, "\r\n");
 }
 

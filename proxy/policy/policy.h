@@ -29,6 +29,8 @@ struct answer {
     struct str location;
     const struct model_cors *cors;          /* a preflight that is granted */
     struct str allow_method, allow_headers; /* what it asked for */
+    uint8_t grpc_code;                      /* not 0: to a gRPC caller, with ... */
+    struct str grpc_message;                /* ... that text */
 };
 
 /* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
@@ -53,6 +55,8 @@ struct str policy_upgrade(const struct exchange *x);
 bool policy_is_websocket(const struct exchange *x); /* what goes on */
 /* Whether that answer, a 101, agrees to what was asked. */
 bool policy_upgraded(const struct exchange *x, const struct head *response);
+/* The reason phrase; n == 0: it has none here. */
+struct str policy_status_text(unsigned status);
 
 /* ---- forward.c: heads that go on ---- */
 
@@ -67,6 +71,26 @@ void policy_write_response(const struct exchange *x, const struct head *response
                            struct str date, bool close, struct out *o);
 /* A 1xx head, fields as they are. */
 void policy_write_interim(const struct head *response, struct out *o);
+
+/* Whether only trusted authentication may say who that is: a field that GatewayConfig names. */
+bool policy_is_identity(const struct model_gateway *g, struct str name);
+
+/* ---- trailer.c: fields behind a body ---- */
+
+enum trailers_of { TRAILERS_OF_REQUEST, TRAILERS_OF_ANSWER };
+/* Those of the lines that may go on. */
+void policy_write_trailers(const struct exchange *x, enum trailers_of of, struct str lines,
+                           struct out *o);
+/* TE: trailers: whoever asks will look at them. */
+bool policy_takes_trailers(const struct head *request);
+
+/* ---- grpc.c ---- */
+
+bool policy_is_grpc(const struct head *request);
+/* How long the caller waits (grpc-timeout); UINT64_MAX: it does not say. */
+uint64_t policy_grpc_timeout_ms(const struct head *request);
+/* A refusal becomes one that a gRPC caller understands: 200 with grpc-status and no body. */
+void policy_grpc_answer(struct answer *a);
 
 /* ---- edit.c ---- */
 

@@ -106,6 +106,23 @@ static void fill_endpoints(struct builder *b, struct backend_part *part,
     to->n_usable = to->n_ready > 0 ? to->n_ready : serving;
 }
 
+/* The policy's word counts before the Service's. */
+static uint8_t protocol_of(const struct model_backend *m, const struct model_connection *c) {
+    if (m->tls != NULL)
+        return MODEL_H1; /* over TLS nothing else is spoken yet */
+    switch (c->protocol) {
+    case MODEL_PROTOCOL_H1:
+        return MODEL_H1;
+    case MODEL_PROTOCOL_H2C:
+        return MODEL_H2C;
+    case MODEL_PROTOCOL_H2:
+        return MODEL_H2;
+    case MODEL_PROTOCOL_ANY:
+        break;
+    }
+    return (uint8_t)m->protocol;
+}
+
 static void fill_numbers(struct backend *to) {
     static const struct model_timeouts no_timeouts;
     static const struct model_connection no_connection;
@@ -114,6 +131,7 @@ static void fill_numbers(struct backend *to) {
     const struct model_timeouts *time = t && t->timeouts ? t->timeouts : &no_timeouts;
     const struct model_connection *c = t && t->connection ? t->connection : &no_connection;
     const struct model_passive_health *p = t && t->passive_health ? t->passive_health : &no_passive;
+    to->protocol = protocol_of(to->model, c);
     to->balance = (uint8_t)(t ? t->balance : MODEL_ROUND_ROBIN);
     to->connect_ms = number_or(time->connect_ms, DEFAULT_CONNECT_MS);
     to->idle_ms = number_or(time->idle_ms, DEFAULT_UPSTREAM_IDLE_MS);

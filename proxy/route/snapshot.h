@@ -61,6 +61,7 @@ struct backend {
     uint8_t balance;          /* enum model_balance */
     uint8_t proxy_version;    /* enum model_proxy_version: what connections to it begin with */
     enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
+    uint8_t protocol;         /* enum model_app_protocol */
     uint32_t connect_ms, idle_ms, keepalive_idle_ms;
     uint32_t max_connections, max_pending, max_requests; /* UINT32_MAX: no limit */
     struct {

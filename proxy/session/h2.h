@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * h2: a client's connection that speaks HTTP/2 (RFC 9113). nghttp2 does frames, HPACK and windows;
- * what a request is stays the stream's business, one struct client (side.h) for each of them.
+ * h2: a client's connection that speaks HTTP/2 (RFC 9113): the role of h2_link.h that is asked.
+ * What a request is stays the stream's business, one struct client (side.h) for each of them.
  *
  *     conn ─ recv ─► nghttp2 ─ fields ─► h2_head ─ text ─► h1 parser ─► request()
  *                       │ DATA ─► the stream's `in` ─ taken ─► `held` ─ repaid ─► WINDOW_UPDATE
@@ -9,17 +9,9 @@
  *     conn ◄─ fill() ── nghttp2 ◄─ fields ─ head          (all streams of a turn in one send)
  *             copied ◄───┴──────── lent bytes, when windows and the connection's buffer allow
  *
- * Flow control is by hand: a window opens by what was sent on to the upstream, never by what lies
- * here; so a stream holds at most one window (64 KiB), and a connection at most CONNECTION_WINDOW.
- * nghttp2 asks the streams that have something to send in turns.
- *
- * Events reach the stream from h2_readable() and h2_fill() only, never from inside of nghttp2 but
- * for request(): a stream that wants to say something is put on `woken`, and told behind it.
- *
- * Every connection has a budget of frames without use (S20-S24): pings, settings, resets both ways,
- * empty frames, priorities, windows that nobody needed. Time and useful work fill it again; when
- * it is used up the connection ends with ENHANCE_YOUR_CALM and is counted as rate_limited. Memory
- * has a bound too (h2_mem.h).
+ * A connection holds at most CONNECTION_WINDOW of bodies. nghttp2 asks the streams that have
+ * something to send in turns. When the budget is used up the connection ends with
+ * ENHANCE_YOUR_CALM and is counted as rate_limited.
  *
  *     OPEN ─ drain ─► NOTICE (GOAWAY 2^31-1) ─ 1 s ─► GOAWAY (the last one) ─ no stream ─► linger
  *
@@ -28,13 +20,10 @@
 #ifndef SLUICE_PROXY_H2_H
 #define SLUICE_PROXY_H2_H
 
+#include "proxy/session/h2_link.h"
 #include "proxy/session/session.h"
 
 struct h2;
-struct h2_shared; /* what all connections of a worker share */
-
-struct h2_shared *h2_shared_new(struct loop *l); /* dies without memory */
-void h2_shared_free(struct h2_shared *w);
 
 /* True: these bytes are the beginning of HTTP/2's preface, which no HTTP/1.x request is. */
 bool h2_is_preface(struct str in);

@@ -1,27 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * h2_stream: one exchange. Two things may keep it: the stream that serves it (client.stream), and
- * nghttp2 until its close callback; the later of the two frees it.
+ * h2_stream: one exchange. Two things may keep it: whoever serves it, and nghttp2 until its close
+ * callback; the later of the two frees it.
  */
-#include "proxy/session/h2_parts.h"
+#include "proxy/session/h2_link.h"
 
-static const struct side_codec codec;
+static struct h2_stream *of_side(const struct side *s) { return s->own; }
 
-static struct h2_stream *of_side(const struct side *x) {
-    return (struct h2_stream *)(uintptr_t)container_of(x, struct h2_stream, client.side);
-}
-static struct h2_stream *of_client(struct client *c) {
-    return container_of(c, struct h2_stream, client);
-}
+static struct slabs *slabs_of(struct h2_stream *x) { return &x->side->loop->slabs; }
 
-static struct slabs *slabs_of(struct h2_stream *x) { return &x->client.side.loop->slabs; }
-
-static void wake(struct h2_stream *x) {
+void h2_stream_wake(struct h2_stream *x) {
     if (list_empty(&x->woken))
         list_append(&x->h2->woken, &x->woken);
 }
 
-/* Of the answer: what is not in the connection's buffer yet. */
+static void came(struct h2_stream *x) {
+    x->came = true;
+    h2_stream_wake(x);
+}
+
+/* What goes and is not in the connection's buffer yet. */
 static size_t pending(const struct h2_stream *x) {
     return x->lent_n + x->heads_wait + (x->end_waits ? 1 : 0);
 }
@@ -29,201 +27,72 @@ static size_t pending(const struct h2_stream *x) {
 /* So many bytes of its body lie here no longer. */
 static void consumed(struct h2_stream *x, size_t n) {
     if (n > 0 && nghttp2_session_consume(x->h2->ng, x->id, n) == 0)
-        h2_talk(x->h2);
+        h2_link_talk(x->h2);
 }
 
-static void reset(struct h2_stream *x, uint32_t code) {
+void h2_stream_reset(struct h2_stream *x, uint32_t code) {
     nghttp2_submit_rst_stream(x->h2->ng, NGHTTP2_FLAG_NONE, x->id, code);
-    h2_talk(x->h2);
+    h2_link_talk(x->h2);
 }
 
-/* ---- body bytes ---- */
-
-static enum slab_size size_for(size_t n) {
-    int size = SLAB_2K;
-    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
-        size++;
-    return (enum slab_size)size;
-}
-
-static void piece_give(struct h2_stream *x, struct h2_piece *p) {
-    if (p->p != NULL)
-        slab_give(slabs_of(x), (enum slab_size)p->size, p->p);
-    *p = (struct h2_piece){0};
-}
-
-/* Windows see to it that the largest slab is enough. False: no slab. */
-static bool piece_add(struct h2_stream *x, struct h2_piece *to, const char *p, size_t n) {
-    if (to->p == NULL || slab_bytes((enum slab_size)to->size) - to->n < n) {
-        enum slab_size size = size_for(to->n + n);
-        char *room = to->n + n <= slab_bytes(size) ? slab_take(slabs_of(x), size) : NULL;
-        if (room == NULL)
-            return false;
-        struct h2_piece old = *to;
-        if (old.n > 0)
-            memcpy(room, old.p, old.n);
-        piece_give(x, to);
-        *to = (struct h2_piece){room, old.n, (uint8_t)size};
-    }
-    memcpy(to->p + to->n, p, n);
-    to->n += (uint32_t)n;
-    return true;
-}
+/* ---- what comes ---- */
 
 void h2_stream_malformed(struct h2_stream *x) {
     x->malformed = true;
-    x->came = true;
-    wake(x);
+    came(x);
     if (x->leaving) /* it was answered: now, since with its end the stream may be closed */
-        reset(x, NGHTTP2_PROTOCOL_ERROR);
+        h2_stream_reset(x, NGHTTP2_PROTOCOL_ERROR);
 }
 
-void h2_stream_data(struct h2_stream *x, const char *p, size_t n) {
-    if (x->left != UINT64_MAX && n > x->left)
+void h2_stream_announce(struct h2_stream *x, uint64_t length) {
+    x->left = length - size_min(x->in.n, length);
+    if (x->in.n > length || (x->ended && x->left > 0))
+        h2_stream_malformed(x);
+}
+
+void h2_stream_data(struct h2_stream *x, struct str bytes) {
+    if (x->left != UINT64_MAX && bytes.n > x->left)
         h2_stream_malformed(x);
     else if (x->left != UINT64_MAX)
-        x->left -= n;
-    bool keep = (x->client.stream != NULL || x->head.p != NULL) && !x->malformed && !x->starved;
-    if (keep && !piece_add(x, &x->in, p, n))
+        x->left -= bytes.n;
+    bool keep = x->served && !x->malformed && !x->starved;
+    if (keep && !piece_add(slabs_of(x), &x->in, bytes)) /* by windows the largest is enough */
         keep = !(x->starved = true);
     if (!keep)
-        consumed(x, n);
-    if (x->leaving && (x->lingered += (uint32_t)n) > SESSION_LINGER_BYTES)
-        reset(x, NGHTTP2_NO_ERROR);
-    x->came = true;
-    wake(x);
+        consumed(x, bytes.n);
+    if (x->leaving && (x->lingered += (uint32_t)bytes.n) > H2_LINGER_BYTES)
+        h2_stream_reset(x, x->h2->role->over);
+    came(x);
 }
 
 void h2_stream_ends(struct h2_stream *x) {
     x->ended = true;
     if (x->left != 0 && x->left != UINT64_MAX)
         h2_stream_malformed(x);
-    x->came = true;
-    wake(x);
+    came(x);
 }
 
-/* ---- life ---- */
-
-static void on_timer(struct timer *t) {
-    struct h2_stream *x = container_of(t, struct h2_stream, client.side.timer);
-    if (x->client.stream != NULL)
-        x->client.env->ops->timeout(&x->client);
-    else
-        reset(x, pending(x) > 0 ? NGHTTP2_CANCEL : NGHTTP2_NO_ERROR);
+void h2_stream_trailers(struct h2_stream *x, struct str lines) {
+    if (x->served && lines.n > 0 && !piece_add(slabs_of(x), &x->trailers, lines))
+        x->starved = true;
+    h2_stream_ends(x);
 }
 
-struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id) {
-    struct h2_stream *x = h2_take(&h2->memory, sizeof(*x));
-    struct session *s = h2->session;
-    if (x == NULL)
-        return NULL;
-    *x = (struct h2_stream){.client = {.side = {.codec = &codec, .loop = s->conn.loop},
-                                       .env = s->client.env,
-                                       .visitor = &s->visitor,
-                                       .h2 = true,
-                                       .started_ns = s->conn.loop->now_ns},
-                            .h2 = h2,
-                            .id = id,
-                            .left = UINT64_MAX};
-    timer_init(&x->client.side.timer, on_timer);
-    list_init(&x->woken);
-    list_append(&h2->streams, &x->link);
-    h2->n_streams++;
-    session_idle(s, false);
-    nghttp2_session_set_stream_user_data(h2->ng, id, x);
-    return x;
+/* ---- what goes ---- */
+
+static void said(struct h2_stream *x) {
+    x->said = true;
+    h2_stream_wake(x);
 }
-
-static void stream_free(struct h2_stream *x) {
-    struct h2 *h2 = x->h2;
-    consumed(x, (size_t)x->in.n + x->client.side.loan.left); /* of the connection's window */
-    piece_give(x, &x->head);
-    piece_give(x, &x->in);
-    piece_give(x, &x->held);
-    timer_fini(&x->client.side.timer);
-    list_del(&x->link);
-    list_del(&x->woken);
-    h2->n_streams--;
-    h2->idle_ms = h2_now(h2);
-    h2_talk(h2); /* it may have been the last that the connection waited for */
-    h2_give(&h2->memory, x);
-}
-
-void h2_stream_closed(struct h2_stream *x) {
-    x->closed = true;
-    if (x->client.stream == NULL) {
-        stream_free(x);
-    } else if (!x->end_sent) {
-        x->gone = true;
-        wake(x);
-    }
-}
-
-/* ---- the beginning ---- */
-
-void h2_stream_refuse(struct h2_stream *x, enum reason reason, const char *detail, size_t bytes) {
-    x->client.env->ops->refuse(&x->client, reason, detail, bytes);
-}
-
-void h2_stream_head(struct h2_stream *x, struct h2_piece slab, struct str text) {
-    x->head = slab;
-    x->text = text;
-    wake(x);
-}
-
-void h2_stream_spoilt(struct h2_stream *x) { piece_give(x, &x->head); }
-
-/* What is left of the announced length when some of it is here. False: they do not agree (S09). */
-static bool count_length(struct h2_stream *x, uint64_t announced) {
-    if (x->in.n > announced)
-        return false;
-    x->left = announced - x->in.n;
-    return x->left == 0 || !x->ended;
-}
-
-/* The text is read as any other head. The stream may be over after it. */
-static void judge(struct h2_stream *x, struct str text) {
-    struct session_env *env = x->client.env;
-    struct h1_scan scan = {0};
-    size_t skipped;
-    enum reason reason;
-    const char *detail;
-    if (h1_parse_request(&scan, text.p, text.n, &env->limits->head, env->head, &skipped, &reason,
-                         &detail) != H1_DONE) {
-        h2_stream_refuse(x, reason, detail, text.n);
-        return;
-    }
-    if (env->head->framing == FRAMING_LENGTH && !count_length(x, env->head->content_length))
-        x->malformed = true;
-    if (x->malformed) {
-        h2_stream_refuse(x, REASON_BAD_REQUEST, "its body or trailers do not fit its head", text.n);
-        return;
-    }
-    x->h2->session->requests++;
-    env->ops->request(&x->client);
-}
-
-static void begin(struct h2_stream *x) {
-    struct slabs *slabs = slabs_of(x);
-    struct h2_piece head = x->head;
-    x->head = (struct h2_piece){0};
-    x->came = x->in.n > 0;
-    if (x->came) /* told when it has a stream */
-        wake(x);
-    judge(x, x->text);
-    slab_give(slabs, (enum slab_size)head.size, head.p);
-}
-
-/* ---- what is told to the stream ---- */
 
 void h2_stream_head_sent(struct h2_stream *x, bool end) {
     x->heads_wait--;
+    x->spoke = true;
     if (end) {
         x->end_waits = false;
         x->end_sent = true;
     }
-    x->said = true;
-    wake(x);
+    said(x);
 }
 
 void h2_stream_went(struct h2_stream *x, size_t n) {
@@ -231,73 +100,24 @@ void h2_stream_went(struct h2_stream *x, size_t n) {
     x->lent += n;
     x->lent_n -= n;
     x->went += n;
-    if (x->lent_n == 0 && x->end_waits) {
+    if (x->lent_n == 0 && x->end_waits && x->trail.n == 0) {
         x->end_waits = false;
         x->end_sent = true;
     }
-    x->said = true;
-    wake(x);
+    said(x);
 }
 
-/* When what it said went, the client may still be sending, in vain. Not every client takes a reset
- * for what it is (RFC 9113 8.1), so it has some time to end by itself. */
-static void leave(struct h2_stream *x) {
-    bool waits = pending(x) > 0;
-    if (!x->leaving || x->closed)
-        return;
-    if (x->malformed && !waits)
-        reset(x, NGHTTP2_PROTOCOL_ERROR);
-    else
-        side_deadline(&x->client.side,
-                      h2_now(x->h2) + (waits ? (uint64_t)H2_STALL_MS : SESSION_LINGER_MS));
+/* The end, and its fields behind it. */
+static uint32_t end_flags(struct h2_stream *x) {
+    struct h2_shared *w = x->h2->shared;
+    if (x->trail.n == 0)
+        return NGHTTP2_DATA_FLAG_EOF | (x->malformed ? NGHTTP2_DATA_FLAG_NO_END_STREAM : 0U);
+    size_t n = h2_trailer_fields(x->trail.p, x->trail.n, w->fields, H2_FIELDS_MAX);
+    if (nghttp2_submit_trailer(x->h2->ng, x->id, w->fields, n) != 0)
+        return NGHTTP2_DATA_FLAG_EOF; /* no memory for them: the body is whole */
+    x->heads_wait++;
+    return NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
 }
-
-static void tell(struct h2_stream *x) {
-    const struct client_ops *ops = x->client.env->ops;
-    if (x->head.p != NULL) {
-        begin(x);
-        return;
-    }
-    if (x->client.stream == NULL) {
-        leave(x);
-        return;
-    }
-    if (x->gone) {
-        ops->gone(&x->client);
-        return;
-    }
-    bool came = x->came, said = x->said;
-    x->came = x->said = false;
-    if (came && said) { /* one at a time: it may be the end of the exchange */
-        x->came = true;
-        wake(x);
-    }
-    if (said) {
-        size_t went = x->went;
-        x->went = 0;
-        ops->sent(&x->client, went, pending(x) == 0);
-    } else if (came) {
-        ops->readable(&x->client);
-    }
-}
-
-void h2_streams_tell(struct h2 *h2) {
-    for (struct list *n; (n = list_pop(&h2->woken)) != NULL;)
-        tell(list_entry(n, struct h2_stream, woken));
-}
-
-void h2_streams_gone(struct h2 *h2) {
-    for (struct list *n; (n = list_pop(&h2->streams)) != NULL;) {
-        struct h2_stream *x = list_entry(n, struct h2_stream, link);
-        x->closed = true;
-        if (x->client.stream != NULL)
-            x->client.env->ops->gone(&x->client); /* frees it */
-        else
-            stream_free(x);
-    }
-}
-
-/* ---- the answer, for nghttp2 ---- */
 
 ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max, uint32_t *flags,
                        nghttp2_data_source *source, void *arg) {
@@ -308,22 +128,89 @@ ssize_t h2_stream_read(nghttp2_session *ng, int32_t id, uint8_t *to, size_t max,
     size_t n = size_min(x->lent_n, max);
     *flags = NGHTTP2_DATA_FLAG_NO_COPY;
     if (n == x->lent_n && x->last)
-        *flags |= NGHTTP2_DATA_FLAG_EOF | (x->malformed ? NGHTTP2_DATA_FLAG_NO_END_STREAM : 0U);
+        *flags |= end_flags(x);
     return (ssize_t)n;
+}
+
+/* ---- life ---- */
+
+static void on_timer(struct timer *t) {
+    struct h2_stream *x = of_side(container_of(t, struct side, timer));
+    if (x->served)
+        x->h2->role->timeout(x);
+    else
+        h2_stream_reset(x, pending(x) > 0 ? NGHTTP2_CANCEL : x->h2->role->over);
+}
+
+void h2_stream_init(struct h2_stream *x, struct h2_link *l, struct side *side) {
+    *x = (struct h2_stream){.side = side, .h2 = l, .left = UINT64_MAX};
+    timer_init(&side->timer, on_timer);
+    list_init(&x->woken);
+    list_append(&l->streams, &x->all);
+    l->n_streams++;
+    l->role->born(x);
+}
+
+void h2_stream_end(struct h2_stream *x) {
+    struct h2_link *l = x->h2;
+    struct slabs *slabs = slabs_of(x);
+    consumed(x, (size_t)x->in.n + x->side->loan.left); /* of the connection's window */
+    piece_give(slabs, &x->in);
+    piece_give(slabs, &x->held);
+    piece_give(slabs, &x->trailers);
+    piece_give(slabs, &x->trail);
+    timer_fini(&x->side->timer);
+    list_del(&x->all);
+    list_del(&x->woken);
+    l->n_streams--;
+    l->idle_ms = h2_link_now(l);
+    h2_link_talk(l); /* it may have been the last that the connection waited for */
+    l->role->free(x);
+}
+
+void h2_stream_closed(struct h2_stream *x, uint32_t error) {
+    x->closed = true;
+    x->error = error;
+    if (x->served)
+        came(x);
+    else
+        h2_stream_end(x);
+}
+
+void h2_stream_leave(struct h2_stream *x) {
+    x->served = false;
+    if (x->closed) {
+        h2_stream_end(x);
+        return;
+    }
+    x->leaving = true;
+    x->h2->role->leave(x);
+}
+
+void h2_stream_tell(struct h2_stream *x) {
+    const struct h2_role *role = x->h2->role;
+    if (!x->served) {
+        if (x->leaving && !x->closed)
+            role->leave(x);
+        return;
+    }
+    bool over = x->closed && !x->end_sent; /* what was sent does not matter any more */
+    bool has_come = x->came, has_said = x->said && !over;
+    x->came = x->said = false;
+    if (has_come && has_said) /* one at a time: it may be the end of the exchange */
+        came(x);
+    if (has_said) {
+        size_t went = x->went;
+        x->went = 0;
+        role->sent(x, went, pending(x) == 0);
+    } else if (has_come) {
+        role->readable(x);
+    }
 }
 
 /* ---- the codec of side.h ---- */
 
-static bool h2_accept(struct client *c, struct stream *st) {
-    c->stream = st;
-    const struct h2_stream *x = of_client(c);
-    if (c->env->head->framing ==
-        FRAMING_NONE) /* what follows a CONNECT waits for its tunnel (S08) */
-        return false;
-    return !x->ended || x->in.n > 0 || c->env->head->framing == FRAMING_CHUNKED;
-}
-
-static enum body h2_take_piece(struct side *s, struct str *piece, bool *last) {
+enum body h2_stream_take(struct side *s, struct str *piece, bool *last) {
     struct h2_stream *x = of_side(s);
     debug_must(!s->loan.open);
     if (x->malformed)
@@ -331,16 +218,16 @@ static enum body h2_take_piece(struct side *s, struct str *piece, bool *last) {
     if (x->starved)
         return BODY_NOMEM;
     if (x->in.n == 0 && !x->ended)
-        return BODY_AGAIN;
+        return x->closed ? BODY_CUT : BODY_AGAIN;
     x->held = x->in;
-    x->in = (struct h2_piece){0};
+    x->in = (struct piece){0};
     s->loan = (struct loan){x->held.n, 0, true};
-    *piece = str_mk(x->held.p, x->held.n);
-    *last = x->ended;
+    *piece = piece_str(&x->held);
+    *last = x->ended && (x->held.n == 0 || x->trailers.n == 0);
     return BODY_PIECE;
 }
 
-static void h2_repay(struct side *s, size_t n) {
+void h2_stream_repay(struct side *s, size_t n) {
     struct h2_stream *x = of_side(s);
     debug_must(s->loan.open && n <= s->loan.left);
     s->loan.left -= (uint32_t)n;
@@ -348,125 +235,45 @@ static void h2_repay(struct side *s, size_t n) {
     if (s->loan.left > 0)
         return;
     s->loan.open = false;
-    piece_give(x, &x->held);
+    piece_give(slabs_of(x), &x->held);
 }
 
-static char *h2_room(struct side *s, size_t n) {
+struct str h2_stream_trailers_of(const struct side *s) {
+    return piece_str(&of_side(s)->trailers);
+}
+
+char *h2_stream_room(struct side *s, size_t n) {
     return n <= H2_OUT_MAX ? of_side(s)->h2->shared->room : NULL;
 }
 
-static bool h2_head(struct side *s, size_t n, uint8_t framing, bool last) {
-    struct h2_stream *x = of_side(s);
-    struct h2 *h2 = x->h2;
-    nghttp2_nv *nv = h2->shared->fields;
-    unsigned status;
-    (void)framing;
-    if (n == 0)
-        return true;
-    size_t fields = h2_answer_fields(h2->shared->room, n, nv, H2_FIELDS_MAX, &status);
-    if (fields == 0)
-        return false;
-    nghttp2_data_provider body = {.source.ptr = x, .read_callback = h2_stream_read};
-    int rv;
-    if (status < 200 && status != 101) {
-        rv = nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, x->id, NULL, nv, fields, NULL);
-    } else {
-        x->end_waits = last;
-        x->last = last;
-        bool bare = last && !x->malformed;
-        rv = nghttp2_submit_response(h2->ng, x->id, nv, fields, bare ? NULL : &body);
-    }
-    x->heads_wait += rv == 0;
-    h2_talk(h2);
-    return rv == 0;
-}
-
-static bool h2_lend(struct side *s, struct str piece, bool last) {
+bool h2_stream_lend(struct side *s, struct str piece, bool last) {
     struct h2_stream *x = of_side(s);
     debug_must(x->lent_n == 0 && !x->end_waits);
     x->lent = piece.p;
     x->lent_n = piece.n;
     x->last = x->end_waits = last;
-    x->said = true; /* if it waits for the window, that is told */
-    wake(x);
+    said(x);                                       /* if it waits for the window, that is told */
     nghttp2_session_resume_data(x->h2->ng, x->id); /* it need not have waited */
-    h2_talk(x->h2);
+    h2_link_talk(x->h2);
     return true;
 }
 
-static void h2_unlend(struct side *s) {
+bool h2_stream_trail(struct side *s, struct str lines) {
+    struct h2_stream *x = of_side(s);
+    if (lines.n > 0 && !piece_add(slabs_of(x), &x->trail, lines))
+        return false;
+    return h2_stream_lend(s, STR_NONE, true);
+}
+
+void h2_stream_unlend(struct side *s) {
     struct h2_stream *x = of_side(s);
     x->lent_n = 0;
     x->last = x->end_waits = false;
 }
 
-static bool h2_lending(const struct side *s) {
+bool h2_stream_lending(const struct side *s) {
     const struct h2_stream *x = of_side(s);
     return x->lent_n > 0 || x->end_waits;
 }
 
-static size_t h2_pending(const struct side *s) { return pending(of_side(s)); }
-
-static void h2_abort(struct side *s) {
-    struct h2_stream *x = of_side(s);
-    x->client.stream = NULL;
-    timer_unset(&s->timer);
-    h2_unlend(s);
-    if (x->closed)
-        stream_free(x);
-    else
-        reset(x, x->malformed ? NGHTTP2_PROTOCOL_ERROR
-                 : x->tunnel  ? NGHTTP2_CANCEL
-                              : NGHTTP2_INTERNAL_ERROR);
-}
-
-/* DATA is what it carries already. */
-static void h2_tunnel(struct side *s) { of_side(s)->tunnel = true; }
-
-static bool h2_proceed(struct client *c) {
-    struct h2_stream *x = of_client(c);
-    static const nghttp2_nv status = {.name = (uint8_t *)(uintptr_t) ":status",
-                                      .value = (uint8_t *)(uintptr_t) "100",
-                                      .namelen = 7,
-                                      .valuelen = 3};
-    if (x->in.n > 0 || x->ended)
-        return true;
-    int rv = nghttp2_submit_headers(x->h2->ng, NGHTTP2_FLAG_NONE, x->id, NULL, &status, 1, NULL);
-    x->heads_wait += rv == 0;
-    h2_talk(x->h2);
-    return rv == 0;
-}
-
-static bool h2_gone(struct client *c) {
-    (void)c; /* its reset says so */
-    return false;
-}
-
-static void h2_done(struct client *c, bool keep) {
-    struct h2_stream *x = of_client(c);
-    (void)keep; /* streams do not follow each other */
-    c->stream = NULL;
-    if (x->closed) {
-        stream_free(x);
-        return;
-    }
-    x->leaving = true;
-    leave(x);
-}
-
-static const struct side_codec codec = {
-    .take = h2_take_piece,
-    .repay = h2_repay,
-    .room = h2_room,
-    .head = h2_head,
-    .lend = h2_lend,
-    .unlend = h2_unlend,
-    .lending = h2_lending,
-    .pending = h2_pending,
-    .abort = h2_abort,
-    .tunnel = h2_tunnel,
-    .accept = h2_accept,
-    .proceed = h2_proceed,
-    .gone = h2_gone,
-    .done = h2_done,
-};
+size_t h2_stream_pending(const struct side *s) { return pending(of_side(s)); }

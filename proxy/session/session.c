@@ -21,6 +21,7 @@ static void freed(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
     struct session_env *env = s->client.env;
     h2_free(s->h2);
+    h1_side_fini(&s->h1);
     if (env->n_free >= FREE_MAX) {
         mem_free(s);
         return;
@@ -91,7 +92,7 @@ static void wait_for_more(struct session *s) {
     if (nothing && cl->started_ns == 0) {
         session_idle(s, true);
         side_deadline(&cl->side, now + l->idle_timeout_ms);
-    } else if (s->scan.seen == 0 || !timer_is_set(&cl->side.timer) || s->idle) {
+    } else if (s->h1.scan.seen == 0 || !timer_is_set(&cl->side.timer) || s->idle) {
         session_idle(s, false);
         side_deadline(&cl->side, now + l->header_timeout_ms);
     }
@@ -156,7 +157,7 @@ static void read_head(struct session *s) {
         size_t skipped = 0;
         enum reason reason;
         const char *detail;
-        switch (h1_parse_request(&s->scan, in.p, in.n, &env->limits->head, env->head, &skipped,
+        switch (h1_parse_request(&s->h1.scan, in.p, in.n, &env->limits->head, env->head, &skipped,
                                  &reason, &detail)) {
         case H1_MORE:
             if (!more(s))
@@ -204,50 +205,9 @@ static bool h1_accept(struct client *c, struct stream *st) {
     struct session *s = of_client(c);
     s->state = SESSION_BUSY;
     c->stream = st;
-    h1_body_init(&s->body, c->env->head);
-    conn_consume(&s->conn, c->env->head->n);
-    return !s->body.done;
+    return h1_side_begin(&s->h1, c->env->head);
 }
 
-static enum body h1_take(struct side *x, struct str *piece, bool *last) {
-    struct session *s = of_side(x);
-    enum body got = body_take(&s->conn, &s->body, &x->loan, piece, last);
-    if (got == BODY_BAD)
-        s->conn.eof = true; /* nothing that follows can be trusted */
-    else if (got == BODY_PIECE)
-        s->conn.read_size = SLAB_64K;
-    return got;
-}
-
-static void h1_repay(struct side *x, size_t n) { body_repay(&of_side(x)->conn, &x->loan, n); }
-
-static char *h1_room(struct side *x, size_t n) { return conn_room(&of_side(x)->conn, n); }
-
-static bool h1_head(struct side *x, size_t n, uint8_t framing, bool last) {
-    struct session *s = of_side(x);
-    (void)last;
-    conn_wrote(&s->conn, n);
-    s->chunked = framing == FRAMING_CHUNKED;
-    return true;
-}
-
-static bool h1_lend(struct side *x, struct str piece, bool last) {
-    struct session *s = of_side(x);
-    bool lent = body_lend(&s->conn, piece, last, s->chunked);
-    if (last && s->tunnel)
-        conn_shutdown(&s->conn);
-    return lent;
-}
-
-static void h1_tunnel(struct side *x) {
-    struct session *s = of_side(x);
-    s->tunnel = true;
-    s->body = (struct h1_body){.framing = FRAMING_CLOSE};
-}
-
-static void h1_unlend(struct side *x) { conn_unlend(&of_side(x)->conn); }
-static bool h1_lending(const struct side *x) { return conn_lending(&of_side(x)->conn); }
-static size_t h1_pending(const struct side *x) { return conn_pending(&of_side(x)->conn); }
 static void h1_abort(struct side *x) { session_end(of_side(x), true); }
 
 static bool h1_proceed(struct client *c) {
@@ -275,7 +235,7 @@ static void h1_done(struct client *c, bool keep) {
     if (from->closed)
         return;
     c->stream = NULL;
-    if (s->tunnel && from->eof && conn_pending(from) == 0) {
+    if (s->h1.tunnel && from->eof && conn_pending(from) == 0) {
         session_end(s, false); /* both have said that it is the end */
         return;
     }
@@ -284,7 +244,7 @@ static void h1_done(struct client *c, bool keep) {
         return;
     }
     s->state = SESSION_HEAD;
-    s->scan = (struct h1_scan){0};
+    h1_side_reset(&s->h1);
     from->read_size = SLAB_16K;
     c->started_ns = 0;
     if (conn_unread(from).n > 0 || from->can_read) {
@@ -295,20 +255,8 @@ static void h1_done(struct client *c, bool keep) {
 }
 
 static const struct side_codec codec = {
-    .take = h1_take,
-    .repay = h1_repay,
-    .room = h1_room,
-    .head = h1_head,
-    .lend = h1_lend,
-    .unlend = h1_unlend,
-    .lending = h1_lending,
-    .pending = h1_pending,
-    .abort = h1_abort,
-    .tunnel = h1_tunnel,
-    .accept = h1_accept,
-    .proceed = h1_proceed,
-    .gone = h1_gone,
-    .done = h1_done,
+    H1_SIDE_CODEC,         .abort = h1_abort, .accept = h1_accept,
+    .proceed = h1_proceed, .gone = h1_gone,   .done = h1_done,
 };
 
 /* ---- the connection's events ---- */
@@ -436,9 +384,10 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         close(fd);
         return;
     }
-    *s = (struct session){.client = {.side = {.codec = &codec, .loop = env->loop},
+    *s = (struct session){.client = {.side = {.codec = &codec, .own = &s->h1, .loop = env->loop},
                                      .env = env,
                                      .visitor = &s->visitor},
+                          .h1 = {.conn = &s->conn},
                           .visitor = {.peer = *peer, .port = port},
                           .state = SESSION_HEAD};
     timer_init(&s->client.side.timer, on_timer);

@@ -21,8 +21,8 @@
 #define SLUICE_PROXY_SESSION_H
 
 #include "proxy/route/snapshot.h"
+#include "proxy/session/h1_side.h"
 #include "proxy/session/secure.h"
-#include "proxy/session/side.h"
 
 /* S26: in a handshake at once, in a worker. For one more the one goes that has waited the longest
  * for its client; when all wait for us instead, it is not taken. */
@@ -58,15 +58,12 @@ struct session {
     struct h2 *h2;        /* not NULL since it speaks HTTP/2 */
     struct visitor visitor;
     struct list link;
-    struct h1_scan scan;
+    struct h1_side h1;
     uint32_t requests;
-    struct h1_body body; /* of the request */
-    uint8_t state;       /* enum session_state */
-    bool chunked;        /* the answer's body */
-    bool tunnel;         /* bytes both ways, no HTTP any more */
-    bool idle;           /* counted in n_idle */
-    bool shaking;        /* in n_shaking */
-    uint32_t lingered;   /* bytes thrown away */
+    uint8_t state;     /* enum session_state */
+    bool idle;         /* counted in n_idle */
+    bool shaking;      /* in n_shaking */
+    uint32_t lingered; /* bytes thrown away */
 };
 
 void sessions_init(struct session_env *env); /* after loop, ops, limits and head were set */

@@ -7,10 +7,11 @@
  *      what comes in                  │ ▲              what goes out
  *      side_take ── a piece, lent     │ │              side_room, side_head ── a head
  *      side_repay ── it was sent on   │ │              side_lend ── a piece of the body
+ *      side_trailers ── what followed │ │              side_trail ── its end, with fields
  *                                     ▼ │ events       side_unlend ── its bytes go away
  *                                struct side
  *                             ┌───────┴────────┐
- *                  session.c: HTTP/1.x      h2.c: HTTP/2
+ *                  h1_side.c: HTTP/1.x      h2_stream.c: HTTP/2
  *                  the connection itself    one stream of a connection
  *
  * A head is written as HTTP/1.1 text whatever the codec: an HTTP/1.x connection sends it as it is,
@@ -28,13 +29,27 @@
 #ifndef SLUICE_PROXY_SIDE_H
 #define SLUICE_PROXY_SIDE_H
 
-#include "proxy/http/reason.h"
-#include "proxy/session/body.h"
+#include "proxy/http/head.h"
+#include "proxy/net/conn.h"
 
 struct client;
 struct session_env;
 struct side;
 struct stream;
+
+enum body {
+    BODY_PIECE, /* a loan was made; *last: the body ends with it (it may be empty then) */
+    BODY_AGAIN, /* nothing now; readable() will be called */
+    BODY_BAD,   /* framing error */
+    BODY_CUT,   /* the connection ended before the body did */
+    BODY_NOMEM, /* no buffer */
+};
+
+struct loan {
+    uint32_t left; /* bytes that were not paid back */
+    uint32_t tail; /* of HTTP/1: eaten bytes behind them */
+    bool open;
+};
 
 struct side_codec {
     enum body (*take)(struct side *x, struct str *piece, bool *last);
@@ -42,6 +57,8 @@ struct side_codec {
     char *(*room)(struct side *x, size_t n);
     bool (*head)(struct side *x, size_t n, uint8_t framing, bool last);
     bool (*lend)(struct side *x, struct str piece, bool last);
+    struct str (*trailers)(const struct side *x);
+    bool (*trail)(struct side *x, struct str lines);
     void (*unlend)(struct side *x);
     bool (*lending)(const struct side *x);
     size_t (*pending)(const struct side *x);
@@ -59,11 +76,14 @@ struct side_codec {
 
 struct side {
     const struct side_codec *codec;
+    void *own; /* the codec's: struct h1_side, struct h2_stream */
     struct loop *loop;
     struct timer timer; /* the stream's, while there is one; else the codec's own */
     struct loan loan;   /* of what came in, until it is repaid */
     bool heard;         /* of an upstream: bytes of an answer came */
 };
+
+enum { TRAILERS_MAX = 8192 }; /* bytes of lines, each way */
 
 /* The next piece of the body that comes in; no loan is open. With BODY_PIECE one is: *piece stays
  * where it is until it is repaid. *last: the body ends with it. */
@@ -85,6 +105,14 @@ static inline bool side_head(struct side *x, size_t n, uint8_t framing, bool las
  * side_unlend(); only when side_lending() is false. No bytes: only the end. False: no memory. */
 static inline bool side_lend(struct side *x, struct str piece, bool last) {
     return x->codec->lend(x, piece, last);
+}
+/* The fields that followed the body which came in, as lines (name: value CR LF); n == 0: none.
+ * Known once a take said that the body ends; they stay until the exchange ends. */
+static inline struct str side_trailers(const struct side *x) { return x->codec->trailers(x); }
+/* Instead of the lend of an end without bytes: the body ends with these fields (at most
+ * TRAILERS_MAX bytes of lines), where its framing has a place for them. False: no memory. */
+static inline bool side_trail(struct side *x, struct str lines) {
+    return x->codec->trail(x, lines);
 }
 /* The lent bytes go away. The message cannot be completed after it: side_abort() follows. */
 static inline void side_unlend(struct side *x) { x->codec->unlend(x); }

@@ -2,8 +2,8 @@
  *
  * mirror: copies of a request for further backends, whose answers are read and thrown away. A copy
  * has connections of its own (env->mirrors, another set of pools), so nothing that happens to it is
- * felt by the request: when its backend is slow or gone, or more than MIRROR_PENDING bytes of its
- * body could not be sent, the copy is given up and counted.
+ * felt by the request: when its backend is slow or gone, or more of its body than a slab holds (64
+ * KiB) could not be sent, the copy is given up and counted.
  *
  * It outlives its stream: it counts on the law itself.
  */
@@ -11,7 +11,7 @@
 
 #include "lib/mem.h"
 
-enum { MIRROR_PENDING = 64 * 1024, MIRROR_MS = 60000, HEAD_ROOM = 4096 };
+enum { MIRROR_MS = 60000, HEAD_ROOM = 4096 };
 
 struct mirror {
     struct mirror *next; /* of the same stream */
@@ -22,10 +22,12 @@ struct mirror {
     const struct backend *backend;
     struct stream *stream; /* NULL: it is over, nothing more will come */
     struct waiter waiter;
-    bool chunked, whole; /* the request was handed over to its end */
-    bool answered;       /* the final head was read */
-    bool until_close;    /* the answer's body ends with the connection */
-    bool empty;          /* it has none */
+    struct piece waits, lent; /* of the request's body: copies */
+    bool whole;               /* the request came to its end */
+    bool end_lent;            /* which was handed over */
+    bool answered;            /* the final head was read */
+    bool until_close;         /* the answer's body ends with the connection */
+    bool empty;               /* it has none */
     uint8_t method;
 };
 
@@ -37,31 +39,27 @@ static void mirror_free(struct mirror *m, bool sent) {
             at = &(*at)->next;
         *at = m->next;
     }
+    piece_give(&env->loop->slabs, &m->waits);
+    piece_give(&env->loop->slabs, &m->lent);
     list_del(&m->link);
     counter_add(sent ? &env->mirrored : &env->unmirrored, 1);
     law_drop(env, m->law);
     mem_free(m);
 }
 
+static void release(struct mirror *m, bool reuse) {
+    if (!reuse && side_lending(&m->up->side))
+        side_unlend(&m->up->side); /* its bytes go */
+    upstream_release(m->up, m->backend, reuse);
+}
+
 static void give_up(struct mirror *m) {
     if (m->up != NULL)
-        upstream_release(m->up, m->backend, false);
+        release(m, false);
     mirror_free(m, false);
 }
 
 /* ---- the request ---- */
-
-static bool push(struct mirror *m, struct str bytes) {
-    struct conn *c = &m->up->conn;
-    if (conn_pending(c) + bytes.n > MIRROR_PENDING)
-        return false;
-    char *p = conn_room(c, bytes.n);
-    if (p == NULL)
-        return false;
-    memcpy(p, bytes.p, bytes.n);
-    conn_wrote(c, bytes.n);
-    return true;
-}
 
 static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
     struct side *to = &m->up->side;
@@ -76,14 +74,20 @@ static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
     return side_head(to, o.over ? 0 : o.n, x->request->framing, m->whole) && !o.over;
 }
 
-static bool push_piece(struct mirror *m, struct str piece, bool last) {
-    char line[H1_CHUNK_LINE];
-    if (!m->chunked)
-        return piece.n == 0 || push(m, piece);
-    if (piece.n > 0 && !(push(m, str_mk(line, h1_chunk_line(line, piece.n))) && push(m, piece) &&
-                         push(m, STR("\r\n"))))
-        return false;
-    return !last || push(m, STR("0\r\n\r\n"));
+/* The next copy, when the last one went. */
+static bool go_on(struct mirror *m) {
+    struct side *to = &m->up->side;
+    if (side_lending(to) || m->end_lent || (m->waits.n == 0 && !m->whole))
+        return true;
+    piece_give(&m->env->loop->slabs, &m->lent);
+    m->lent = m->waits;
+    m->waits = (struct piece){0};
+    m->end_lent = m->whole;
+    return side_lend(to, piece_str(&m->lent), m->whole);
+}
+
+static bool push_piece(struct mirror *m, struct str piece) {
+    return (piece.n == 0 || piece_add(&m->env->loop->slabs, &m->waits, piece)) && go_on(m);
 }
 
 static bool drawn(struct stream *st, const struct model_mirror *f) {
@@ -107,8 +111,8 @@ static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
                          .law = law_hold(st->law),
                          .backend = b,
                          .stream = st,
-                         .chunked = st->request_framing == FRAMING_CHUNKED,
                          .whole = st->request_last,
+                         .end_lent = st->request_last,
                          .method = st->x.method,
                          .next = st->mirror};
     st->mirror = m;
@@ -146,7 +150,7 @@ void mirror_body(struct stream *st, struct str piece, bool last) {
     for (struct mirror *m = st->mirror, *next; m != NULL; m = next) {
         next = m->next;
         m->whole = last;
-        if (!push_piece(m, piece, last))
+        if (!push_piece(m, piece))
             give_up(m);
     }
 }
@@ -172,7 +176,7 @@ void mirrors_close_all(struct stream_env *env) {
 /* ---- the answer, thrown away ---- */
 
 static void finish(struct mirror *m, bool reuse) {
-    upstream_release(m->up, m->backend, reuse && m->whole);
+    release(m, reuse && m->end_lent && !side_lending(&m->up->side));
     mirror_free(m, true);
 }
 
@@ -212,7 +216,12 @@ static void on_readable(struct upstream *u) {
 }
 
 static void on_ready(struct upstream *u) { (void)u; /* what it has to say waits in its buffer */ }
-static void on_sent(struct upstream *u, size_t lent, bool all) { (void)u, (void)lent, (void)all; }
+static void on_sent(struct upstream *u, size_t lent, bool all) {
+    struct mirror *m = u->owner;
+    (void)lent;
+    if (all && !go_on(m))
+        give_up(m);
+}
 static void on_broken(struct upstream *u, enum conn_end why) {
     struct mirror *m = u->owner;
     if (why == CONN_INSECURE)

@@ -46,6 +46,7 @@ struct stream {
 
     uint8_t request_framing;
     uint8_t retries; /* because of codes and failures, not of stale connections */
+    uint8_t unseen;  /* attempts that the endpoint has not looked at */
     uint16_t attempts;
     uint16_t status, upstream_status;
     enum reason reason;
@@ -70,6 +71,9 @@ static inline struct law *law_hold(struct law *l) {
 }
 void law_drop(struct stream_env *env, struct law *l);
 uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_MAX: none */
+/* The body from one side to the other has ended: with what may go on of its trailers, which came
+ * with an end without bytes. False: no memory. */
+bool stream_end_body(struct stream *st, const struct side *from, struct side *to);
 
 /* request.c */
 void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */
@@ -86,6 +90,10 @@ void request_retry(struct stream *st, bool reuse); /* reuse: the connection can 
 void request_ready(struct upstream *u);
 void request_turn(struct waiter *w);
 void request_timer(struct timer *t);
+
+/* The request's head in x.request: parsed anew from the copy, as the scratch head may have served
+ * another one since. False: it cannot be. */
+bool request_restore_head(struct stream *st);
 
 /* response.c */
 void response_pump(struct stream *st);

@@ -4,6 +4,7 @@
  * head, pass the body on. Before an answer was begun a failed attempt may be followed by another:
  *
  *     connect or its handshake failed      another endpoint, always: nothing was sent
+ *     the endpoint has not looked at it    the same one again (GOAWAY, REFUSED_STREAM), always
  *     reused connection, no byte answered  a new connection, when the request may be sent again
  *     a code or failure of rule.retry      after the backoff, when it may be sent again
  *
@@ -127,7 +128,7 @@ static void attempt(struct stream *st, bool fresh) {
     switch (upstream_get(&env->upstreams, b, e, careful, fresh, st, &st->waiter, &st->up)) {
     case UPSTREAM_REUSED:
         st->attempts++;
-        st->reused = true;
+        st->reused = !fresh;
         begin(st);
         return;
     case UPSTREAM_CONNECTING:
@@ -284,17 +285,31 @@ static void another_endpoint(struct stream *st, enum reason reason) {
     attempt(st, false);
 }
 
+/* The endpoint has not looked at it: nothing speaks against asking again. */
+static void ask_again(struct stream *st) {
+    st->unseen++;
+    stream_drop_upstream(st, false);
+    if (request_restore_head(st))
+        attempt(st, true);
+    else
+        stream_fail(st, REASON_INTERNAL);
+}
+
 void request_failed(struct stream *st, enum reason reason) {
     bool connecting = st->up == NULL || upstream_connecting(st->up);
     bool past = st->deadline_ms != 0 && st->env->loop->now_ms >= st->deadline_ms;
     if (reason == REASON_TLS_FAILED && st->up != NULL)
         upstream_untrusted(st->up, st->backend);
-    if (!(st->reused && !st->got_bytes)) /* a stale connection says nothing of the endpoint */
+    bool unseen = st->up != NULL && st->up->unseen;
+    if (!(st->reused && !st->got_bytes) &&
+        !unseen) /* a stale connection says nothing of the endpoint */
         upstream_result(&st->env->upstreams, st->backend, st->endpoint, true);
     if (st->answering || past) {
         stream_fail(st, reason);
     } else if (connecting) {
         another_endpoint(st, reason);
+    } else if (unseen && may_send_again(st) && st->unseen < CONNECT_TRIES) {
+        ask_again(st);
     } else if (st->reused && !st->got_bytes && reason != REASON_UPSTREAM_TIMEOUT &&
                may_send_again(st) && is_idempotent(st)) {
         stream_drop_upstream(st, false);
@@ -362,7 +377,8 @@ void request_pump(struct stream *st) {
         st->request_bytes += piece.n;
         if (st->mirror != NULL)
             mirror_body(st, piece, last);
-        if (!side_lend(&st->up->side, piece, last)) {
+        struct side *to = &st->up->side;
+        if (!(last && piece.n == 0 ? stream_end_body(st, s, to) : side_lend(to, piece, last))) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }

@@ -198,7 +198,7 @@ static void read_body(struct stream *st) {
         }
         st->answer_last = last;
         st->response_bytes += piece.n;
-        if (!side_lend(to, piece, last)) {
+        if (!(last && piece.n == 0 ? stream_end_body(st, from, to) : side_lend(to, piece, last))) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }

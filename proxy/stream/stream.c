@@ -18,17 +18,10 @@ struct str stream_date(struct stream_env *env) {
 
 /* ---- birth ---- */
 
-static enum slab_size size_for(size_t n) {
-    int size = SLAB_2K;
-    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
-        size++;
-    return (enum slab_size)size;
-}
-
 /* One block:  struct stream | head | canonical path | host | texts */
 static struct stream *stream_new(struct stream_env *env, struct client *c, struct head *h) {
     size_t n = sizeof(struct stream) + h->n + h->raw_path.n + h->host.n + TEXTS;
-    enum slab_size size = size_for(n);
+    enum slab_size size = slab_size_for(n);
     struct stream *st = n <= slab_bytes(size) ? slab_take(&env->loop->slabs, size) : NULL;
     if (st == NULL)
         return NULL;
@@ -220,6 +213,26 @@ void stream_finish(struct stream *st) {
     client_done(c, keep);
 }
 
+/* Backends of HTTP/1.1 cannot say that they expect trailers, and not all can read them; a client of
+ * HTTP/1.1 must have said that it looks at them. */
+static bool wants_trailers(struct stream *st, bool answers) {
+    if (!answers)
+        return st->backend->protocol != MODEL_H1;
+    return st->client->h2 || (request_restore_head(st) && policy_takes_trailers(st->x.request));
+}
+
+bool stream_end_body(struct stream *st, const struct side *from, struct side *to) {
+    struct str lines = side_trailers(from);
+    struct out o = out_fixed(st->env->trailers, sizeof(st->env->trailers));
+    bool answers = to == &st->client->side;
+    if (likely(lines.n == 0))
+        return side_lend(to, STR_NONE, true);
+    if (wants_trailers(st, answers))
+        policy_write_trailers(&st->x, answers ? TRAILERS_OF_ANSWER : TRAILERS_OF_REQUEST, lines,
+                              &o);
+    return side_trail(to, str_mk(st->env->trailers, o.over ? 0 : o.n));
+}
+
 /* The body of a rule's own answer is the snapshot's, which the stream holds; a refusal's is a
  * constant: both are lent. */
 static void write_answer(struct stream *st, const struct answer *a) {
@@ -249,9 +262,16 @@ static void write_answer(struct stream *st, const struct answer *a) {
     st->response_bytes += o.n + body.n;
 }
 
+/* A caller of gRPC, which is always HTTP/2. */
+static bool asks_grpc(struct stream *st) {
+    return st->client->h2 && request_restore_head(st) && policy_is_grpc(st->x.request);
+}
+
 void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
     struct answer a;
     policy_refusal(&a, reason, status);
+    if (asks_grpc(st))
+        policy_grpc_answer(&a);
     write_answer(st, &a);
 }
 
@@ -271,8 +291,12 @@ void stream_fail(struct stream *st, enum reason reason) {
 /* ---- a request comes ---- */
 
 static void set_deadline(struct stream *st) {
-    uint32_t ms = st->x.rule->request_ms;
-    if (ms == UINT32_MAX)
+    uint64_t ms = st->x.rule->request_ms == UINT32_MAX ? UINT64_MAX : st->x.rule->request_ms;
+    if (st->client->h2 && st->x.method == METHOD_POST) { /* as gRPC always is */
+        uint64_t asked = policy_grpc_timeout_ms(st->x.request);
+        ms = asked < ms ? asked : ms;
+    }
+    if (ms == UINT64_MAX)
         return;
     st->deadline_ms = st->start_ns / 1000000 + ms;
     side_deadline(&st->client->side, st->deadline_ms > 0 ? st->deadline_ms : 1);
@@ -523,8 +547,8 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     env->sessions =
         (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
-    upstreams_init(&env->upstreams, l, &upstream_ops, workers);
-    upstreams_init(&env->mirrors, l, &mirror_ops, workers);
+    upstreams_init(&env->upstreams, l, &upstream_ops, env->sessions.h2, workers);
+    upstreams_init(&env->mirrors, l, &mirror_ops, env->sessions.h2, workers);
 }
 
 void stream_env_fini(struct stream_env *env) {

@@ -43,6 +43,7 @@ struct stream_env {
     struct law *law; /* the current one */
     struct route_scratch *scratch;
     struct http_date date;
+    char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */
     uint32_t n_retrying;           /* streams that are on a second attempt or a later one */
     struct list copies;            /* that are on their way */

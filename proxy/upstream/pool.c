@@ -19,12 +19,23 @@ static void target_free(struct target *t) {
     mem_free(t);
 }
 
-static void target_end(struct target *t) {
-    if (t->orphan && t->n_conns == 0 && t->n_waiting == 0)
+void target_end(struct target *t) {
+    if (t->orphan && t->n_conns == 0 && t->n_active == 0 && t->n_waiting == 0)
         target_free(t);
 }
 
-static void close_idle(struct target *t);
+/* Those that somebody uses end with their last exchange. */
+static void close_idle(struct target *t) {
+    list_each_safe(it, &t->idle)
+        line_end(list_entry(it, struct line, link));
+    list_each_safe(it, &t->shared) {
+        struct line *l = list_entry(it, struct line, link);
+        if (carrier_is_used(l->carrier))
+            carrier_retire(l->carrier);
+        else
+            line_end(l);
+    }
+}
 
 struct target *target_of(struct upstreams *us, const struct endpoint *e) {
     struct target *t = us->targets[e->slot];
@@ -37,6 +48,7 @@ struct target *target_of(struct upstreams *us, const struct endpoint *e) {
     fresh->slot = e->slot;
     fresh->generation = e->generation;
     list_init(&fresh->idle);
+    list_init(&fresh->shared);
     list_init(&fresh->waiting);
     us->targets[e->slot] = fresh;
     if (t != NULL) {
@@ -57,15 +69,25 @@ static struct addr addr_of(const struct endpoint *e) {
 
 /* ---- one connection ---- */
 
-static void freed(struct conn *c) {
-    struct upstream *u = container_of(c, struct upstream, conn);
-    struct upstreams *us = u->home;
+void line_free(struct line *l) {
+    struct upstreams *us = l->up.home;
+    if (!l->ended)
+        return;
+    carrier_free(l->carrier);
+    h1_side_fini(&l->h1);
     if (us->n_free >= FREE_MAX) {
-        mem_free(u);
+        mem_free(l);
         return;
     }
-    list_push(&us->free, &u->link);
+    list_push(&us->free, &l->link);
     us->n_free++;
+}
+
+static void freed(struct conn *c) {
+    struct line *l = container_of(c, struct line, conn);
+    l->ended = true;
+    if (l->carrier == NULL || !carrier_is_used(l->carrier))
+        line_free(l);
 }
 
 static void next_waiter(struct upstreams *us, struct target *t) {
@@ -76,25 +98,41 @@ static void next_waiter(struct upstreams *us, struct target *t) {
     us->ops->turn(w);
 }
 
-static void end(struct upstream *u) {
-    struct target *t = u->target;
-    if (u->conn.closed)
+void line_idle(struct line *l, bool idle) {
+    if (l->idle == idle)
         return;
-    if (u->owner == NULL)
-        counter_sub(&u->home->n_idle, 1);
-    u->owner = NULL;
-    timer_fini(&u->side.timer);
-    list_del(&u->link);
-    t->n_conns--;
-    counter_sub(&u->home->n_conns, 1);
-    if (u->home->watch != NULL)
-        u->home->watch->closed(u->home->watch_arg, u->backend_slot, u->backend_identity);
-    conn_close(&u->conn, false, freed);
+    l->idle = idle;
+    counter_add(&l->up.home->n_idle, idle ? 1 : (uint64_t)-1);
 }
 
-static void close_idle(struct target *t) {
-    list_each_safe(it, &t->idle)
-        end(list_entry(it, struct upstream, link));
+void line_end(struct line *l) {
+    struct upstreams *us = l->up.home;
+    if (l->conn.closed)
+        return;
+    line_idle(l, false);
+    l->up.owner = NULL;
+    timer_fini(&l->up.side.timer);
+    list_del(&l->link);
+    l->up.target->n_conns--;
+    counter_sub(&us->n_conns, 1);
+    if (us->watch != NULL)
+        us->watch->closed(us->watch_arg, l->backend_slot, l->backend_identity);
+    conn_close(&l->conn, false, freed);
+}
+
+bool upstream_connecting(const struct upstream *u) {
+    return u->line->conn.connecting || u->line->conn.shaking;
+}
+
+bool upstream_is_over(const struct upstream *u) { return u->line->conn.closed; }
+
+/* ---- events of a connection ---- */
+
+/* Nobody uses it, and it said something: its end, or bytes that were not asked for. */
+static void end_idle(struct line *l) {
+    struct target *t = l->up.target;
+    line_end(l);
+    target_end(t);
 }
 
 /* What came was for TLS alone: a session, a change of keys. */
@@ -103,131 +141,170 @@ static bool is_quiet(struct conn *c) {
 }
 
 static void on_readable(struct conn *c) {
-    struct upstream *u = container_of(c, struct upstream, conn);
-    struct target *t = u->target;
-    if (u->owner != NULL) {
-        u->home->ops->readable(u);
-        return;
-    }
-    if (is_quiet(c))
-        return;
-    end(u); /* idle: its end, or bytes that nobody asked for */
-    target_end(t);
+    struct line *l = container_of(c, struct line, conn);
+    if (l->up.owner != NULL)
+        l->up.home->ops->readable(&l->up);
+    else if (l->carrier != NULL)
+        carrier_readable(l->carrier);
+    else if (!is_quiet(c))
+        end_idle(l);
 }
 
 static void on_flushed(struct conn *c, size_t lent, bool all) {
-    struct upstream *u = container_of(c, struct upstream, conn);
-    if (u->owner != NULL)
-        u->home->ops->sent(u, lent, all);
+    struct line *l = container_of(c, struct line, conn);
+    if (l->up.owner != NULL)
+        l->up.home->ops->sent(&l->up, lent, all);
+    else if (l->carrier != NULL)
+        carrier_flushed(l->carrier, all);
 }
 
-static void count_handshake(const struct upstream *u, enum upstream_handshake how) {
-    const struct upstreams *us = u->home;
+static void on_fill(struct conn *c) { carrier_fill(container_of(c, struct line, conn)->carrier); }
+
+static void count_handshake(const struct line *l, enum upstream_handshake how) {
+    const struct upstreams *us = l->up.home;
     if (us->watch != NULL)
-        us->watch->secured(us->watch_arg, u->backend_slot, u->backend_identity, how);
+        us->watch->secured(us->watch_arg, l->backend_slot, l->backend_identity, how);
 }
 
 static void on_connected(struct conn *c) {
-    struct upstream *u = container_of(c, struct upstream, conn);
+    struct line *l = container_of(c, struct line, conn);
     if (c->tls != NULL)
-        count_handshake(u, tls_client_resumed(c) ? HANDSHAKE_RESUMED : HANDSHAKE_FULL);
-    u->home->ops->ready(u);
+        count_handshake(l, tls_client_resumed(c) ? HANDSHAKE_RESUMED : HANDSHAKE_FULL);
+    if (l->carrier != NULL)
+        carrier_connected(l->carrier);
+    else
+        l->up.home->ops->ready(&l->up);
 }
 
 static void on_broken(struct conn *c, enum conn_end why, int err) {
-    struct upstream *u = container_of(c, struct upstream, conn);
-    struct target *t = u->target;
+    struct line *l = container_of(c, struct line, conn);
     (void)err;
     if (c->shaking || why == CONN_INSECURE)
-        count_handshake(u, HANDSHAKE_FAILED);
-    if (u->owner != NULL) {
-        u->home->ops->broken(u, c->shaking ? CONN_INSECURE : why);
-        return;
-    }
-    end(u);
-    target_end(t);
+        count_handshake(l, HANDSHAKE_FAILED);
+    if (l->carrier != NULL)
+        carrier_broken(l->carrier, why);
+    else if (l->up.owner != NULL)
+        l->up.home->ops->broken(&l->up, c->shaking ? CONN_INSECURE : why);
+    else
+        end_idle(l);
 }
 
 static const struct conn_ops conn_ops = {
     .readable = on_readable,
     .flushed = on_flushed,
+    .fill = on_fill,
     .connected = on_connected,
     .broken = on_broken,
 };
 
 static void on_timer(struct timer *t) {
-    struct upstream *u = container_of(t, struct upstream, side.timer);
-    struct target *target = u->target;
-    if (u->owner != NULL) {
-        u->home->ops->timeout(u);
-        return;
-    }
-    end(u);
-    target_end(target);
+    struct line *l = container_of(t, struct line, up.side.timer);
+    if (l->carrier != NULL)
+        carrier_timeout(l->carrier);
+    else if (l->up.owner != NULL)
+        l->up.home->ops->timeout(&l->up);
+    else
+        end_idle(l);
 }
 
-static struct upstream *take_free(struct upstreams *us) {
+/* ---- a new connection ---- */
+
+static struct line *take_free(struct upstreams *us) {
     struct list *n = list_pop(&us->free);
     if (n == NULL)
-        return mem_try(sizeof(struct upstream));
+        return mem_try(sizeof(struct line));
     us->n_free--;
-    return list_entry(n, struct upstream, link);
+    return list_entry(n, struct line, link);
+}
+
+static bool speaks_h2(const struct upstreams *us, const struct backend *b) {
+    return b->protocol != MODEL_H1 && !us->as_it_is;
+}
+
+static void speak_h2(struct line *l, const struct backend *b) {
+    l->carrier = carrier_new(l, b);
+    if (l->carrier != NULL)
+        list_append(&l->up.target->shared, &l->link);
 }
 
 /* In clear, or as the backend's policy says; -1 with errno, EPROTO: that cannot be done. */
-static int connect_to(struct upstream *u, const struct backend *b, const struct endpoint *e) {
-    struct upstreams *us = u->home;
+static int connect_to(struct line *l, const struct backend *b, const struct endpoint *e) {
+    struct upstreams *us = l->up.home;
     struct addr to = addr_of(e);
     if (us->as_it_is || b->model->tls == NULL)
-        return conn_connect(&u->conn, us->loop, &to, &conn_ops);
+        return conn_connect(&l->conn, us->loop, &to, &conn_ops);
     struct tls_client *client = trust_of(&us->trusts, b);
     if (client != NULL)
-        return conn_connect_secure(&u->conn, us->loop, &to, &conn_ops, client, &u->target->memory);
+        return conn_connect_secure(&l->conn, us->loop, &to, &conn_ops, client,
+                                   &l->up.target->memory);
     errno = EPROTO;
     return -1;
 }
 
-static struct upstream *dial(struct upstreams *us, struct target *t, const struct backend *b,
-                             const struct endpoint *e) {
-    struct upstream *u = take_free(us);
-    if (u == NULL) {
+static struct line *dial(struct upstreams *us, struct target *t, const struct backend *b,
+                         const struct endpoint *e) {
+    struct line *l = take_free(us);
+    if (l == NULL) {
         errno = ENOMEM;
         return NULL;
     }
-    *u = (struct upstream){.side = {.codec = &upstream_h1, .loop = us->loop},
-                           .home = us,
-                           .target = t,
-                           .started_ns = us->loop->now_ns,
-                           .backend_slot = b->slot};
-    timer_init(&u->side.timer, on_timer);
-    list_init(&u->link);
-    if (connect_to(u, b, e) != 0) {
-        mem_free(u);
+    *l = (struct line){.up = {.side = {.codec = &upstream_h1, .own = &l->h1, .loop = us->loop},
+                              .home = us,
+                              .target = t,
+                              .line = l,
+                              .started_ns = us->loop->now_ns},
+                       .h1 = {.conn = &l->conn},
+                       .backend_slot = b->slot};
+    timer_init(&l->up.side.timer, on_timer);
+    list_init(&l->link);
+    if (connect_to(l, b, e) != 0) {
+        mem_free(l);
         return NULL;
     }
-    u->conn.read_size = SLAB_64K; /* only while bytes are there; the pages that they touch count */
+    l->conn.read_size = SLAB_64K; /* only while bytes are there; the pages that they touch count */
     t->n_conns++;
     counter_add(&us->n_conns, 1);
     counter_add(&us->connects, 1);
     if (us->watch != NULL)
-        u->backend_identity = us->watch->opened(us->watch_arg, b);
-    return u;
+        l->backend_identity = us->watch->opened(us->watch_arg, b);
+    if (!speaks_h2(us, b))
+        return l;
+    speak_h2(l, b);
+    if (l->carrier != NULL)
+        return l;
+    line_end(l);
+    errno = ENOMEM;
+    return NULL;
 }
 
 /* ---- get and release ---- */
 
-static struct upstream *reuse(struct upstreams *us, struct target *t, const struct backend *b,
-                              bool careful) {
-    uint32_t limit =
-        careful && b->keepalive_idle_ms > FRESH_ENOUGH_MS ? FRESH_ENOUGH_MS : b->keepalive_idle_ms;
+/* Idle for longer than that it may be stale: the endpoint's end of it is on its way. */
+static uint32_t fresh_ms(const struct backend *b, bool careful) {
+    return careful && b->keepalive_idle_ms > FRESH_ENOUGH_MS ? FRESH_ENOUGH_MS
+                                                             : b->keepalive_idle_ms;
+}
+
+static struct line *reuse(struct upstreams *us, struct target *t, const struct backend *b,
+                          bool careful) {
     if (list_empty(&t->idle))
         return NULL;
-    struct upstream *u = list_entry(t->idle.next, struct upstream, link);
-    if (us->loop->now_ms - u->idle_since_ms >= limit)
+    struct line *l = list_entry(t->idle.next, struct line, link);
+    if (us->loop->now_ms - l->idle_since_ms >= fresh_ms(b, careful))
         return NULL; /* all others are older still */
-    list_del(&u->link);
-    counter_sub(&us->n_idle, 1);
-    return u;
+    list_del(&l->link);
+    line_idle(l, false);
+    return l;
+}
+
+/* The oldest one that takes one more stream, so that later ones fall idle again. */
+static struct line *share(struct target *t, uint32_t idle_ms) {
+    list_each(it, &t->shared) {
+        struct line *l = list_entry(it, struct line, link);
+        if (carrier_has_room(l->carrier) && carrier_idle_ms(l->carrier) < idle_ms)
+            return l;
+    }
+    return NULL;
 }
 
 /* This worker's share of a limit for the whole proxy. */
@@ -235,37 +312,49 @@ static uint32_t share_of(const struct upstreams *us, uint32_t limit) {
     return limit == UINT32_MAX ? limit : (limit + us->workers - 1) / us->workers;
 }
 
+static enum upstream_got wait_for_one(struct upstreams *us, struct target *t,
+                                      const struct backend *b, struct waiter *w) {
+    if (t->n_waiting >= share_of(us, b->max_pending))
+        return UPSTREAM_FULL;
+    w->target = t;
+    list_append(&t->waiting, &w->link);
+    t->n_waiting++;
+    counter_add(&us->n_waiting, 1);
+    return UPSTREAM_WAIT;
+}
+
 enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
                                const struct endpoint *e, bool careful, bool fresh, void *owner,
                                struct waiter *w, struct upstream **u) {
     struct target *t = target_of(us, e);
+    bool shares = speaks_h2(us, b);
+    *u = NULL;
     if (t == NULL) {
         errno = ENOMEM;
         return UPSTREAM_NO_WAY;
     }
-    *u = fresh ? NULL : reuse(us, t, b, careful);
-    bool reused = *u != NULL;
-    if (!reused && t->n_conns >= share_of(us, b->max_connections)) {
-        if (!list_empty(&t->idle)) {
-            end(list_entry(t->idle.prev, struct upstream, link)); /* too old for this request */
-        } else {
-            if (t->n_waiting >= share_of(us, b->max_pending))
-                return UPSTREAM_FULL;
-            w->target = t;
-            list_append(&t->waiting, &w->link);
-            t->n_waiting++;
-            counter_add(&us->n_waiting, 1);
-            return UPSTREAM_WAIT;
-        }
+    struct line *l = shares  ? share(t, fresh_ms(b, careful))
+                     : fresh ? NULL
+                             : reuse(us, t, b, careful);
+    if (l == NULL && t->n_conns >= share_of(us, b->max_connections)) {
+        if (list_empty(&t->idle))
+            return wait_for_one(us, t, b, w);
+        line_end(list_entry(t->idle.prev, struct line, link)); /* too old for this request */
     }
-    if (!reused)
-        *u = dial(us, t, b, e);
+    bool reused = l != NULL && !l->conn.connecting;
+    if (l == NULL)
+        l = dial(us, t, b, e);
+    if (l != NULL)
+        *u = shares ? carrier_ask(l->carrier) : &l->up;
     if (*u == NULL)
         return UPSTREAM_NO_WAY;
     (*u)->owner = owner;
-    (*u)->requests++;
     t->n_active++;
     return reused ? UPSTREAM_REUSED : UPSTREAM_CONNECTING;
+}
+
+struct conn *upstream_conn(struct upstream *u) {
+    return &u->line->conn;
 }
 
 void upstream_unwait(struct waiter *w) {
@@ -285,23 +374,32 @@ static bool is_clean(struct conn *c) {
     return conn_reusable(c) && (!c->can_read || !conn_has_bytes(c));
 }
 
+static void put_back(struct line *l, const struct backend *b, bool reuse_it) {
+    struct upstreams *us = l->up.home;
+    struct target *t = l->up.target;
+    bool full = reuse_it && b->max_requests != UINT32_MAX && ++l->requests >= b->max_requests;
+    if (!reuse_it || t->orphan || full || !is_clean(&l->conn)) {
+        line_end(l);
+        return;
+    }
+    l->up.owner = NULL;
+    l->up.side.heard = false;
+    h1_side_reset(&l->h1);
+    l->idle_since_ms = us->loop->now_ms;
+    list_push(&t->idle, &l->link);
+    line_idle(l, true);
+    side_deadline(&l->up.side, us->loop->now_ms + b->keepalive_idle_ms);
+}
+
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse_it) {
     struct upstreams *us = u->home;
     struct target *t = u->target;
-    bool full = reuse_it && b->max_requests != UINT32_MAX && u->requests >= b->max_requests;
     t->n_active--;
     t->n_waiting++; /* holds the target while others are served from here */
-    if (reuse_it && !t->orphan && !full && is_clean(&u->conn)) {
-        u->owner = NULL;
-        u->scan = (struct h1_scan){0};
-        u->side.heard = false;
-        u->idle_since_ms = us->loop->now_ms;
-        list_push(&t->idle, &u->link);
-        counter_add(&us->n_idle, 1);
-        side_deadline(&u->side, us->loop->now_ms + b->keepalive_idle_ms);
-    } else {
-        end(u);
-    }
+    if (u->line->carrier != NULL)
+        carrier_release(u, reuse_it);
+    else
+        put_back(u->line, b, reuse_it);
     next_waiter(us, t);
     t->n_waiting--;
     target_end(t);
@@ -316,24 +414,32 @@ void upstream_untrusted(const struct upstream *u, const struct backend *b) {
     unsigned unsaid;
     if (!log_limited(&us->lines, (int64_t)(us->loop->now_ms / 1000), LINES, LINES_SECONDS, &unsaid))
         return;
-    if (getpeername(u->conn.fd, &peer.sa, &n) == 0)
+    if (getpeername(u->line->conn.fd, &peer.sa, &n) == 0)
         addr_print(&peer, &address);
     log_warn("tls",
              "TLS with an endpoint failed backend=%.*s endpoint=%.*s reason=\"%s\" unsaid=%u",
              STR_FMT(b->name), STR_FMT(out_done(&address)), tls_client_words(), unsaid);
 }
 
+void target_turns(struct target *t) {
+    for (uint32_t n = t->n_waiting; n > 0 && !list_empty(&t->waiting); n--) {
+        struct line *l = share(t, UINT32_MAX);
+        if (l == NULL)
+            return;
+        next_waiter(t->home, t);
+    }
+}
+
 /* ---- all of a worker ---- */
 
 void upstreams_init(struct upstreams *us, struct loop *l, const struct upstream_ops *ops,
-                    uint32_t workers) {
-    *us = (struct upstreams){.loop = l, .ops = ops, .workers = workers};
-    list_init(&us->free);
+                    struct h2_shared *h2, uint32_t workers) {
+    *us = (struct upstreams){.loop = l, .ops = ops, .h2 = h2, .workers = workers};
     trusts_init(&us->trusts);
+    list_init(&us->free);
 }
 
 bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
-    trusts_adopt(&us->trusts, s);
     if (s->endpoint_slots > us->n_targets) {
         uint32_t n = s->endpoint_slots + s->endpoint_slots / 2;
         struct target **targets = mem_try_zero(n * sizeof(*targets));
@@ -357,6 +463,7 @@ bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
         us->cursors = cursors;
         us->n_cursors = n;
     }
+    trusts_adopt(&us->trusts, s);
     return true;
 }
 
@@ -371,9 +478,9 @@ void upstreams_fini(struct upstreams *us) {
     conns_end_turn(us->loop);
     for (uint32_t i = 0; i < us->n_targets; i++)
         target_free(us->targets[i]);
-    trusts_fini(&us->trusts);
     for (struct list *n; (n = list_pop(&us->free)) != NULL;)
-        mem_free(list_entry(n, struct upstream, link));
+        mem_free(list_entry(n, struct line, link));
+    trusts_fini(&us->trusts);
     mem_free(us->targets);
     mem_free(us->cursors);
     *us = (struct upstreams){0};

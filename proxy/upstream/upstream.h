@@ -6,12 +6,18 @@
  *
  *     backend ─ pick ─► endpoint ─► target ── idle: last in, first out ─► reused connection
  *                                     │                                 └► or a new one
+ *                                     ├── shared: HTTP/2, one connection for many streams
  *                                     ├── waiting: streams, when max_connections are busy
  *                                     └── health: failures in a row, ejected until
  *
- * An upstream is one HTTP/1.1 connection to an endpoint; it serves one stream at a time, which
- * talks to it as a side (session/side.h, h1.c). Limits that the user set for a proxy are divided by
- * its workers. The worker's thread.
+ * An upstream is one exchange with an endpoint, which a stream talks to as a side (session/side.h).
+ * What carries it is the backend's protocol: a connection of its own (h1.c), which goes back into
+ * the pool, or one stream of a connection that is shared (h2.c):
+ *
+ *     struct upstream ── HTTP/1.1: inside of its struct line (target.h)
+ *                    └── HTTP/2: beside others ─► struct carrier ─► struct line
+ *
+ * Limits that the user set for a proxy are divided by its workers. The worker's thread.
  */
 #ifndef SLUICE_PROXY_UPSTREAM_H
 #define SLUICE_PROXY_UPSTREAM_H
@@ -21,6 +27,8 @@
 #include "proxy/session/side.h"
 #include "proxy/upstream/trust.h"
 
+struct h2_shared;
+struct line;
 struct target;
 struct upstream;
 struct waiter;
@@ -49,35 +57,28 @@ struct upstreams {
     const struct upstream_ops *ops;
     const struct upstream_watch *watch; /* may be NULL */
     void *watch_arg;
-    uint32_t workers; /* of this proxy */
-    bool as_it_is;    /* no TLS of ours, whatever a backend says: it is passed on */
+    struct h2_shared *h2; /* the worker's */
+    uint32_t workers;     /* of this proxy */
+    bool as_it_is; /* neither TLS nor HTTP/2 of ours, whatever a backend says: it is passed on */
     struct trusts trusts;
     struct log_limit lines;  /* of handshakes that failed */
     struct target **targets; /* by endpoint slot */
     uint32_t n_targets;
     uint32_t *cursors; /* by backend slot: round robin */
     uint32_t n_cursors;
-    struct list free; /* upstream.link: kept for the next connect */
+    struct list free; /* line.link: kept for the next connect */
     uint32_t n_free;
     uint64_t n_conns, n_idle, n_waiting, connects; /* counters */
 };
 
 struct upstream {
     struct side side;
-    struct conn conn;
     struct upstreams *home;
     struct target *target;
-    void *owner;               /* who is served over it: a stream, a relay; NULL: idle */
-    struct list link;          /* in the target's idle list */
-    uint64_t backend_identity; /* for whom it was opened */
-    uint32_t backend_slot;
-    struct h1_scan scan;
-    struct h1_body body; /* of the answer */
-    bool chunked;        /* the request's body */
-    bool tunnel;         /* bytes both ways, no HTTP any more */
+    struct line *line;   /* the connection */
+    void *owner;         /* who is served over it: a stream, a relay; NULL: idle */
     uint64_t started_ns; /* of the connect */
-    uint64_t idle_since_ms;
-    uint32_t requests; /* served over it, this one counted */
+    bool unseen;         /* it failed, and the endpoint has not looked at the request */
 };
 
 struct waiter { /* an owner in a target's queue */
@@ -93,7 +94,7 @@ struct tries {
 };
 
 void upstreams_init(struct upstreams *us, struct loop *l, const struct upstream_ops *ops,
-                    uint32_t workers);
+                    struct h2_shared *h2, uint32_t workers);
 void upstreams_fini(struct upstreams *us); /* no stream may have one */
 /* Before streams use a snapshot: room for its slots. False: no memory. */
 bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) MUST_USE;
@@ -110,20 +111,18 @@ enum upstream_got {
     UPSTREAM_NO_WAY,     /* cannot even try: errno */
 };
 /* A connection for owner. careful: a stale connection would cost the request its life, so only one
- * that was used within the last second, or a new one; fresh: a new one. */
+ * that was used within the last second, or a new one; fresh: a new one, or one that others use. */
 enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
                                const struct endpoint *e, bool careful, bool fresh, void *owner,
                                struct waiter *w, struct upstream **u) MUST_USE;
 void upstream_unwait(struct waiter *w); /* harmless when it does not wait */
-/* The owner is done with it: into the pool when reuse is set and nothing speaks against it. b may
- * be NULL without reuse. */
+/* The owner is done with it: into the pool when reuse is set and nothing speaks against it; b
+ * may be NULL without reuse. A stream of a shared connection that is not complete is reset; the
+ * connection goes on. */
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse);
-/* The connection does not stand yet: nothing of a request was sent. */
-static inline bool upstream_connecting(const struct upstream *u) {
-    return u->conn.connecting || u->conn.shaking;
-}
-static inline bool upstream_is_over(const struct upstream *u) { return u->conn.closed; }
-extern const struct side_codec upstream_h1; /* h1.c */
+bool upstream_connecting(const struct upstream *u); /* nothing of a request was sent */
+bool upstream_is_over(const struct upstream *u);    /* its connection is */
+struct conn *upstream_conn(struct upstream *u);     /* for who passes on bytes: as_it_is */
 
 /* TLS with the endpoint failed, in the handshake or later: says of whom and why, now and then. To
  * be called before the connection is released. */

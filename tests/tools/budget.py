@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures Sluice on a Route and compares with tests/budget.json. "recorded" is the figure that was
 measured when it was last accepted; SLUICE_RECORD=1 writes a new one."""
+import contextlib
 import importlib.machinery
 import importlib.util
 import json
 import os
+import socket
 import sys
+import tempfile
 
 import certs
 import nginx
@@ -49,30 +52,50 @@ spec:
 CA = certs.Authority()
 
 
-def origin_of(upstream):
-    if not upstream:
-        return sluice.Origin('origin', '--body', '0')
-    return nginx.Server(CA.pair('origin.default.svc'), body='')
+@contextlib.contextmanager
+def backend_of(h2c, upstream):
+    """An origin; h2c: nghttpd, whose answer is an empty file."""
+    if upstream:
+        with nginx.Server(CA.pair('origin.default.svc'), body='') as origin:
+            yield origin
+        return
+    if not h2c:
+        with sluice.Origin('origin', '--body', '0') as origin:
+            yield origin
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, 'shop'))
+        open(os.path.join(folder, 'shop/list'), 'wb').close()
+        number = sluice.port()
+        with sluice.Program('nghttpd', ['nghttpd', '--no-tls', '-d', folder, str(number)]) as server:
+            server.port = number
+            sluice.eventually(lambda: socket.create_connection(('127.0.0.1', number)).close() is None,
+                              'nghttpd listens')
+            yield server
 
 
-def gateway_of(origin, tls, upstream):
+def gateway_of(origin, tls, upstream, h2c):
     if upstream:
         return sluice.Gateway(ROUTE + POLICY + certs.config_map('ca', CA), origin=origin)
+    if h2c:
+        return sluice.Gateway(ROUTE + sluice.backend('origin', origin.port).replace(
+            'port: 80}]\n---', 'port: 80, appProtocol: kubernetes.io/h2c}]\n---'))
     if not tls:
         return sluice.Gateway(ROUTE, origin=origin)
     pair = certs.Authority().pair('shop.example.com')
     return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
 
 
-def check(what, unit, streams=0, tls=False, upstream=False, **how):
+def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
     """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
-    TLS to the upstream alone upstream-tls-WHAT."""
+    TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
+    h2c-WHAT."""
     measure = load_measure()
     with open(BUDGET, encoding='utf-8') as f:
         budgets = json.load(f)
-    label = ('upstream-tls-' if upstream else 'tls-' if tls else '') + (f'h2-{what}' if streams else what)
+    label = ('upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (f'h2-{what}' if streams else what)
     budget = budgets[label]
-    with origin_of(upstream) as origin, gateway_of(origin, tls, upstream) as gateway:
+    with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c) as gateway:
         number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
