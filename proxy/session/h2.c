@@ -178,6 +178,14 @@ static void on_readable(struct h2_stream *x) {
         c->env->ops->readable(c);
 }
 
+static void on_spoilt(struct h2_stream *x) {
+    struct asked *a = of_stream(x);
+    if (a->head.p == NULL)
+        return;
+    piece_give(&a->client.side.loop->slabs, &a->head);
+    x->served = false;
+}
+
 static void on_sent(struct h2_stream *x, size_t lent, bool all) {
     struct client *c = &of_stream(x)->client;
     c->env->ops->sent(c, lent, all);
@@ -215,6 +223,7 @@ static const struct h2_role role = {
     .settings = on_settings,
     .abused = abused,
     .born = on_born,
+    .spoilt = on_spoilt,
     .readable = on_readable,
     .sent = on_sent,
     .timeout = on_timeout,

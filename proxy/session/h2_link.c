@@ -11,6 +11,7 @@ enum {
     FRAME_MAX = 9 + 16384,   /* nghttp2 makes no larger ones */
     HEARD_MAX = 256 * 1024,  /* of one head, whatever the limits let it keep */
     BUDGET_PER_SECOND = 100, /* it fills by time */
+    TURN_SPENDS = 64,        /* then it is the other connections' turn */
     USEFUL_BYTES = 512,      /* a DATA frame of so many pays for another one */
 };
 
@@ -101,8 +102,12 @@ static size_t part_of(struct h2_link *l, struct str in) {
 }
 
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int error, void *arg) {
-    (void)ng, (void)f, (void)error;
-    h2_link_spend(arg, 1);
+    struct h2_link *l = arg;
+    struct h2_stream *x = h2_stream_find(l, f->hd.stream_id);
+    (void)ng, (void)error;
+    if (x != NULL && l->role->spoilt != NULL)
+        l->role->spoilt(x);
+    h2_link_spend(l, 1);
     return 0;
 }
 
@@ -336,8 +341,11 @@ static bool read_more(struct h2_link *l) {
 }
 
 void h2_link_read(struct h2_link *l) {
-    while (may_read(l) && read_more(l)) {
+    int64_t least = l->budget - TURN_SPENDS;
+    while (may_read(l) && l->budget >= least && read_more(l)) {
     }
+    if (l->budget < least)
+        conn_again(l->conn);
 }
 
 /* ---- streams ---- */

@@ -51,6 +51,8 @@ struct h2_role {
     void (*abused)(struct h2_link *l); /* the budget is used up; GOAWAY is on its way */
     /* of a stream */
     void (*born)(struct h2_stream *x);
+    /* nghttp2 is going to reset it for what came behind its head (S21); may be NULL */
+    void (*spoilt)(struct h2_stream *x);
     void (*readable)(struct h2_stream *x); /* body bytes, its end, or the stream's */
     void (*sent)(struct h2_stream *x, size_t lent, bool all);
     void (*timeout)(struct h2_stream *x);
