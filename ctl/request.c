@@ -40,8 +40,7 @@ static void write_head(struct ctl *c, struct out *o, const char *method, struct 
 static void canonical(struct request *r) {
     struct str host = head_str(&r->head, r->head.host), raw = head_str(&r->head, r->head.raw_path);
     r->room = mem_alloc(host.n + raw.n + 1);
-    for (size_t i = 0; i < host.n; i++)
-        r->room[i] = char_lower(host.p[i]);
+    str_lower(r->room, host);
     if (host.n > 0 && host.p[host.n - 1] == '.')
         host.n--; /* the root of the DNS is silent */
     r->host = str_mk(r->room, host.n);

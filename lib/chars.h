@@ -95,7 +95,8 @@ static inline const char *chars_target(const char *p, const char *end) {
 static inline const char *chars_empty_line(const char *p, const char *end) {
 #ifdef __SSE2__
     const __m128i lf = _mm_set1_epi8('\n');
-    for (; end - p >= 18; p += 16) {
+    /* The last step looks at some bytes again: a head mostly ends at `end`. */
+    for (const char *last = end - 18; end - p >= 18; p = last - p > 16 ? p + 16 : last) {
         __m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
         __m128i c = _mm_loadu_si128((const __m128i *)(const void *)(p + 2));
         unsigned hit = (unsigned)_mm_movemask_epi8(
@@ -105,6 +106,8 @@ static inline const char *chars_empty_line(const char *p, const char *end) {
             if (at[1] == '\r')
                 return at + 3;
         }
+        if (p == last)
+            return NULL;
     }
 #endif
     for (; end - p >= 3; p++)

@@ -3,6 +3,29 @@
 
 #include "lib/mem.h"
 
+/* Of the eight: adding carries a byte into its high bit, from 'A' on the one way and from behind
+ * 'Z' on the other; that bit, two places to the right, is what a small letter has more. */
+static inline void lower_8(char *to, const char *from) {
+    uint64_t v, low, upper;
+    memcpy(&v, from, 8);
+    low = v & UINT64_C(0x7f7f7f7f7f7f7f7f);
+    upper = (low + UINT64_C(0x3f3f3f3f3f3f3f3f)) & ~(low + UINT64_C(0x2525252525252525)) & ~v;
+    v |= (upper & UINT64_C(0x8080808080808080)) >> 2;
+    memcpy(to, &v, 8);
+}
+
+void str_lower(char *to, struct str s) {
+    size_t i = 0;
+    if (s.n >= 8) {
+        for (; s.n - i > 8; i += 8)
+            lower_8(to + i, s.p + i);
+        lower_8(to + s.n - 8, s.p + s.n - 8); /* some bytes again */
+        return;
+    }
+    for (; i < s.n; i++)
+        to[i] = char_lower(s.p[i]);
+}
+
 bool str_eq_nocase(struct str a, struct str b) {
     if (a.n != b.n)
         return false;

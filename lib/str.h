@@ -41,6 +41,7 @@ static inline struct str str_skip(struct str s, size_t n) {
 
 static inline char char_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
 
+void str_lower(char *to, struct str s);         /* to[s.n], which is not s; ASCII only */
 bool str_eq_nocase(struct str a, struct str b); /* ASCII case only */
 int str_cmp(struct str a, struct str b);        /* bytes, then length: <0, 0, >0 */
 /* Index of the first c at or after from, or s.n. */

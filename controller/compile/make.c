@@ -150,8 +150,7 @@ struct str lower(struct arena *a, struct str s) {
     if (i == s.n)
         return s;
     char *p = arena_alloc(a, s.n + 1);
-    for (i = 0; i < s.n; i++)
-        p[i] = char_lower(s.p[i]);
+    str_lower(p, s);
     p[s.n] = 0;
     return str_mk(p, s.n);
 }

@@ -184,8 +184,7 @@ static struct str raw_name(const SSL *ssl) {
 static struct str name_of(const SSL *ssl, char room[NAME_MAX_BYTES]) {
     struct str raw = raw_name(ssl);
     must(raw.n <= NAME_MAX_BYTES);
-    for (size_t i = 0; i < raw.n; i++)
-        room[i] = char_lower(raw.p[i]);
+    str_lower(room, raw);
     return str_mk(room, raw.n);
 }
 

@@ -60,11 +60,6 @@ static void stream_free(struct stream *st) {
     law_drop(env, law);
 }
 
-static void lower(char *to, struct str s) {
-    for (size_t i = 0; i < s.n; i++)
-        to[i] = char_lower(s.p[i]);
-}
-
 static struct str origin_of(const struct exchange *x) {
     const struct model_filter *f = policy_find(x, MODEL_FILTER_CORS);
     const struct head_field *o = f != NULL ? head_find(x->request, TOKEN_ORIGIN) : NULL;
@@ -77,7 +72,7 @@ static enum reason look(struct stream *st, const struct head *h) {
     struct exchange *x = &st->x;
     char *path = st->raw + st->raw_n, *host = path + h->raw_path.n, *texts = host + h->host.n;
     uint8_t peer[16];
-    lower(host, head_str(h, h->host));
+    str_lower(host, head_str(h, h->host));
     *x = (struct exchange){
         .snapshot = st->law->snapshot,
         .request = h,
