@@ -37,17 +37,14 @@ static inline size_t conn_account(struct conn *c, size_t sent) {
 
 struct tls {
     SSL *ssl;
-    struct tls_memory *memory; /* where the peer's sessions are kept; of a connect, NULL: nowhere */
-    struct conn_buf sealed;    /* conn.sealed bytes of it */
-    uint64_t mark;             /* of an accepted one: of the session that was resumed */
-    bool resumed;
-    int err;       /* errno of the last recv that failed */
-    uint8_t shown; /* enum shown_kind */
-    bool client;   /* we have called */
-    bool sealing;  /* records are gathered; who gathers them sends them */
-    bool bidden;   /* close_notify was written */
-    bool enough;   /* the turn's share was read */
+    struct conn_buf sealed; /* conn.sealed bytes of it */
+    int err;                /* errno of the last recv that failed */
+    uint8_t shown;          /* enum shown_kind */
+    bool sealing;           /* records are gathered; who gathers them sends them */
+    bool bidden;            /* close_notify was written */
+    bool enough;            /* the turn's share was read */
 };
+static inline bool tls_is_client(const struct tls *t) { return !SSL_is_server(t->ssl); } /* we */
 
 enum shake { SHAKE_DONE, SHAKE_CONNECTED, SHAKE_AGAIN, SHAKE_FAILED };
 

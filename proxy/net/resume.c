@@ -209,15 +209,21 @@ void resume_offer(struct resume *r, SSL *ssl) {
     must(SSL_set_num_tickets(ssl, 0) == 1);
 }
 
-bool resume_end(SSL *ssl, uint64_t *mark) {
-    SSL_SESSION *session = SSL_get_session(ssl);
+bool resume_mark(SSL *ssl, uint64_t *mark) {
     struct bond bond;
     struct str name;
-    bool resumed = SSL_session_reused(ssl);
-    if (resumed)
-        *mark = read_bond(session, &bond, &name) ? bond.mark : 0;
+    if (!SSL_session_reused(ssl))
+        return false;
+    *mark = read_bond(SSL_get_session(ssl), &bond, &name) ? bond.mark : 0;
+    return true;
+}
+
+void resume_end(SSL *ssl) {
+    SSL_SESSION *session = SSL_get_session(ssl);
     SSL_SESSION_set1_ticket_appdata(session, NULL, 0);
-    return resumed;
+    /* The name is the connection's too, but for a resumed one of TLS 1.2. */
+    if (!SSL_session_reused(ssl) || SSL_version(ssl) >= TLS1_3_VERSION)
+        SSL_SESSION_set1_hostname(session, NULL);
 }
 
 /* ---- life ---- */

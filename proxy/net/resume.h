@@ -38,8 +38,9 @@ struct resume *resume_new(SSL_CTX *x, const unsigned char scope[RESUME_SCOPE], u
 void resume_keys(struct resume *r, const struct model_ticket_keys *k);
 /* Before the handshake: a ticket is given if there is a key that seals. r NULL: none is. */
 void resume_offer(struct resume *r, SSL *ssl);
-/* After it: whether a session was resumed, and the mark that its ticket bore. What no later one
- * needs goes. */
-bool resume_end(SSL *ssl, uint64_t *mark);
+/* After it: whether a session was resumed; then the mark that its ticket bore. */
+bool resume_mark(SSL *ssl, uint64_t *mark);
+/* The last call: what only tickets and resume_mark() need goes. */
+void resume_end(SSL *ssl);
 
 #endif

@@ -349,14 +349,15 @@ static const char *words_of_failure(const struct tls *t, int error) {
         return words;
     if (t->err != ECONNRESET)
         return "the connection failed";
-    return t->client ? "the endpoint closed the connection" : "the client closed the connection";
+    return tls_is_client(t) ? "the endpoint closed the connection"
+                            : "the client closed the connection";
 }
 
 /* What was sealed last is the alert: it is sent by what is a plain connection again; a connect has
  * failed and will not come back for it. */
 static void fail(struct conn *c) {
     struct conn_buf alert = c->tls->sealed;
-    c->connecting = c->tls->client;
+    c->connecting = tls_is_client(c->tls);
     if (c->connecting && alert.p != NULL)
         (void)!send(c->fd, alert.p + alert.at, alert.end - alert.at, MSG_NOSIGNAL);
     else
@@ -369,7 +370,7 @@ static void fail(struct conn *c) {
 }
 
 static void over(struct conn *c, const char *reason) {
-    if (c->tls->client) {
+    if (tls_is_client(c->tls)) {
         if (reason != NULL)
             tls_client_failed(c, reason);
         return;
@@ -385,10 +386,11 @@ enum shake tls_shake(struct conn *c) {
         c->shaking = false;
         c->can_read = true; /* also if it was a short read: a reset may have come with it */
         c->dry = false;
-        if (!t->client)
-            t->resumed = resume_end(t->ssl, &t->mark);
         over(c, NULL);
-        return t->client ? SHAKE_CONNECTED : SHAKE_DONE;
+        if (tls_is_client(t))
+            return SHAKE_CONNECTED;
+        resume_end(t->ssl);
+        return SHAKE_DONE;
     }
     int error = SSL_get_error(t->ssl, n);
     if (error == SSL_ERROR_WANT_READ) {
@@ -434,7 +436,7 @@ static enum io no_bytes(struct conn *c, int n) {
         c->eof = true;
         return IO_EOF;
     }
-    if (t->client && error == SSL_ERROR_SSL)
+    if (tls_is_client(t) && error == SSL_ERROR_SSL)
         tls_client_failed(c, words_of_failure(t, error));
     ERR_clear_error();
     errno = error == SSL_ERROR_SYSCALL ? t->err : EPROTO;
@@ -607,10 +609,7 @@ struct str tls_version(const struct conn *c) {
     return SSL_version(c->tls->ssl) == TLS1_3_VERSION ? STR("1.3") : STR("1.2");
 }
 
-bool tls_resumed(const struct conn *c, uint64_t *mark) {
-    *mark = c->tls->mark;
-    return c->tls->resumed;
-}
+bool tls_resumed(const struct conn *c, uint64_t *mark) { return resume_mark(c->tls->ssl, mark); }
 
 X509 *tls_shown(const struct conn *c) {
     return c->tls != NULL ? SSL_get_certificate(c->tls->ssl) : NULL;

@@ -89,7 +89,7 @@ bool tls_client_refused(const struct conn *c);
 bool tls_asked_for(const struct conn *c, struct str host); /* whether the client named that host */
 struct str tls_protocol(const struct conn *c);             /* negotiated by ALPN; n == 0: none */
 struct str tls_version(const struct conn *c);              /* "1.2", "1.3" */
-/* Whether a session was resumed, and the mark in its ticket. */
+/* From inside over(): whether a session was resumed; then the mark in its ticket. */
 bool tls_resumed(const struct conn *c, uint64_t *mark);
 X509 *tls_shown(const struct conn *c); /* the leaf that was shown; NULL: a session resumed */
 

@@ -183,7 +183,7 @@ void tls_memory_fini(struct tls_memory *m) {
 
 static int on_session(SSL *ssl, SSL_SESSION *s) {
     const struct conn *c = tls_conn_of(ssl);
-    struct tls_memory *m = c->tls->memory;
+    struct tls_memory *m = SSL_get_app_data(ssl);
     int n = m != NULL && SSL_SESSION_is_resumable(s) ? i2d_SSL_SESSION(s, NULL) : 0;
     unsigned char *to = n > 0 && n <= TLS_MEMORY_BYTES ? mem_try((size_t)n) : NULL;
     if (to == NULL)
@@ -308,7 +308,8 @@ int conn_connect_secure(struct conn *c, struct loop *l, const struct addr *to,
     if (conn_connect(c, l, to, ops) != 0)
         return -1;
     struct tls *t = c->tls = tls_new(k->context, k->bio);
-    if (t == NULL || (k->name[0] != 0 && SSL_set_tlsext_host_name(t->ssl, k->name) != 1)) {
+    if (t == NULL || SSL_set_app_data(t->ssl, memory) != 1 ||
+        (k->name[0] != 0 && SSL_set_tlsext_host_name(t->ssl, k->name) != 1)) {
         if (t != NULL)
             tls_end(c, false);
         conn_abandon(c);
@@ -316,8 +317,6 @@ int conn_connect_secure(struct conn *c, struct loop *l, const struct addr *to,
         return -1;
     }
     SSL_set_connect_state(t->ssl);
-    t->client = true;
-    t->memory = memory;
     c->shaking = true;
     if (memory != NULL)
         recall(t->ssl, memory, l->now_ms);
