@@ -33,9 +33,9 @@ static void freed(struct conn *c) {
 /* Over, or it is over with it. */
 static void handshake_ends(struct session *s) {
     struct session_env *env = s->client.env;
-    if (!s->shaking)
+    if (s->state != SESSION_SHAKING)
         return;
-    s->shaking = false;
+    s->state = SESSION_HEAD;
     counter_sub(&env->n_shaking, 1);
     list_del(&s->link);
     list_append(&env->sessions, &s->link);
@@ -307,7 +307,6 @@ static void on_fill(struct conn *c) {
 
 static void on_secured(struct conn *c) {
     struct session *s = container_of(c, struct session, conn);
-    s->state = SESSION_HEAD;
     handshake_ends(s);
     if (str_eq(tls_protocol(c), STR("h2")))
         session_speak_h2(s);
@@ -407,7 +406,6 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
         return;
     }
     s->state = SESSION_SHAKING;
-    s->shaking = true;
     counter_add(&env->n_shaking, 1);
     s->visitor.secure = &s->conn;
     side_deadline(&s->client.side, env->loop->now_ms + env->limits->header_timeout_ms);

@@ -62,7 +62,6 @@ struct session {
     uint32_t requests;
     uint8_t state;     /* enum session_state */
     bool idle;         /* counted in n_idle */
-    bool shaking;      /* in n_shaking */
     uint32_t lingered; /* bytes thrown away */
 };
 
