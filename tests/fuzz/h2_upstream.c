@@ -34,7 +34,9 @@ static struct head head;
 static struct owner owners[OWNERS];
 static int listener = -1;
 static struct endpoint endpoint = {.slot = 0, .generation = 1, .family = 4};
-static struct backend backend = {.protocol = MODEL_H2C,
+static struct model_backend model;
+static struct backend backend = {.model = &model,
+                                 .protocol = MODEL_H2C,
                                  .keepalive_idle_ms = 4000,
                                  .max_connections = 1,
                                  .max_pending = 1,
