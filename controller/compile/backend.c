@@ -157,13 +157,19 @@ static struct str usual_name(struct making *m, const struct model_backend *o) {
                : arena_fmt(&m->a, "%.*s.%.*s.svc", STR_FMT(m->u->name), STR_FMT(m->u->ns));
 }
 
+/* Nobody speaks it in clear: what it asks for is TLS. */
+static bool asks_h2(const struct kube_TrafficPolicy *k) {
+    return k && k->connection && k->connection->protocol == MODEL_PROTOCOL_H2;
+}
+
 /* In clear, over TLS, or closed. The policy's own unit says why. */
 static void secure(struct making *m, const struct unit *policy,
                    const struct kube_service_port *port, struct model_backend *o) {
     const struct kube_TrafficPolicy *k = policy ? resource_TrafficPolicy(policy->good) : NULL;
     const struct kube_upstream_tls *tls = k && k->connection ? k->connection->tls : NULL;
     bool closed = policy && policy->closed;
-    if (!closed && !tls && !(port && str_eq(port->app_protocol, STR("https"))))
+    bool https = port && str_eq(port->app_protocol, STR("https"));
+    if (!closed && !tls && !https && !asks_h2(k))
         return;
     o->tls = arena_zalloc(&m->a, sizeof(*o->tls));
     closed =

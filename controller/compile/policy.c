@@ -186,10 +186,9 @@ static int connection_make(struct making *m, const struct at *at, const struct k
         return -1;
     c->proxy_version = k->proxy_protocol;
     c->protocol = k->protocol;
-    if (c->protocol == MODEL_PROTOCOL_H2 || (c->protocol == MODEL_PROTOCOL_H2C && k->tls))
-        return refuse_as(m, "NotSupported", AT(at, "protocol"),
-                         "HTTP/2 over TLS is not supported towards backends yet; h2c is HTTP/2 in "
-                         "clear, without tls");
+    if (c->protocol == MODEL_PROTOCOL_H2C && k->tls)
+        return refuse(m, AT(at, "protocol"),
+                      "h2c is HTTP/2 in clear, and tls is there; write h2, or remove tls");
     return span_make(m, at, "keepAliveIdle", k->keep_alive_idle, false, &c->keepalive_idle_ms);
 }
 
@@ -197,9 +196,10 @@ static int connection_make(struct making *m, const struct at *at, const struct k
 static int look_at_tls(struct making *m, const struct kube_TrafficPolicy *k) {
     const struct kube_upstream_tls *tls = k->connection ? k->connection->tls : NULL;
     struct model_upstream_tls o;
-    for (uint32_t i = 0; tls && i < k->n_target_refs; i++)
+    bool h2 = k->connection && k->connection->protocol == MODEL_PROTOCOL_H2;
+    for (uint32_t i = 0; (tls || h2) && i < k->n_target_refs; i++)
         if (!str_eq(k->target_refs[i].kind, STR("Service")))
-            return refuse(m, AT(AT(AT(NULL, "spec"), "connection"), "tls"),
+            return refuse(m, AT(AT(AT(NULL, "spec"), "connection"), tls ? "tls" : "protocol"),
                           "whom endpoints are is said for their Service; target that instead of "
                           "the %.*s",
                           STR_FMT(k->target_refs[i].kind));

@@ -29,6 +29,11 @@ static _Thread_local struct why failure;
 
 const char *tls_client_words(void) { return failure.text; }
 
+void tls_client_blame(const char *words) {
+    why_clear(&failure);
+    why_text(&failure, "%s", words);
+}
+
 void tls_client_failed(const struct conn *c, const char *words) {
     const SSL *ssl = c->tls->ssl;
     if (SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && SSL_get_verify_result(ssl) != X509_V_OK)

@@ -59,6 +59,8 @@ int conn_connect_secure(struct conn *c, struct loop *l, const struct addr *to,
 /* Why the last handshake or read of this thread's that failed has failed, in words that can be
  * shown: from inside of broken(), and after IO_FAIL with EPROTO. */
 const char *tls_client_words(void);
+/* The owner's own reason, for them: what was agreed on is not what it needs. A constant. */
+void tls_client_blame(const char *words);
 /* Whether the handshake resumed a session. */
 bool tls_client_resumed(const struct conn *c);
 

@@ -108,8 +108,8 @@ static void fill_endpoints(struct builder *b, struct backend_part *part,
 
 /* The policy's word counts before the Service's. */
 static uint8_t protocol_of(const struct model_backend *m, const struct model_connection *c) {
-    if (m->tls != NULL)
-        return MODEL_H1; /* over TLS nothing else is spoken yet */
+    if (m->tls != NULL) /* what is said of cleartext does not count */
+        return c->protocol == MODEL_PROTOCOL_H2 ? MODEL_H2 : MODEL_H1;
     switch (c->protocol) {
     case MODEL_PROTOCOL_H1:
         return MODEL_H1;

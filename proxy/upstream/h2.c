@@ -37,6 +37,7 @@ struct carrier {
     struct line *line;
     uint32_t keepalive_idle_ms, max_requests;
     uint64_t heard_ms; /* when it last said something */
+    bool stands;       /* the connection does: connected, and with TLS both have agreed on h2 */
     bool retired;      /* takes no new streams */
 };
 
@@ -159,7 +160,7 @@ static void on_free(struct h2_stream *x) {
         return;
     if (line->conn.closed)
         line_free(line); /* if it was kept for this one */
-    else if (line->conn.connecting || line->up.target->orphan)
+    else if (!c->stands || line->up.target->orphan)
         line_end(line); /* nobody wants it any more */
     else
         line_idle(line, true);
@@ -189,8 +190,8 @@ static bool write_head(struct side *s, size_t n, uint8_t framing, bool last) {
     (void)framing;
     if (n == 0)
         return false;
-    size_t fields =
-        h2_request_fields(l->shared->room, n, STR("http"), l->shared->fields, H2_FIELDS_MAX);
+    struct str scheme = l->conn->tls != NULL ? STR("https") : STR("http");
+    size_t fields = h2_request_fields(l->shared->room, n, scheme, l->shared->fields, H2_FIELDS_MAX);
     if (fields == 0)
         return false;
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = h2_stream_read};
@@ -363,7 +364,10 @@ void carrier_flushed(struct carrier *c, bool all) {
     settle(c);
 }
 
+bool carrier_stands(const struct carrier *c) { return c->stands; }
+
 void carrier_connected(struct carrier *c) {
+    c->stands = true;
     list_each(it, &c->link.streams) {
         struct h2_stream *x = list_entry(it, struct h2_stream, all);
         x->came = true;
@@ -375,7 +379,7 @@ void carrier_connected(struct carrier *c) {
 
 void carrier_broken(struct carrier *c, enum conn_end why) {
     struct line *line = c->line;
-    if (!line->conn.connecting) {
+    if (c->stands) {
         c->link.io = why == CONN_RESET ? IO_FAIL : IO_EOF;
         over(c);
         return;
@@ -423,7 +427,7 @@ bool carrier_has_room(const struct carrier *c) {
 bool carrier_is_used(const struct carrier *c) { return c->link.n_streams > 0; }
 
 uint64_t carrier_idle_ms(const struct carrier *c) {
-    bool rests = !carrier_is_used(c) && !c->line->conn.connecting;
+    bool rests = !carrier_is_used(c) && c->stands;
     return rests ? h2_link_now(&c->link) - c->link.idle_ms : 0;
 }
 
@@ -438,7 +442,7 @@ struct upstream *carrier_ask(struct carrier *c) {
                                 .line = line,
                                 .started_ns = line->conn.loop->now_ns},
                          .asked_ms = h2_link_now(&c->link),
-                         .starting = line->conn.connecting};
+                         .starting = !c->stands};
     h2_stream_init(&a->x, &c->link, &a->up.side);
     a->x.served = true;
     timer_unset(&line->up.side.timer);
@@ -456,7 +460,7 @@ void carrier_release(struct upstream *u, bool complete) {
     u->owner = NULL;
     h2_stream_unlend(&u->side);
     timer_unset(&u->side.timer);
-    if (silent && !c->retired && !c->line->conn.connecting)
+    if (silent && !c->retired && c->stands)
         carrier_retire(c); /* it may be dead without a word */
     if (!x->closed && complete)
         side_deadline(&u->side, now + LINGER_MS);

@@ -121,7 +121,8 @@ void line_end(struct line *l) {
 }
 
 bool upstream_connecting(const struct upstream *u) {
-    return u->line->conn.connecting || u->line->conn.shaking;
+    const struct line *l = u->line;
+    return l->carrier != NULL ? !carrier_stands(l->carrier) : l->conn.connecting || l->conn.shaking;
 }
 
 bool upstream_is_over(const struct upstream *u) { return u->line->conn.closed; }
@@ -168,6 +169,12 @@ static void count_handshake(const struct line *l, enum upstream_handshake how) {
 
 static void on_connected(struct conn *c) {
     struct line *l = container_of(c, struct line, conn);
+    if (l->carrier != NULL && c->tls != NULL && !str_eq(tls_protocol(c), STR("h2"))) {
+        tls_client_blame("it does not offer h2 (ALPN)");
+        count_handshake(l, HANDSHAKE_FAILED);
+        carrier_broken(l->carrier, CONN_INSECURE);
+        return;
+    }
     if (c->tls != NULL)
         count_handshake(l, tls_client_resumed(c) ? HANDSHAKE_RESUMED : HANDSHAKE_FULL);
     if (l->carrier != NULL)
@@ -182,7 +189,7 @@ static void on_broken(struct conn *c, enum conn_end why, int err) {
     if (c->shaking || why == CONN_INSECURE)
         count_handshake(l, HANDSHAKE_FAILED);
     if (l->carrier != NULL)
-        carrier_broken(l->carrier, why);
+        carrier_broken(l->carrier, c->shaking ? CONN_INSECURE : why);
     else if (l->up.owner != NULL)
         l->up.home->ops->broken(&l->up, c->shaking ? CONN_INSECURE : why);
     else
@@ -341,7 +348,7 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
             return wait_for_one(us, t, b, w);
         line_end(list_entry(t->idle.prev, struct line, link)); /* too old for this request */
     }
-    bool reused = l != NULL && !l->conn.connecting;
+    bool reused = l != NULL && !upstream_connecting(&l->up);
     if (l == NULL)
         l = dial(us, t, b, e);
     if (l != NULL)

@@ -73,6 +73,7 @@ void carrier_free(struct carrier *c);                                          /
 /* It takes one more stream. */
 bool carrier_has_room(const struct carrier *c);
 bool carrier_is_used(const struct carrier *c); /* streams are on it */
+bool carrier_stands(const struct carrier *c); /* its connection does, with all that was asked for */
 /* For how long nobody has used it; 0: somebody does, or it connects. */
 uint64_t carrier_idle_ms(const struct carrier *c);
 /* One more, for which ready() follows while it connects. NULL: no memory. */

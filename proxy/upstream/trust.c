@@ -9,6 +9,7 @@ struct trust {
     struct list link;
     uint32_t slot;
     uint64_t id_hash, version;
+    uint8_t protocol; /* enum model_app_protocol, a policy's word */
     struct tls_client *client;
 };
 
@@ -31,7 +32,8 @@ void trusts_fini(struct trusts *t) {
 }
 
 static bool is_of(const struct trust *x, const struct backend *b) {
-    return x->slot == b->slot && x->id_hash == b->id_hash && x->version == b->version;
+    return x->slot == b->slot && x->id_hash == b->id_hash && x->version == b->version &&
+           x->protocol == b->protocol;
 }
 
 void trusts_adopt(struct trusts *t, const struct snapshot *law) {
@@ -66,7 +68,7 @@ static X509_STORE *own_store(const struct model_upstream_tls *m, struct why *why
 }
 
 static const char *protocols_of(const struct backend *b) {
-    return b->model->protocol == MODEL_H2 ? "\x02h2" : "\x08http/1.1";
+    return b->protocol == MODEL_H2 ? "\x02h2" : "\x08http/1.1";
 }
 
 static struct tls_client *client_new(struct trusts *t, const struct backend *b, struct why *why) {
@@ -114,7 +116,11 @@ struct tls_client *trust_of(struct trusts *t, const struct backend *b) {
     if (t->n == TRUSTS_MAX)
         trust_free(t, list_entry(t->list.prev, struct trust, link));
     struct trust *x = mem_zalloc(sizeof(*x));
-    *x = (struct trust){.slot = b->slot, .id_hash = b->id_hash, .version = b->version, .client = k};
+    *x = (struct trust){.slot = b->slot,
+                        .id_hash = b->id_hash,
+                        .version = b->version,
+                        .protocol = b->protocol,
+                        .client = k};
     list_push(&t->list, &x->link);
     t->n++;
     return k;

@@ -29,7 +29,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     keepalive_requests 1000000;
     server {{
-        listen 127.0.0.1:{port} ssl;
+        listen 127.0.0.1:{port} {listen};
         ssl_certificate {crt};
         ssl_certificate_key {key};
         ssl_protocols {protocols};
@@ -49,7 +49,7 @@ TELL = '$ssl_protocol name=$ssl_server_name client=$ssl_client_s_dn host=$http_h
 class Server(sluice.Program):
     """It answers with what it knows of the connection."""
 
-    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3', body=TELL):
+    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3', body=TELL, listen='ssl'):
         if not os.access('/usr/sbin/nginx', os.X_OK):
             sluice.skip('nginx is not installed')
         self.port = sluice.port()
@@ -60,7 +60,7 @@ class Server(sluice.Program):
         path = os.path.join(self.folder, 'conf')
         with open(path, 'w', encoding='utf-8') as f:
             f.write(CONF.format(folder=self.folder, port=self.port, protocols=protocols,
-                                more=more, body=body, crt=pair.crt, key=pair.key))
+                                more=more, body=body, listen=listen, crt=pair.crt, key=pair.key))
         super().__init__('nginx', ['/usr/sbin/nginx', '-p', self.folder, '-c', path, '-e',
                                    os.path.join(self.folder, 'error.log')])
         sluice.eventually(self._listens, 'nginx listens')
