@@ -3,6 +3,7 @@
 
 #include "lib/certificate.h"
 #include "lib/hash.h"
+#include "lib/staple.h"
 
 static struct str certificate_id(struct arena *a, const struct unit *u) {
     return model_id(a, MODEL_KIND_certificate, u->ns, u->name, STR_NONE);
@@ -21,6 +22,29 @@ static void check_day(struct making *m, uint64_t not_after) {
              STR_FMT(certificate_day(&m->a, not_after)));
 }
 
+/* What is wrong with a staple never costs the certificate: it is left out, and said. */
+static void staple(struct making *m, struct model_certificate *o) {
+    struct str der = resource_secret(m->r, STR("tls.ocsp-staple"));
+    struct why why = {0};
+    struct staple s;
+    if (der.n == 0)
+        return;
+    if (staple_read(der, o->chain, &s, &why) != 0) {
+        warn(m, NULL, "tls.ocsp-staple is not shown to clients: %s", why.text);
+        return;
+    }
+    if (s.until <= m->c->now) {
+        warn(m, NULL,
+             "tls.ocsp-staple is not shown to clients: it held until %.*s; put a new one "
+             "into the Secret",
+             STR_FMT(certificate_day(&m->a, s.until)));
+        return;
+    }
+    certificate_expires(m, s.until);
+    o->ocsp = der;
+    o->ocsp_until = s.until;
+}
+
 static int make_object(struct making *m, const struct certificate *c) {
     struct model_certificate o = {.origin = origin_of(m, m->r, NULL),
                                   .chain = c->chain,
@@ -28,6 +52,7 @@ static int make_object(struct making *m, const struct certificate *c) {
                                   .names = c->names,
                                   .n_names = c->n_names,
                                   .not_after = c->not_after};
+    staple(m, &o);
     if (c->n_names == 0)
         warn(m, NULL,
              "the certificate has no DNS name in its subjectAltName, so no client will "

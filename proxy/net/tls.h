@@ -58,6 +58,8 @@ struct tls_server_ops {
     /* It needs certificates: tls_show() as many as there are; false: there are none. Not called
      * when a session is resumed. */
     bool (*show)(void *arg, struct conn *c, struct str name);
+    /* The OCSP response that is shown beside it, in DER; n == 0: none. */
+    struct str (*staple)(void *arg, const struct conn *c);
     /* Of the certificate that was shown, for the ticket. */
     uint64_t (*mark)(void *arg, const struct conn *c);
     /* The handshake is over; reason: OpenSSL's words for why it failed, NULL: it did not. */

@@ -5,6 +5,8 @@
 #include "lib/mem.h"
 #include "proxy/session/session.h"
 
+#include <time.h>
+
 enum { PORTS_MAX = 16, LINES = 10, LINES_SECONDS = 10 };
 
 struct pair {
@@ -131,16 +133,30 @@ static bool on_show(void *arg, struct conn *c, struct str name) {
     return n > 0;
 }
 
-/* It was used just now, so it is near the front. */
-static uint64_t on_mark(void *arg, const struct conn *c) {
-    const struct secure *s = arg;
+/* It was used just now, so it is near the front. NULL: none was shown. */
+static const struct pair *shown_pair(const struct secure *s, const struct conn *c) {
     const X509 *leaf = tls_shown(c);
     list_each(it, &s->pairs) {
         const struct pair *p = list_entry(it, struct pair, link);
         if (p->keys.leaf == leaf)
-            return p->id_hash;
+            return p;
     }
-    return 0;
+    return NULL;
+}
+
+/* One that has ended is worse than none, to a client that believes it. */
+static struct str on_staple(void *arg, const struct conn *c) {
+    const struct secure *s = arg;
+    const struct pair *p = shown_pair(s, c);
+    const struct certificate_law *law = p != NULL ? snapshot_certificate(s->law, p->slot) : NULL;
+    if (law == NULL || !is_current(p, law) || (uint64_t)time(NULL) >= law->model->ocsp_until)
+        return STR_NONE;
+    return law->model->ocsp;
+}
+
+static uint64_t on_mark(void *arg, const struct conn *c) {
+    const struct pair *p = shown_pair(arg, c);
+    return p != NULL ? p->id_hash : 0;
 }
 
 static void tell(struct secure *s, const struct visitor *by, const char *reason) {
@@ -294,8 +310,12 @@ void secure_adopt(struct secure *s, const struct snapshot *law) {
 struct secure *secure_new(struct loop *l) {
     struct secure *s = mem_zalloc(sizeof(*s));
     s->loop = l;
-    s->ops = (struct tls_server_ops){
-        .arg = s, .named = on_named, .show = on_show, .mark = on_mark, .over = on_over};
+    s->ops = (struct tls_server_ops){.arg = s,
+                                     .named = on_named,
+                                     .show = on_show,
+                                     .staple = on_staple,
+                                     .mark = on_mark,
+                                     .over = on_over};
     list_init(&s->pairs);
     return s;
 }
