@@ -743,7 +743,7 @@ static void unasked_bytes(void **state) {
 /* The answer just fills the buffer, so that what follows it is not read with it. */
 static void fills_the_buffer(struct peer_connection *c) {
     static const char more[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother";
-    static char text[(1 << 16) + sizeof(more)];
+    static _Thread_local char text[(1 << 16) + sizeof(more)];
     char head[8192];
     int n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: ");
     n += snprintf(text + n, sizeof(text) - (size_t)n, "%d\r\n\r\n", (1 << 16) - n - 9);
