@@ -421,9 +421,9 @@ class Gateway(sluice.Gateway):
     """A controller on a cluster, and a proxy behind it if it is started."""
 
     def __init__(self, cluster, *options, kubeconfig=None, start_proxy=True, **how):
-        self.cluster, self.controller_options = cluster, list(options)
+        self.cluster = cluster
         self.kubeconfig = kubeconfig or cluster.kubeconfig()
-        super().__init__('', start=False, **how)
+        super().__init__('', start=False, controller_options=options, **how)
         self.start_controller()
         if start_proxy:
             self.start_proxy()
