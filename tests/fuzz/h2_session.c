@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "proxy/session/session.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/talk.h"
 
 #include <event2/event.h>
 #include <sys/socket.h>
@@ -182,24 +183,6 @@ static void start(void) {
     sessions_init(&env);
 }
 
-/* The peer sends its pieces and takes what it is sent; when nothing moves any more it goes. */
-static void talk(int fd, const char *p, size_t n, size_t step) {
-    char sink[65536];
-    for (unsigned still = 0; still < 2;) {
-        size_t k = size_min(step, n);
-        ssize_t sent = k > 0 ? send(fd, p, k, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-        if (sent > 0) {
-            p += sent;
-            n -= (size_t)sent;
-        }
-        turn();
-        ssize_t got = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-        still = sent > 0 || got > 0 ? 0 : still + 1;
-        if (got == 0)
-            return;
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     struct addr peer;
@@ -213,7 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     ssize_t sent = send(fd[1], preface, sizeof(preface) - 1, MSG_NOSIGNAL);
     must(sent == sizeof(preface) - 1 || env.n_sessions == 0);
     size_t step = data[0] < 128 ? (size_t)data[0] * 4 + 1 : 65536;
-    talk(fd[1], (const char *)data + 2, n - 2, step);
+    talk(fd[1], (const char *)data + 2, n - 2, step, turn, 2);
     close(fd[1]);
     turn();
     sessions_close_all(&env);

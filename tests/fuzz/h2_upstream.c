@@ -12,6 +12,7 @@
 #include "proxy/session/h2_link.h"
 #include "proxy/upstream/upstream.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/talk.h"
 
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -174,24 +175,6 @@ static void ask(unsigned turns) {
     }
 }
 
-/* The backend sends its pieces and takes what it is sent; when nothing moves any more it goes. */
-static void talk(int fd, const char *p, size_t n, size_t step) {
-    char sink[65536];
-    for (unsigned still = 0; still < 3;) {
-        size_t k = size_min(step, n);
-        ssize_t sent = k > 0 ? send(fd, p, k, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-        if (sent > 0) {
-            p += sent;
-            n -= (size_t)sent;
-        }
-        turn();
-        ssize_t got = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-        still = sent > 0 || got > 0 ? 0 : still + 1;
-        if (got == 0)
-            return;
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static const struct snapshot room = {.endpoint_slots = 1, .backend_slots = 1};
     start();
@@ -206,7 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     turn();
     loop.slabs.limit = data[1] == 0 ? 64 << 20 : (size_t)data[1] * 4096;
     size_t step = data[0] < 128 ? (size_t)data[0] * 4 + 1 : 65536;
-    talk(fd, (const char *)data + 2, n - 2, step);
+    talk(fd, (const char *)data + 2, n - 2, step, turn, 3);
     close(fd);
     turn();
     turn();

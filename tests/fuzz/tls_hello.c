@@ -13,6 +13,7 @@
 #include "lib/ticket.h"
 #include "proxy/session/session.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/talk.h"
 #include "tests/unit/pairs.h"
 
 #include <event2/event.h>
@@ -140,24 +141,6 @@ static void start(void) {
     secure_adopt(env.secure, s);
 }
 
-/* The peer sends its pieces and takes what it is sent; when nothing moves any more it goes. */
-static void talk(int fd, const char *p, size_t n, size_t step) {
-    char sink[65536];
-    for (unsigned still = 0; still < 2;) {
-        size_t k = size_min(step, n);
-        ssize_t sent = k > 0 ? send(fd, p, k, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-        if (sent > 0) {
-            p += sent;
-            n -= (size_t)sent;
-        }
-        turn();
-        ssize_t got = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-        still = sent > 0 || got > 0 ? 0 : still + 1;
-        if (got == 0)
-            return;
-    }
-}
-
 static uint64_t ended(void) {
     struct secure_counts c = secure_counts(env.secure);
     must(c.done == 0 && c.resumed == 0 && c.shed == 0);
@@ -176,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     loop.slabs.limit = data[1] == 0 ? 64 << 20 : (size_t)data[1] * 1024;
     session_accept_fd(&env, fd[0], &peer, ports[data[0] & 3]);
     size_t step = data[0] < 128 ? (size_t)(data[0] >> 2) * 8 + 1 : 65536;
-    talk(fd[1], (const char *)data + 2, n - 2, step);
+    talk(fd[1], (const char *)data + 2, n - 2, step, turn, 2);
     close(fd[1]);
     turn();
     turn();
