@@ -32,7 +32,7 @@ struct controller {
     struct main_crds *crds;       /* NULL without an API server */
     struct autoscale *autoscale;  /* NULL: not asked for */
     struct main_link *link;       /* NULL: the link is plain */
-    struct main_tickets *tickets; /* NULL: they are in the link's Secret */
+    struct main_tickets *tickets; /* NULL: those of the link's Secret, or none */
     struct main_status *status;   /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
@@ -185,10 +185,10 @@ static struct source *open_kube(struct controller *c, struct why *why) {
 
 static void open_link(struct controller *c) {
     struct why why = {0};
-    if (!c->o.link_secret) {
+    if (c->o.directory)
         c->tickets = main_tickets_new(c->base, c->turn, c->o.ticket_s);
+    if (!c->o.link_secret)
         return;
-    }
     if (c->o.custom_metrics &&
         !(c->autoscale = main_autoscale_new(c->base, c->client, &c->o, c->turn, c->status, &why)))
         fail(&why);

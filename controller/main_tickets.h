@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * main_tickets: keys of session tickets in this process alone, for a controller without a Secret of
- * its own. They rotate by the clock, and end with the process.
+ * main_tickets: keys of session tickets in this process alone, for a controller on a directory.
+ * They rotate by the clock, and end with the process. Not for one of several replicas: each would
+ * compile a revision of its own, and none would know what a proxy that follows another one serves.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_TICKETS_H
 #define SLUICE_CONTROLLER_MAIN_TICKETS_H

@@ -4,7 +4,8 @@
  *
  *     --link-secret          made here, kept in that Secret: all replicas have the same ones
  *     one of cert-manager's  derived from tls.key and the time: the same at all replicas, too
- *     none                   made here, in memory: they end with this process
+ *     --source dir:          made here, in memory: they end with this process
+ *     kube, no Secret        none: replicas could not agree, and proxies give no tickets
  *
  * Pure but for the random numbers: times come in, no I/O.
  */
