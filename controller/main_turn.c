@@ -20,6 +20,7 @@ enum {
     SETTLE_MS = 100,         /* what comes may wait once or twice as long for what it names */
     RESERVED_MAX = 1024,
     ASKS_MAX = 256,
+    ASK_KEY_MAX = MODEL_ID_MAX + 32,
 };
 
 struct reservation {
@@ -248,11 +249,16 @@ static bool unread(const struct turn *t) {
 }
 static bool fostering(const struct turn *t) { return !t->committed && unread(t); }
 
-static bool ask_once(struct turn *t, struct str what, uint64_t proxy) {
-    char key[MODEL_ID_MAX + 32];
-    struct out o = out_fixed(key, sizeof(key));
+static struct str ask_key(char room[ASK_KEY_MAX], struct str what, uint64_t proxy) {
+    struct out o = out_fixed(room, ASK_KEY_MAX);
     out_fmt(&o, "%.*s@%llu", STR_FMT(what), (unsigned long long)proxy);
-    return !o.over && set_add(&t->asked, out_done(&o));
+    must(!o.over);
+    return out_done(&o);
+}
+
+static bool ask_once(struct turn *t, struct str what, uint64_t proxy) {
+    char room[ASK_KEY_MAX];
+    return set_add(&t->asked, ask_key(room, what, proxy));
 }
 
 /* Asks a proxy for those of the lost prefixes that it was not asked for yet. */
@@ -304,7 +310,14 @@ static bool belongs(const struct object *o, struct str prefix) {
     return whole ? str_eq(o->id, prefix) : str_starts(o->id, prefix);
 }
 
-static void restore(struct turn *t, struct str prefix) {
+/* Whether that proxy was asked, by the question that it has answered now or by one before. */
+static bool was_asked(const struct turn *t, struct str what, uint64_t proxy) {
+    char room[ASK_KEY_MAX];
+    return map_get(&t->asked, ask_key(room, what, proxy)) != NULL;
+}
+
+/* none: a proxy that was asked for it has said all, so that nothing is an answer too. */
+static void restore(struct turn *t, struct str prefix, bool none) {
     struct object **mine = mem_array(t->ask.n + 1, sizeof(*mine));
     size_t n = 0;
     for (size_t i = 0; i < t->ask.n; i++)
@@ -317,6 +330,8 @@ static void restore(struct turn *t, struct str prefix) {
         compile_restore(t->compiler, prefix, mine, n);
         push_unhold(t->push, prefix);
         t->changed = true;
+    } else if (none) {
+        compile_restore(t->compiler, prefix, NULL, 0);
     }
     mem_free(mine);
 }
@@ -356,11 +371,10 @@ static void forget_answer(struct turn *t) {
 
 static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complete) {
     struct turn *t = arg;
-    (void)proxy, (void)complete;
     if (number != t->ask.number)
         return;
     for (struct map_slot *s = NULL; (s = map_next(&t->lost, s));)
-        restore(t, s->key);
+        restore(t, s->key, complete && was_asked(t, s->key, proxy));
     if (fostering(t))
         foster(t);
     forget_answer(t);

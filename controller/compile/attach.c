@@ -10,8 +10,8 @@ static struct str target_key(char room[600], struct str kind, struct str ns, str
 }
 
 static bool older(const struct unit *a, const struct unit *b) {
-    uint64_t x = a->good->meta.created ? a->good->meta.created : UINT64_MAX;
-    uint64_t y = b->good->meta.created ? b->good->meta.created : UINT64_MAX;
+    uint64_t x = a->terms.created ? a->terms.created : UINT64_MAX;
+    uint64_t y = b->terms.created ? b->terms.created : UINT64_MAX;
     if (x != y)
         return x < y;
     int order = str_cmp(a->ns, b->ns);
@@ -59,14 +59,18 @@ static bool same(const struct unit *u, const struct kube_target_ref *refs, size_
     return true;
 }
 
-void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n, int64_t limit,
-                 bool proxy) {
+static bool same_terms(const struct policy_terms *a, const struct policy_terms *b) {
+    return a->state == b->state && a->blind == b->blind && a->proxy == b->proxy &&
+           a->limit == b->limit && a->created == b->created;
+}
+
+void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n,
+                 const struct policy_terms *terms) {
     struct unit *u = m->u;
-    if (same(u, refs, n) && u->attached_limit == limit && u->attached_proxy == proxy)
+    if (same(u, refs, n) && same_terms(&u->terms, terms))
         return;
     attach_none(m->c, u);
-    u->attached_limit = limit;
-    u->attached_proxy = proxy;
+    u->terms = *terms;
     u->attached = mem_array(n, sizeof(*u->attached));
     u->n_attached = n;
     for (size_t i = 0; i < n; i++) {
@@ -92,14 +96,35 @@ static const struct unit *first(const struct target *t, enum unit_kind kind, str
     return NULL;
 }
 
+/* The policies that are about a whole namespace. */
+static const struct target *of_namespace(struct making *m, struct str ns) {
+    char room[600];
+    struct str key = target_key(room, STR("Namespace"), ns, ns);
+    store_read_key(m->c->store, m->u->su, key);
+    return map_get(&m->c->targets, key);
+}
+
+static const struct unit *first_blind(const struct target *t, enum unit_kind kind) {
+    list_each(l, &t->list) {
+        const struct unit *policy = list_entry(l, struct attachment, link)->policy;
+        if (policy->kind == kind && policy->terms.blind)
+            return policy;
+    }
+    return NULL;
+}
+
 const struct unit *attached(struct making *m, enum unit_kind kind, struct str target_kind,
                             struct str ns, struct str name, struct str section) {
     char room[600];
     struct str key = target_key(room, target_kind, ns, name);
     store_read_key(m->c->store, m->u->su, key);
-    const struct target *t = map_get(&m->c->targets, key);
-    const struct unit *u = t && section.n > 0 ? first(t, kind, section) : NULL;
-    return u || !t ? u : first(t, kind, STR_NONE);
+    const struct target *t = map_get(&m->c->targets, key), *all = of_namespace(m, ns);
+    const struct unit *u = all ? first_blind(all, kind) : NULL;
+    if (!u && t && section.n > 0)
+        u = first(t, kind, section);
+    if (!u && t)
+        u = first(t, kind, STR_NONE);
+    return u || !all ? u : first(all, kind, STR_NONE);
 }
 
 bool attach_loses(struct making *m, const struct kube_target_ref *ref) {

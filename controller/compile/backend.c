@@ -165,15 +165,16 @@ static bool asks_h2(const struct kube_TrafficPolicy *k) {
 /* In clear, over TLS, or closed. The policy's own unit says why. */
 static void secure(struct making *m, const struct unit *policy,
                    const struct kube_service_port *port, struct model_backend *o) {
-    const struct kube_TrafficPolicy *k = policy ? resource_TrafficPolicy(policy->good) : NULL;
+    bool good = policy && policy->terms.state == POLICY_GOOD;
+    bool closed = policy && !good;
+    const struct kube_TrafficPolicy *k = good ? resource_TrafficPolicy(policy->good) : NULL;
     const struct kube_upstream_tls *tls = k && k->connection ? k->connection->tls : NULL;
-    bool closed = policy && policy->closed;
     bool https = port && str_eq(port->app_protocol, STR("https"));
     if (!closed && !tls && !https && !asks_h2(k))
         return;
     o->tls = arena_zalloc(&m->a, sizeof(*o->tls));
     closed =
-        closed || upstream_tls(m, policy ? policy->good : NULL, tls, usual_name(m, o), o->tls) != 0;
+        closed || upstream_tls(m, good ? policy->good : NULL, tls, usual_name(m, o), o->tls) != 0;
     if (closed) {
         o->tls = NULL;
         o->refusal = MODEL_REFUSE_POLICY;
@@ -194,6 +195,21 @@ static bool is_trusted(struct making *m) {
         return !u->unproven || b->tls || b->refusal != MODEL_REFUSE_NO;
     }
     return false;
+}
+
+/* Its policy is as the fleet remembers it, which says nothing of TLS: that is in what was made of
+ * it here, which the fleet is asked for. It stays closed when nobody has it. */
+static struct object *recalled(struct making *m, const struct unit *policy) {
+    struct unit *u = m->u;
+    bool asks = policy && policy->terms.state == POLICY_REMEMBERED;
+    if (asks && u->recall == RECALL_NOT)
+        u->recall = RECALL_ASKED;
+    else if (!asks)
+        u->recall = RECALL_NOT;
+    for (size_t i = 0; u->recall == RECALL_FOUND && i < u->objects.n; i++)
+        if (u->objects.v[i]->kind == MODEL_KIND_backend)
+            return u->objects.v[i];
+    return NULL;
 }
 
 /* ---- the backend ---- */
@@ -230,7 +246,7 @@ void backend_compile(struct making *m) {
                               .service = u->name,
                               .port = number,
                               .protocol = spoken(port)};
-    if (policy) {
+    if (policy && policy->terms.state != POLICY_CLOSED) {
         o.traffic = model_id(&m->a, MODEL_KIND_traffic, policy->ns, policy->name, STR_NONE);
         store_read_key(m->c->store, u->su, o.traffic);
     }
@@ -239,10 +255,13 @@ void backend_compile(struct making *m) {
     else
         o.endpoints = model_id(&m->a, MODEL_KIND_endpoints, u->ns, u->name, u->part);
     secure(m, policy, port, &o);
+    struct object *was = recalled(m, policy);
     bool lost = m->keep && !is_trusted(m);
     m->keep = m->keep && !lost;
-    unit_lost(m->c, u, lost);
-    if (!lost)
+    unit_lost(m->c, u, lost || u->recall == RECALL_ASKED);
+    if (was)
+        make_again(m, was);
+    else if (!lost)
         make(m, MODEL_KIND_backend, model_id(&m->a, MODEL_KIND_backend, u->ns, u->name, u->part),
              &o);
     if (!external)

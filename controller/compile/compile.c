@@ -165,6 +165,8 @@ static void take_nothing(struct making *m) {
 /* It has objects, and reads something that is not known yet. */
 static bool stays(const struct making *m) { return m->keep && m->u->objects.n > 0; }
 
+static bool is_policy(enum unit_kind kind) { return kind == UNIT_TRAFFIC || kind == UNIT_AUTH; }
+
 /* The resource is refused: its last good version is compiled again instead, against the world of
  * today. False: step back. */
 static bool hold(struct making *refused) {
@@ -174,6 +176,8 @@ static bool hold(struct making *refused) {
         unit_restore_wants(c, u); /* what it wanted while it stepped back is of no use */
         if (refused->n_hosts > 0 && refused->class && list_empty(&u->claims))
             claims_take(c, u, refused->class, refused->hosts, refused->n_hosts);
+        if (is_policy(u->kind))
+            policy_hold(refused);
         if (!u->restored)
             unit_lost(c, u, true);
         return true;
@@ -231,7 +235,7 @@ static bool run_resource(struct making *m) {
         refuse_as(m, "Rejected", NULL, "a proxy could not use it: %s", u->nack->text);
     } else {
         become_good(m);
-        if (u->kind == UNIT_TRAFFIC || u->kind == UNIT_AUTH)
+        if (is_policy(u->kind))
             policy_attach(m);
         unit_take(m);
     }

@@ -20,7 +20,8 @@
  * The result of a unit is what it made the last time against what it makes now: only objects that
  * differ come out. A resource that is refused goes on as its last good version, compiled anew
  * against the world of today (endpoints change, a withdrawn grant counts). When there was no last
- * good version in this process its ids are to be asked for from the fleet: `lost`.
+ * good version in this process its ids are to be asked for from the fleet: `lost`. Of a policy the
+ * targets are closed meanwhile, and stay so when the fleet has none.
  */
 #ifndef SLUICE_CONTROLLER_COMPILE_H
 #define SLUICE_CONTROLLER_COMPILE_H
@@ -66,7 +67,7 @@ void compile_quarantine(struct compiler *c, struct str id, const char *text);
 void compile_proven(struct compiler *c);
 
 /* Objects of a resource that was lost, as the fleet had them; they are put out again as they are,
- * and stay until the resource compiles. Borrowed. */
+ * and stay until the resource compiles. Borrowed. n == 0: a proxy that was asked has none. */
 void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
                      size_t n);
 

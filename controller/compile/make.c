@@ -122,18 +122,24 @@ struct model_origin *origin_of(struct making *m, const struct resource *r, const
     return o;
 }
 
-int make(struct making *m, enum model_kind kind, struct str id, const void *value) {
-    struct object *object = object_try_new(kind, id, value);
-    if (!object)
-        return refuse(m, NULL, "%s takes more than %d bytes; split it into several objects",
-                      model_kind_name(kind), MODEL_OBJECT_MAX);
+static void add(struct making *m, struct object *object) {
     if (m->objects.n == m->cap) {
         m->cap = m->cap ? 2 * m->cap : 4;
         m->objects.v = mem_realloc(m->objects.v, m->cap * sizeof(*m->objects.v));
     }
     m->objects.v[m->objects.n++] = object;
+}
+
+int make(struct making *m, enum model_kind kind, struct str id, const void *value) {
+    struct object *object = object_try_new(kind, id, value);
+    if (!object)
+        return refuse(m, NULL, "%s takes more than %d bytes; split it into several objects",
+                      model_kind_name(kind), MODEL_OBJECT_MAX);
+    add(m, object);
     return 0;
 }
+
+void make_again(struct making *m, struct object *o) { add(m, object_hold(o)); }
 
 void want(struct making *m, struct unit *u) {
     if (m->n_wants == m->cap_wants) {

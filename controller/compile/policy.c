@@ -245,28 +245,16 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
     return 0;
 }
 
-static bool targets_service(const struct kube_TrafficPolicy *k) {
-    for (uint32_t i = 0; i < k->n_target_refs; i++)
-        if (str_eq(k->target_refs[i].kind, STR("Service")))
-            return true;
-    return false;
-}
-
-/* It is refused and never was good, so that nothing of it would count: where it asks for TLS that
- * would mean in clear. */
-static bool close_instead(struct making *m, const struct kube_TrafficPolicy *k) {
-    if (m->u->good || !k->connection || !k->connection->tls || !targets_service(k))
-        return false;
-    m->closed = m->why;
-    m->closed.text[0] = 0;
-    m->closed_reason = m->reason;
-    why_text(&m->closed,
-             "%s. It asks for TLS, so the Services that it targets are answered with 503 "
-             "policy_unavailable until this is corrected",
-             m->why.text);
-    why_clear(&m->why);
-    m->reason = NULL;
-    return true;
+/* For the fleet to remember. */
+static void targets_make(struct making *m, const struct kube_TrafficPolicy *k,
+                         struct model_traffic *o) {
+    o->targets = arena_array(&m->a, k->n_target_refs, sizeof(struct str));
+    o->n_targets = k->n_target_refs;
+    for (uint32_t i = 0; i < k->n_target_refs; i++) {
+        const struct kube_target_ref *t = &k->target_refs[i];
+        o->targets[i] = arena_fmt(&m->a, "%.*s/%.*s%s%.*s", STR_FMT(t->kind), STR_FMT(t->name),
+                                  t->section_name.n > 0 ? "/" : "", STR_FMT(t->section_name));
+    }
 }
 
 void traffic_compile(struct making *m) {
@@ -279,10 +267,9 @@ void traffic_compile(struct making *m) {
     struct model_traffic o = {.origin = origin_of(m, m->r, NULL)};
     if (targets(m, k->target_refs, k->n_target_refs) != 0)
         return;
-    bool good = traffic_fill(m, k, &o) == 0;
-    if (!good && !close_instead(m, k))
+    if (traffic_fill(m, k, &o) != 0)
         return;
-    m->u->closed = !good;
+    targets_make(m, k, &o);
     make(m, MODEL_KIND_traffic,
          model_id(&m->a, MODEL_KIND_traffic, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
 }
@@ -307,24 +294,121 @@ void consumer_compile(struct making *m) {
 /* Backends read what the last good version says of TLS. */
 static void traffic_tell(struct making *m) {
     struct unit *u = m->u;
-    uint64_t fact = hash_mix(u->good->hash, u->closed);
-    if (fact == u->fact)
+    if (u->fact == u->good->hash)
         return;
-    u->fact = fact;
+    u->fact = u->good->hash;
     store_touch(m->c->store, model_id(&m->a, MODEL_KIND_traffic, u->ns, u->name, STR_NONE));
 }
 
 void policy_attach(struct making *m) {
     const struct resource *good = m->u->good;
+    struct policy_terms terms = {.state = POLICY_GOOD, .limit = -1, .created = good->meta.created};
     if (good->kind == KUBE_TrafficPolicy) {
         const struct kube_TrafficPolicy *k = resource_TrafficPolicy(good);
-        attach_take(m, k->target_refs, k->n_target_refs, k->body_limit,
-                    k->connection && k->connection->proxy_protocol != MODEL_PROXY_NONE);
+        terms.limit = k->body_limit;
+        terms.proxy = k->connection && k->connection->proxy_protocol != MODEL_PROXY_NONE;
+        attach_take(m, k->target_refs, k->n_target_refs, &terms);
         traffic_tell(m);
         if (!why_set(&m->why))
             say_conflicts(m, k->target_refs, k->n_target_refs);
     } else {
         const struct kube_AuthPolicy *k = resource_AuthPolicy(good);
-        attach_take(m, k->target_refs, k->n_target_refs, -1, false);
+        attach_take(m, k->target_refs, k->n_target_refs, &terms);
     }
+}
+
+/* ---- one that cannot be used ---- */
+
+/* One that is decoded, and was refused for what it says, is no other than one that is not. */
+static struct kube_named all_named(const struct resource *r) {
+    if (r->refused)
+        return *resource_named(r);
+    if (r->kind == KUBE_AuthPolicy)
+        return (struct kube_named){resource_AuthPolicy(r)->target_refs,
+                                   resource_AuthPolicy(r)->n_target_refs, false};
+    return (struct kube_named){resource_TrafficPolicy(r)->target_refs,
+                               resource_TrafficPolicy(r)->n_target_refs, false};
+}
+
+/* Whether there can be such a thing, and a policy of that kind for it in its own namespace. */
+static bool may_target(const struct making *m, const struct kube_target_ref *t) {
+    bool auth = m->r->kind == KUBE_AuthPolicy;
+    bool own = t->namespace.n == 0 || str_eq(t->namespace, m->r->meta.namespace);
+    return own && t->name.n > 0 &&
+           (str_eq(t->kind, STR("Route")) || str_eq(t->kind, STR("Ingress")) ||
+            str_eq(t->kind, auth ? STR("Namespace") : STR("Service")));
+}
+
+static struct kube_named names_now(struct making *m) {
+    struct kube_named all = all_named(m->r);
+    struct kube_named o = {arena_array(&m->a, all.n + 1, sizeof(*o.refs)), 0, all.blind};
+    for (uint32_t i = 0; i < all.n && !all.blind; i++) {
+        struct kube_target_ref *t = &o.refs[o.n];
+        *t = all.refs[i];
+        if (!str_eq(t->kind, STR("Route")))
+            t->section_name = STR_NONE;
+        o.n += may_target(m, t);
+    }
+    if (all.blind)
+        o.refs[o.n++] =
+            (struct kube_target_ref){.kind = STR("Namespace"), .name = m->r->meta.namespace};
+    return o;
+}
+
+/* As the fleet has it; NULL: it does not, or was not asked yet. */
+static const struct model_traffic *remembered(struct making *m) {
+    const struct objects *o = &m->u->objects;
+    return m->u->restored && o->n == 1 && o->v[0]->kind == MODEL_KIND_traffic
+               ? object_decode(o->v[0], &m->a, NULL)
+               : NULL;
+}
+
+static struct kube_named names_then(struct making *m, const struct model_traffic *k) {
+    struct kube_named o = {arena_array(&m->a, k->n_targets + 1, sizeof(*o.refs)), 0, false};
+    for (uint32_t i = 0; i < k->n_targets; i++) {
+        struct kube_target_ref *t = &o.refs[o.n++];
+        t->section_name = str_cut(str_cut(k->targets[i], '/', &t->kind), '/', &t->name);
+    }
+    return o;
+}
+
+/* Behind the sentence of the refusal. */
+static void say_closed(struct making *m, const struct kube_named *names) {
+    struct why whole = m->why;
+    size_t n = strlen(whole.text);
+    const char *end = n > 0 && whole.text[n - 1] == '?' ? "" : ".";
+    const char *all = m->r->kind == KUBE_AuthPolicy ? "every Route and Ingress"
+                                                    : "every Service, Route and Ingress";
+    m->why.text[0] = 0;
+    if (names->blind)
+        why_text(&m->why,
+                 "%s%s It does not say what it targets: until this is corrected %s of its "
+                 "namespace is answered with 503 policy_unavailable",
+                 whole.text, end, all);
+    else
+        why_text(&m->why,
+                 "%s%s Until this is corrected what it targets is answered with 503 "
+                 "policy_unavailable",
+                 whole.text, end);
+}
+
+void policy_hold(struct making *m) {
+    struct policy_terms terms = {
+        .state = POLICY_CLOSED, .limit = -1, .created = m->r->meta.created};
+    const struct model_traffic *was = remembered(m);
+    struct kube_named names = names_now(m);
+    if (was && (was->n_targets > 0 || !names.blind)) { /* an older controller noted none */
+        terms.state = POLICY_REMEMBERED;
+        terms.limit = was->body_limit == MODEL_NEVER ? 0
+                      : was->body_limit > 0          ? (int64_t)was->body_limit
+                                                     : -1;
+        terms.proxy = was->connection && was->connection->proxy_version != MODEL_PROXY_NONE;
+        if (was->n_targets > 0)
+            names = names_then(m, was);
+    } else {
+        terms.blind = names.blind;
+        if (names.n > 0)
+            say_closed(m, &names);
+    }
+    attach_take(m, names.refs, names.n, &terms);
 }

@@ -13,5 +13,8 @@ void auth_compile(struct making *m);
 void consumer_compile(struct making *m);
 /* After the compile of m->u->good: what it targets from now on. */
 void policy_attach(struct making *m);
+/* m->r is refused and was never good here. It is as the fleet remembers it; else what it names is
+ * closed, which is added to m->why. */
+void policy_hold(struct making *m);
 
 #endif

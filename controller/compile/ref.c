@@ -113,7 +113,13 @@ static bool has_slices(struct making *m, struct str ns, struct str name) {
 static bool may_be_asked(struct making *m, const struct at *at, const char *shown, struct str ns,
                          struct str name) {
     const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), ns, name, STR_NONE);
-    if (!policy || !policy->attached_proxy)
+    if (policy && policy->terms.state == POLICY_CLOSED)
+        warn(m, at,
+             "TrafficPolicy %.*s %s and is refused, so what goes to %s is answered with 503 "
+             "policy_unavailable",
+             STR_FMT(policy->name),
+             policy->terms.blind ? "does not say what it targets" : "targets it", shown);
+    if (!policy || !policy->terms.proxy)
         return true;
     unresolved(m, "UnsupportedProtocol", at,
                "TrafficPolicy %.*s sends the PROXY protocol to %s; that is for TCP and TLS "

@@ -54,8 +54,6 @@ static void ask_auth(struct making *m, bool auth) {
     struct str ns = m->r->meta.namespace, name = m->r->meta.name;
     struct str kind = str_of(kube_kinds[m->r->kind].kind);
     const struct unit *policy = attached(m, UNIT_AUTH, kind, ns, name, STR_NONE);
-    if (!policy)
-        policy = attached(m, UNIT_AUTH, STR("Namespace"), ns, ns, STR_NONE);
     const char *what = auth                          ? "spec.auth is set"
                        : g && g->override_policy_ref ? "the class has auth.overridePolicyRef"
                        : g && g->default_policy_ref  ? "the class has auth.defaultPolicyRef"
@@ -152,14 +150,35 @@ void route_hosts(struct making *m, const struct str *hostnames, size_t n, struct
     }
 }
 
+/* The policy that should decide cannot be used. whole: it is not about this rule alone. */
+static void close_for(struct making *m, const struct unit *p, bool whole, struct model_route *o) {
+    const char *about = p->terms.blind ? "does not say what it targets" : "targets it";
+    o->refusal = MODEL_REFUSE_POLICY;
+    if (whole)
+        close_all(m, NULL,
+                  "TrafficPolicy %.*s %s and is refused, so requests are answered with 503 "
+                  "policy_unavailable",
+                  STR_FMT(p->name), about);
+    else
+        warn(m, NULL,
+             "TrafficPolicy %.*s targets rule %.*s and is refused, so its requests are answered "
+             "with 503 policy_unavailable",
+             STR_FMT(p->name), STR_FMT(o->rule));
+}
+
 void route_traffic(struct making *m, struct str section, struct model_route *o) {
-    const struct unit *p = attached(m, UNIT_TRAFFIC, str_of(kube_kinds[m->r->kind].kind),
-                                    m->r->meta.namespace, m->r->meta.name, section);
+    struct str kind = str_of(kube_kinds[m->r->kind].kind);
+    struct str ns = m->r->meta.namespace, name = m->r->meta.name;
+    const struct unit *p = attached(m, UNIT_TRAFFIC, kind, ns, name, section);
     if (!p)
         return;
+    if (p->terms.state == POLICY_CLOSED) {
+        close_for(m, p, p == attached(m, UNIT_TRAFFIC, kind, ns, name, STR_NONE), o);
+        return;
+    }
     o->traffic = model_id(&m->a, MODEL_KIND_traffic, p->ns, p->name, STR_NONE);
-    if (p->attached_limit >= 0)
-        o->body_limit = p->attached_limit == 0 ? MODEL_NEVER : (uint64_t)p->attached_limit;
+    if (p->terms.limit >= 0)
+        o->body_limit = p->terms.limit == 0 ? MODEL_NEVER : (uint64_t)p->terms.limit;
 }
 
 /* ---- Route ---- */
@@ -225,7 +244,7 @@ static int rule_make(struct making *m, const struct at *at, const struct kube_ro
         retry_make(m, AT(at, "retry"), k->retry, &o->retry) != 0)
         return -1;
     route_traffic(m, k->name, o);
-    if (!why_set(&m->closed) && rule_has_auth(m, o->rule))
+    if (o->refusal == MODEL_REFUSE_NO && rule_has_auth(m, o->rule))
         o->refusal = MODEL_REFUSE_POLICY;
     o->origin = origin_of(m, m->r, at);
     return backends_make(m, at, k, o);

@@ -345,19 +345,32 @@ void unit_restore_wants(struct compiler *c, struct unit *u) {
     making_fini(&m);
 }
 
+static bool has(const struct objects *o, size_t n, struct str id) {
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(o->v[i]->id, id))
+            return true;
+    return false;
+}
+
 void compile_restore(struct compiler *c, struct str prefix, struct object *const *objects,
                      size_t n) {
     struct unit *u = map_get(&c->lost, prefix);
-    if (!u || n == 0)
+    bool recall = u && u->recall == RECALL_ASKED; /* what it made stands in for the fleet's */
+    if (!u || (n == 0 && !recall))
         return;
+    if (recall)
+        u->recall = n > 0 ? RECALL_FOUND : RECALL_NOTHING;
     struct objects now = {mem_array(n + u->objects.n, sizeof(struct object *)), 0};
-    for (size_t i = 0; i < n; i++)
-        if (!map_get(&c->owners, objects[i]->id))
+    for (size_t i = 0; i < n; i++) {
+        const struct unit *owner = map_get(&c->owners, objects[i]->id);
+        if (!owner || (recall && owner == u))
             now.v[now.n++] = object_hold(objects[i]);
-    for (size_t i = 0; i < u->objects.n; i++)
-        now.v[now.n++] = object_hold(u->objects.v[i]); /* of its other prefix */
+    }
+    for (size_t i = 0, theirs = now.n; i < u->objects.n; i++)
+        if (!has(&now, theirs, u->objects.v[i]->id))
+            now.v[now.n++] = object_hold(u->objects.v[i]); /* of its other prefix */
     qsort(now.v, now.n, sizeof(*now.v), by_id);
-    u->restored = true;
+    u->restored = n > 0;
     unit_replace(c, u, &now);
     claims_restore(c, u);
     unit_restore_wants(c, u);

@@ -40,6 +40,21 @@ struct objects { /* sorted by id, a count each */
 struct host;   /* host.h */
 struct class_; /* class.h */
 
+enum policy_state {
+    POLICY_GOOD,       /* as it says, or said when it was last good */
+    POLICY_REMEMBERED, /* refused since the controller started; it is as the fleet has it */
+    POLICY_CLOSED,     /* refused, and nobody knows a good version: what it targets is closed */
+};
+
+/* What readers take from a policy beside its id. */
+struct policy_terms {
+    enum policy_state state;
+    bool blind;       /* closed, and nobody knows whom it is about: everything in its namespace */
+    bool proxy;       /* TrafficPolicy: connection.proxyProtocol */
+    int64_t limit;    /* TrafficPolicy: bodyLimit; -1: none */
+    uint64_t created; /* the older of two counts */
+};
+
 /* One name of a policy's targetRefs, in the list of those who target the same. */
 struct attachment {
     struct list link; /* in struct target */
@@ -47,6 +62,9 @@ struct attachment {
     struct unit *policy;
     struct str section; /* n == 0: the whole */
 };
+
+/* Whether the fleet is to say what a backend was, whose policy is POLICY_REMEMBERED. */
+enum recall { RECALL_NOT, RECALL_ASKED, RECALL_FOUND, RECALL_NOTHING };
 
 struct unit {
     struct store_unit *su;
@@ -77,17 +95,16 @@ struct unit {
 
     struct class_ *class; /* UNIT_CLASS: the last good settings */
     uint64_t fact;        /* UNIT_CLASS, UNIT_CERTIFICATE, UNIT_TRAFFIC: hash of what readers see */
-    bool closed;          /* UNIT_TRAFFIC: its Services are: what it says of TLS cannot be read */
+    uint8_t recall;       /* UNIT_BACKEND: enum recall */
     struct host *host;    /* UNIT_HOST */
     uint8_t certificate;  /* UNIT_CERTIFICATE: enum certificate_state */
     uint64_t expires;     /* of the certificate; 0: none */
     struct list certificate_link;
     struct attachment *attached; /* policies */
     size_t n_attached;
-    int64_t attached_limit; /* what readers take from a policy beside its id: bodyLimit, */
-    bool attached_proxy;    /* and whether it says connection.proxyProtocol */
-    struct list claims;     /* Route, Ingress: struct claim by unit_link */
-    struct list said;       /* Route, Ingress: see twice.h */
+    struct policy_terms terms;
+    struct list claims; /* Route, Ingress: struct claim by unit_link */
+    struct list said;   /* Route, Ingress: see twice.h */
 };
 
 struct compiler {
@@ -172,6 +189,7 @@ struct str at_print(struct arena *a, const struct at *at); /* "spec.rules[0].mat
 struct model_origin *origin_of(struct making *m, const struct resource *r, const struct at *at);
 /* Adds an object; its plain value may end after the call. -1 when it would be too large. */
 int make(struct making *m, enum model_kind kind, struct str id, const void *value);
+void make_again(struct making *m, struct object *o); /* adds one that there is */
 void want(struct making *m, struct unit *u);
 struct str lower(struct arena *a, struct str s); /* ASCII; s itself if it is lower case already */
 

@@ -192,6 +192,15 @@ void resource_drop(struct resource *r); /* NULL is fine */
 #undef PART
 #undef KIND
 
+/* Whom a policy that was refused names, as far as it can be read. Blind: an element without a kind
+ * or a name, or no targetRefs at all; nobody knows whom it is about. Nothing of it was checked. */
+struct kube_named {
+    struct kube_target_ref *refs;
+    uint32_t n;
+    bool blind;
+};
+const struct kube_named *resource_named(const struct resource *r); /* refused, and has targetRefs */
+
 struct kube_kind_info {
     const char *kind, *group, *version, *plural;
     const char *brief; /* its short name for kubectl; "" */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/kube/decode.h"
+#include "controller/kube/named.h"
 #include "controller/kube/near.h"
 #include "controller/kube/rule.h"
 #include "lib/hash.h"
@@ -169,14 +170,26 @@ static int read_fields(struct resource *r, const cJSON *json, const struct ident
 }
 
 /* Few are refused, so only they have room for a reason. */
-static void refuse(struct resource *r, const struct why *why) {
-    struct why *kept = arena_zalloc(&r->arena, sizeof(*kept));
-    *kept = *why;
-    struct out o = out_fixed(kept->object, sizeof(kept->object) - 1);
+struct refusal {
+    struct why why;
+    struct kube_named named;
+};
+
+static void refuse(struct resource *r, const cJSON *json, const struct why *why) {
+    struct refusal *kept = arena_zalloc(&r->arena, sizeof(*kept));
+    kept->why = *why;
+    struct out o = out_fixed(kept->why.object, sizeof(kept->why.object) - 1);
     resource_print_name(r, &o);
-    kept->object[o.n] = 0;
-    r->refused = kept;
+    kept->why.object[o.n] = 0;
+    if (named_has(r->kind))
+        named_read(json, &r->arena, &kept->named);
+    r->refused = &kept->why;
     r->fields = NULL;
+}
+
+const struct kube_named *resource_named(const struct resource *r) {
+    must(r->refused && named_has(r->kind));
+    return &((const struct refusal *)(const void *)r->refused)->named;
 }
 
 bool kube_is_ours(enum kube_kind kind) { return strcmp(kube_kinds[kind].group, "sluice.dev") == 0; }
@@ -198,6 +211,8 @@ static uint64_t hash_of(const struct resource *r) {
         decode_print(kube_part_of(r->kind), r->fields, &o);
     else
         why_print(r->refused, &o);
+    if (r->refused && named_has(r->kind))
+        named_print(resource_named(r), &o);
     uint64_t hash = hash_content(out_done(&o));
     out_fini(&o);
     return hash;
@@ -228,9 +243,9 @@ struct resource *resource_new_refused(const cJSON *json, const struct resource_o
     struct why fault;
     why_clear(&fault);
     if (refused)
-        refuse(r, refused);
+        refuse(r, json, refused);
     else if (read_fields(r, json, &id, &fault) != 0)
-        refuse(r, &fault);
+        refuse(r, json, &fault);
     r->hash = hash_of(r);
     return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Poisoned resources beside good ones: whatever somebody writes, what others have stays byte for
- * byte as it was.
+ * byte as it was. (A policy that cannot be used closes what it names in its own namespace; that is
+ * tests/unit/compile_closed_test.c.)
  */
 #include "tests/unit/compile_world.h"
 
@@ -16,7 +17,7 @@ enum { GOOD = 1000 };
 #define FILTER(filter) RULE("'filters':[{" filter "}]")
 #define I(spec)        NET "'kind':'Ingress'," META("evil", "evil", "") ",'spec':{" spec "}"
 #define T(spec)                                                                                    \
-    "'apiVersion':'sluice.dev/v1alpha1','kind':'TrafficPolicy'," META("evil", "shop",              \
+    "'apiVersion':'sluice.dev/v1alpha1','kind':'TrafficPolicy'," META("evil", "evil",              \
                                                                       "") ",'spec':{" spec "}"
 #define G(spec)                                                                                    \
     "'apiVersion':'sluice.dev/"                                                                    \
@@ -88,6 +89,8 @@ static const char *const poison[] = {
     T("'targetRefs':[{'kind':'Route','name':'g1'}],'timeouts':{'connect':'1s'}"),
     T("'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'nobody'}],'rateLimits':[]"),
     T("'targetRefs':'x'"),
+    T("'targetRefs':[{'kind':'Route','name':'g1','namespace':'shop'}],'unknown':1"),
+    T("'targetRefs':[{'kind':'Namespace','name':'shop'}],'unknown':1"),
     G("'listeners':[{}]"),
     G("'identityHeaders':['*']"),
     G("'limits':{'memory':'1Zi'}"),

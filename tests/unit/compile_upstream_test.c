@@ -181,7 +181,8 @@ static void test_a_refused_policy_closes(void **state) {
     struct world *w = *state;
     add_policy(w, "{}", ",'timeouts':{'connect':'0s'}");
     run(w);
-    expect(w, CLOSED, "PolicyUnavailable", "ResolvedRefs");
+    assert_int_equal(state_of(w), CLOSED);
+    assert_false(accepted(w, KUBE_TrafficPolicy, "shop", "t"));
     add_policy(w, "{}", "");
     run(w);
     expect_good(w);
