@@ -32,8 +32,8 @@ struct h1_scan {
  *   - at most one empty line before a request line is skipped (RFC 9112 2.2): *skipped bytes, and
  *     h->base is behind them
  *   - one space between the words of the request line; the method is at most 24 token bytes, case
- *     kept (`get` is METHOD_OTHER); CONNECT is refused, TRACE is a method like others; the version
- *     is HTTP/1.1 or HTTP/1.0 and nothing else
+ *     kept (`get` is METHOD_OTHER); CONNECT is refused; the version is HTTP/1.1 or
+ *     HTTP/1.0 and nothing else
  *   - the target has no '#', no controls, no space, nothing above 0x7e. Origin-form; absolute-form
  *     with http or https, whose authority must equal Host (raw_path is "/" when it has none);
  *     asterisk-form with OPTIONS only (raw_path is "*")

@@ -18,15 +18,15 @@ struct str policy_status_text(unsigned status) {
         S(303, "See Other")
         S(304, "Not Modified")
         S(307, "Temporary Redirect")
-        S(308, "Permanent Redirect") S(400, "Bad Request") S(401, "Unauthorized")
-            S(403, "Forbidden") S(404, "Not Found") S(405, "Method Not Allowed")
-                S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
-                    S(421, "Misdirected Request") S(429, "Too Many Requests")
-                        S(431, "Request Header Fields Too Large") S(500, "Internal Server Error")
-                            S(502, "Bad Gateway") S(503, "Service Unavailable")
-                                S(504, "Gateway Timeout")
+        S(308, "Permanent Redirect")
+        S(400, "Bad Request") S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found")
+            S(405, "Method Not Allowed") S(408, "Request Timeout") S(410, "Gone")
+                S(413, "Content Too Large") S(421, "Misdirected Request")
+                    S(429, "Too Many Requests") S(431, "Request Header Fields Too Large")
+                        S(500, "Internal Server Error") S(502, "Bad Gateway")
+                            S(503, "Service Unavailable") S(504, "Gateway Timeout")
 #undef S
-                                    default : return STR_NONE; /* the phrase may be empty */
+                                default : return STR_NONE; /* the phrase may be empty */
     }
 }
 
@@ -54,9 +54,14 @@ static void write_port(const struct exchange *x, const struct model_redirect *r,
 static bool redirect(const struct exchange *x, const struct model_redirect *r, struct answer *a,
                      char *room, size_t cap) {
     struct out o = out_fixed(room, cap);
+    struct str host = r->hostname.n > 0 ? r->hostname : x->host;
+    if (host.n == 0) { /* HTTP/1.0 without Host: there is no such address */
+        policy_refusal(a, REASON_BAD_REQUEST, 0);
+        return true;
+    }
     out_str(&o, scheme_of(x, r));
     out_lit(&o, "://");
-    out_str(&o, r->hostname.n > 0 ? r->hostname : x->host);
+    out_str(&o, host);
     write_port(x, r, &o);
     policy_write_path(x, r->path_edit, r->path, &o);
     if (x->has_query) {

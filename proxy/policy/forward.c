@@ -110,12 +110,30 @@ static bool is_ours(const struct exchange *x, enum token t) {
     }
 }
 
+/* HTTP/1.0 without Host: as a client in the cluster would name the backend. RFC 9112 3.2 asks for a
+ * Host in any case, and servers refuse an empty one. */
+static void write_service(const struct exchange *x, struct out *o) {
+    const struct model_backend *b = x->backend != NULL ? x->backend->model : NULL;
+    if (b == NULL)
+        return;
+    out_str(o, b->service);
+    out_char(o, '.');
+    out_str(o, b->namespace);
+    out_lit(o, ".svc");
+    if (b->port != 80) {
+        out_char(o, ':');
+        out_u64(o, b->port);
+    }
+}
+
 static void write_host(const struct exchange *x, struct str rewritten, struct out *o) {
     out_lit(o, "host: ");
     if (rewritten.n > 0) {
         out_str(o, rewritten);
     } else if (unlikely(x->backend != NULL && x->backend->host.n > 0)) {
         out_str(o, x->backend->host);
+    } else if (unlikely(x->request->host.n == 0)) {
+        write_service(x, o);
     } else {
         out_str(o, head_str(x->request, x->request->host));
         if (x->host_port > 0) {
@@ -169,7 +187,7 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
     out_lit(o, "\r\n");
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
         write_proto(x, o);
-    if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL) {
+    if (likely(h->host.n > 0) && (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL)) {
         out_lit(o, "x-forwarded-host: ");
         out_str(o, head_str(h, h->host));
         out_lit(o, "\r\n");

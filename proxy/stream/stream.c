@@ -97,6 +97,8 @@ static enum reason look(struct stream *st, const struct head *h) {
     addr_v6(&v->peer, peer);
     policy_client(x, peer, st->address);
     policy_trace(x, &st->env->loop->prng, texts, texts + REQUEST_ID_MAX);
+    if (unlikely(x->method == METHOD_TRACE))
+        return REASON_METHOD_NOT_ALLOWED;
     if (x->secure && !secure_serves(st->env->sessions.secure, v, x->host))
         return REASON_MISDIRECTED;
     return path_canonical(head_str(h, h->raw_path), path, h->raw_path.n, &x->path);
