@@ -169,7 +169,8 @@ static void secure(struct making *m, const struct unit *policy,
     bool closed = policy && !good;
     const struct kube_TrafficPolicy *k = good ? resource_TrafficPolicy(policy->good) : NULL;
     const struct kube_upstream_tls *tls = k && k->connection ? k->connection->tls : NULL;
-    bool https = port && str_eq(port->app_protocol, STR("https"));
+    bool https = port && (str_eq(port->app_protocol, STR("https")) ||
+                          str_eq(port->app_protocol, STR("kubernetes.io/wss")));
     if (!closed && !tls && !https && !asks_h2(k))
         return;
     o->tls = arena_zalloc(&m->a, sizeof(*o->tls));

@@ -26,23 +26,13 @@ static const struct kube_service_port *find_port(const struct kube_Service *s,
     return found;
 }
 
-/* What is spoken there must be what a proxy speaks. */
-static bool speaks(struct making *m, const struct at *at, const char *shown,
-                   const struct kube_service_port *p, bool bytes) {
-    static const char *const not_yet[] = {"kubernetes.io/wss"};
-    if (p->protocol.n > 0 && !str_eq(p->protocol, STR("TCP"))) {
-        unresolved(m, "UnsupportedProtocol", at, "the port of %s is %.*s, not TCP", shown,
-                   STR_FMT(p->protocol));
-        return false;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(not_yet) && !bytes; i++)
-        if (str_eq(p->app_protocol, str_of(not_yet[i]))) {
-            unresolved(m, "UnsupportedProtocol", at,
-                       "the port of %s has appProtocol %s, which is not supported yet", shown,
-                       not_yet[i]);
-            return false;
-        }
-    return true;
+static bool is_tcp(struct making *m, const struct at *at, const char *shown,
+                   const struct kube_service_port *p) {
+    if (p->protocol.n == 0 || str_eq(p->protocol, STR("TCP")))
+        return true;
+    unresolved(m, "UnsupportedProtocol", at, "the port of %s is %.*s, not TCP", shown,
+               STR_FMT(p->protocol));
+    return false;
 }
 
 /* A name that can be looked up, and that is not this machine or its neighbours on the link. */
@@ -165,7 +155,7 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
         else
             unresolved(m, "BackendNotFound", at, "%s has no port %u", shown, ref->port.number);
         return STR_NONE;
-    } else if (!speaks(m, at, shown, p, ref->bytes)) {
+    } else if (!is_tcp(m, at, shown, p)) {
         return STR_NONE;
     }
     if (external && !external_allowed(m, at, shown, s))
