@@ -45,7 +45,7 @@ bool buf_grow(struct conn *c, struct conn_buf *b, enum slab_size size) {
 
 enum slab_size buf_size_for(size_t n) {
     int size = SLAB_2K;
-    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
+    while (size < SLAB_SEALED && slab_bytes((enum slab_size)size) < n)
         size++;
     return (enum slab_size)size;
 }

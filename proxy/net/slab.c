@@ -28,7 +28,7 @@ void slabs_fini(struct slabs *s) {
 
 enum slab_size slab_size_for(size_t n) {
     int size = SLAB_2K;
-    while (size < SLAB_64K && slab_bytes((enum slab_size)size) < n)
+    while (size < SLAB_SEALED && slab_bytes((enum slab_size)size) < n)
         size++;
     return (enum slab_size)size;
 }

@@ -13,7 +13,10 @@
 
 #include "lib/base.h"
 
-enum slab_size { SLAB_2K, SLAB_4K, SLAB_16K, SLAB_64K, SLAB_SIZES };
+/* SLAB_64K holds 64 KiB of a body and the head before them, so that they come and go at once, and
+ * SLAB_SEALED holds that in the records of TLS. */
+enum slab_size { SLAB_2K, SLAB_4K, SLAB_16K, SLAB_64K, SLAB_SEALED, SLAB_SIZES };
+enum { SLAB_LARGE_BYTES = (64 + 2) * 1024, SLAB_SEALED_BYTES = SLAB_LARGE_BYTES + 512 };
 
 struct slab_free;
 
@@ -29,7 +32,8 @@ void slabs_init(struct slabs *s, size_t limit, size_t keep);
 void slabs_fini(struct slabs *s); /* everything must have been given back */
 
 static inline size_t slab_bytes(enum slab_size size) {
-    static const uint32_t bytes[SLAB_SIZES] = {2048, 4096, 16384, 65536};
+    static const uint32_t bytes[SLAB_SIZES] = {2048, 4096, 16384, SLAB_LARGE_BYTES,
+                                               SLAB_SEALED_BYTES};
     return bytes[size];
 }
 /* The smallest one for n bytes; the largest when none is large enough. */

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 
 enum {
-    RECORD = 16256, /* bytes of a full one, so that RECORDS of them sealed fit a slab */
-    RECORDS = 4,    /* sealed before they are sent */
-    OVERHEAD = 64,  /* at most, of one record */
+    RECORD = 16384,            /* bytes of a full one */
+    SEALED = SLAB_LARGE_BYTES, /* so many are sealed before they are sent */
+    OVERHEAD = 64,             /* at most, of one record */
     NAME_MAX_BYTES = 255,
     CLIENT_CHAIN_MAX = 32 << 10, /* bytes of what a client shows */
     CLIENT_DEPTH_MAX = 8,
@@ -112,11 +112,11 @@ static int bio_read(BIO *bio, char *p, int n) {
 
 static bool make_room(struct conn *c, struct conn_buf *b, size_t n) {
     if (b->p == NULL)
-        return n <= slab_bytes(SLAB_64K) && buf_take(c, b, buf_size_for(n));
+        return n <= SLAB_SEALED_BYTES && buf_take(c, b, buf_size_for(n));
     if (b->cap - b->end >= n)
         return true;
     size_t need = b->end - b->at + n;
-    return need <= slab_bytes(SLAB_64K) && buf_grow(c, b, buf_size_for(need));
+    return need <= SLAB_SEALED_BYTES && buf_grow(c, b, buf_size_for(need));
 }
 
 /* It always takes all, so OpenSSL never has half a record. */
@@ -497,9 +497,10 @@ bool tls_peek(struct conn *c, bool *gone) {
 
 static size_t unsealed(const struct conn *c) { return conn_pending(c) - c->sealed; }
 
-/* What the next record holds: from the one place where it lies, or gathered. */
-static struct str next_record(struct conn *c, struct conn_buf *room) {
-    size_t own = c->out.end - c->out.at, n = size_min(unsealed(c), RECORD);
+/* What the next record holds, of n bytes: from the one place where it lies, or gathered. */
+static struct str next_record(struct conn *c, size_t n, struct conn_buf *room) {
+    size_t own = c->out.end - c->out.at;
+    n = size_min(n, RECORD);
     if (own >= n)
         return str_mk(c->out.p + c->out.at, n);
     if (own == 0 && c->lent_n >= n)
@@ -519,12 +520,13 @@ static struct str next_record(struct conn *c, struct conn_buf *room) {
     return str_mk(room->p, n);
 }
 
-static bool seal_records(struct conn *c, size_t *lent) {
+static bool seal_records(struct conn *c, size_t n, size_t *lent) {
     struct conn_buf room = {0};
     SSL *ssl = enter(c);
     bool good = true;
-    for (unsigned i = 0; good && i < RECORDS && unsealed(c) > 0; i++) {
-        struct str record = next_record(c, &room);
+    while (good && n > 0) {
+        struct str record = next_record(c, n, &room);
+        n -= record.n;
         good = SSL_write(ssl, record.p, (int)record.n) == (int)record.n;
         if (good)
             *lent += conn_account(c, record.n);
@@ -542,14 +544,14 @@ static void bid(struct conn *c) {
 /* Some records, and close_notify behind the last. False: no memory, or the connection is broken. */
 static bool seal(struct conn *c, size_t *lent) {
     struct tls *t = c->tls;
-    size_t n = size_min(unsealed(c), (size_t)RECORDS * RECORD);
+    size_t n = size_min(unsealed(c), SEALED);
     bool good = true;
     if (c->shaking)
         return true;
     t->sealing = true;
     if (n > 0)
         good = make_room(c, &t->sealed, n + (size_t)OVERHEAD * (n / RECORD + 1)) &&
-               seal_records(c, lent);
+               seal_records(c, n, lent);
     if (good && c->fin && !t->bidden && unsealed(c) == 0)
         bid(c);
     t->sealing = false;

@@ -27,10 +27,10 @@
 #include "proxy/session/side.h"
 
 enum {
-    H2_OUT_MAX = 64 * 1024, /* of the connection's buffer, and of a head's text */
-    H2_FIELDS_MAX = 512,    /* of a head that is sent */
-    H2_STALL_MS = 60000,    /* a peer that takes nothing */
-    H2_BUDGET = 1000,       /* frames without use */
+    H2_OUT_MAX = SLAB_LARGE_BYTES, /* of the connection's buffer, and of a head's text */
+    H2_FIELDS_MAX = 512,           /* of a head that is sent */
+    H2_STALL_MS = 60000,           /* a peer that takes nothing */
+    H2_BUDGET = 1000,              /* frames without use */
     H2_RESETS_MAX = 64,
     H2_END_MS = 2000, /* a peer that does not take the last GOAWAY */
     /* What still comes to a stream that is done with is thrown away, so much of it. */

@@ -163,8 +163,8 @@ static void assert_ended(struct caller *c) {
 
 static void bodies_of_every_size(void **state) {
     (void)state;
-    static const size_t sizes[] = {1,     2,     1000,  16000, 16255, 16256,   16257,
-                                   16384, 32512, 65023, 65024, 65536, 1 << 20, (4 << 20) + 7};
+    static const size_t sizes[] = {1,     2,     1000,  16000, 16383, 16384,   16385,
+                                   32768, 65536, 67583, 67584, 67585, 1 << 20, (4 << 20) + 7};
     struct stage s = open_stage(0);
     struct caller c;
     client_open(&s, &c);
