@@ -22,7 +22,7 @@ void channel_close(struct channel *p) {
     *p = (struct channel){.open = false};
 }
 
-static ssize_t move(int from, int to, size_t n) {
+ssize_t channel_splice(int from, int to, size_t n) {
     ssize_t done;
     do
         done = splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -34,7 +34,7 @@ static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK; 
 
 static enum io empty_it(struct channel *p, struct conn *to, size_t *moved) {
     while (p->held > 0) {
-        ssize_t n = to->can_write ? move(p->out, to->fd, p->held) : 0;
+        ssize_t n = to->can_write ? channel_splice(p->out, to->fd, p->held) : 0;
         if (n < 0 && !would_block())
             return IO_FULL;
         if (n <= 0) {
@@ -48,14 +48,15 @@ static enum io empty_it(struct channel *p, struct conn *to, size_t *moved) {
     return IO_OK;
 }
 
-static enum io fill_it(struct channel *p, struct conn *from) {
-    if (!from->can_read)
+enum io channel_fill(struct channel *p, struct conn *from, uint64_t max) {
+    if (!from->can_read && !from->short_read)
         return from->eof ? IO_EOF : IO_AGAIN;
+    from->short_read = false;
     if (from->turn_bytes >= CONN_TURN_BYTES) {
         conn_again(from);
         return IO_AGAIN;
     }
-    ssize_t n = move(from->fd, p->in, CHANNEL_BYTES);
+    ssize_t n = channel_splice(from->fd, p->in, size_min(max, CHANNEL_BYTES));
     if (n > 0) {
         p->held += (uint32_t)n;
         from->turn_bytes += (uint32_t)n;
@@ -71,7 +72,7 @@ enum io channel_move(struct channel *p, struct conn *from, struct conn *to, size
     for (;;) {
         enum io io = empty_it(p, to, moved);
         if (io == IO_OK)
-            io = fill_it(p, from);
+            io = channel_fill(p, from, CHANNEL_BYTES);
         if (io != IO_OK)
             return io;
     }

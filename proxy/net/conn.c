@@ -4,6 +4,7 @@
  * independently of them. A closed one stays allocated until the end of the turn, so that a handler
  * higher on the stack may still look at `closed`.
  */
+#include "proxy/net/channel.h"
 #include "proxy/net/parts.h"
 
 #include <errno.h>
@@ -361,7 +362,15 @@ void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {
     conn_talk(c);
 }
 
+void conn_lend_pipe(struct conn *c, int pipe, size_t n) {
+    debug_must(c->tls == NULL && conn_pending(c) == 0);
+    c->pipe = pipe;
+    c->lent_n = n;
+    conn_talk(c);
+}
+
 void conn_unlend(struct conn *c) {
+    c->pipe = 0;
     c->lent = c->after = NULL;
     c->lent_n = c->after_n = 0;
 }
@@ -382,9 +391,26 @@ static ssize_t send_all(struct conn *c) {
     return sendmsg(c->fd, &m, MSG_NOSIGNAL);
 }
 
+/* Until the socket takes no more: it may take less than it could at once. */
+static size_t pipe_send(struct conn *c, int *err) {
+    size_t before = c->lent_n;
+    while (c->lent_n > 0) {
+        ssize_t n = channel_splice(c->pipe, c->fd, c->lent_n);
+        if (n <= 0) {
+            *err = n == 0 ? EIO : errno == EAGAIN || errno == EWOULDBLOCK ? 0 : errno;
+            return before - c->lent_n;
+        }
+        c->lent_n -= (size_t)n;
+    }
+    c->pipe = 0;
+    return before;
+}
+
 /* What tls_send does, for a plain connection. */
 static size_t plain_send(struct conn *c, int *err) {
     ssize_t n;
+    if (unlikely(c->pipe != 0))
+        return pipe_send(c, err);
     do
         n = send_all(c);
     while (n < 0 && errno == EINTR);

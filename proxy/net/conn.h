@@ -106,6 +106,7 @@ struct conn {
     uint8_t after_n;
     uint32_t turn_bytes; /* read in this turn */
     uint32_t sealed;     /* TLS: bytes of records that the peer has not taken */
+    int pipe;            /* where the lent bytes are; 0: at `lent` */
     struct conn_buf in, out;
     const char *lent; /* sent after out */
     size_t lent_n;
@@ -152,6 +153,9 @@ void conn_wrote(struct conn *c, size_t n);
 /* Only one loan at a time, behind what is in out, and before `after` (constant bytes, ≤ 16). The
  * bytes must stay where they are until flushed() has reported them, or conn_unlend(). */
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after);
+/* The same of n bytes in a pipe (channel.h), which stays open as long; to a plain connection where
+ * nothing is pending. */
+void conn_lend_pipe(struct conn *c, int pipe, size_t n);
 void conn_unlend(struct conn *c); /* takes back what was not sent */
 /* The loan or what follows it is not sent whole: nothing may be appended. */
 static inline bool conn_lending(const struct conn *c) { return c->lent_n > 0 || c->after_n > 0; }

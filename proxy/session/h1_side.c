@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/session/h1_side.h"
 
+#include "proxy/net/channel.h"
+
+enum { PIPE_BYTES = 64 * 1024 }; /* as a buffer holds */
+
 static struct h1_side *of_side(const struct side *x) { return x->own; }
 
 bool h1_side_begin(struct h1_side *h1, const struct head *h) {
@@ -63,7 +67,7 @@ static bool is_last(const struct h1_side *h1, size_t n) {
 }
 
 static enum body give(struct side *x, struct str data, size_t tail, struct str *piece, bool *last) {
-    x->loan = (struct loan){(uint32_t)data.n, (uint32_t)tail, true};
+    x->loan = (struct loan){(uint32_t)data.n, (uint32_t)tail, true, false};
     *piece = data;
     *last = is_last(of_side(x), data.n);
     return BODY_PIECE;
@@ -118,6 +122,10 @@ void h1_side_repay(struct side *x, size_t n) {
     struct conn *c = of_side(x)->conn;
     debug_must(x->loan.open && n <= x->loan.left);
     x->loan.left -= (uint32_t)n;
+    if (unlikely(x->loan.piped)) {
+        x->loan.open = x->loan.left > 0;
+        return;
+    }
     if (x->loan.left > 0) {
         conn_consume(c, n);
         return;
@@ -182,6 +190,31 @@ bool h1_side_lend(struct side *x, struct str piece, bool last) {
     conn_wrote(h1->conn, h1_chunk_line(p, piece.n));
     conn_lend(h1->conn, piece.p, piece.n, last ? STR("\r\n0\r\n\r\n") : STR("\r\n"));
     return true;
+}
+
+/* ---- what does not come up ---- */
+
+uint64_t h1_side_pipeable(const struct side *x, const struct side *to) {
+    const struct h1_side *from = of_side(x), *h1 = of_side(to);
+    bool plain = from->conn->tls == NULL && h1->conn->tls == NULL;
+    bool bare = from->body.framing == FRAMING_LENGTH && !h1->chunked;
+    bool empty = conn_unread(from->conn).n == 0 && conn_pending(h1->conn) == 0;
+    return plain && bare && empty ? from->body.left : 0;
+}
+
+enum body h1_side_pipe(struct side *x, struct side *to, struct channel *p, size_t *n, bool *last) {
+    struct h1_side *h1 = of_side(x);
+    struct str piece;
+    enum io io = channel_fill(p, h1->conn, size_min(h1->body.left, PIPE_BYTES));
+    if (io != IO_OK)
+        return io == IO_AGAIN ? BODY_AGAIN : BODY_CUT;
+    *n = p->held;
+    p->held = 0;                                  /* the loan has it */
+    h1_body_next(&h1->body, NULL, *n, n, &piece); /* it looks at no byte where a length is known */
+    x->loan = (struct loan){(uint32_t)*n, 0, true, true};
+    *last = h1->body.done;
+    conn_lend_pipe(of_side(to)->conn, p->out, *n);
+    return BODY_PIECE;
 }
 
 void h1_side_unlend(struct side *x) { conn_unlend(of_side(x)->conn); }

@@ -10,6 +10,9 @@
  *     in buffer   [framing eaten][ piece, lent out ............ ][framing eaten][not looked at]
  *                                 └ loan.left bytes of it unpaid   └ loan.tail
  *
+ * Between two plain connections a body with a length may go through a pipe instead: what is in it
+ * is the loan.
+ *
  * Nothing is read from the connection while a loan is open. What stands behind the last chunk is
  * copied, where there is anything.
  */
@@ -45,13 +48,15 @@ bool h1_side_lend(struct side *x, struct str piece, bool last);
 struct str h1_side_trailers(const struct side *x);
 bool h1_side_trail(struct side *x, struct str lines);
 void h1_side_tunnel(struct side *x);
+uint64_t h1_side_pipeable(const struct side *x, const struct side *to);
+enum body h1_side_pipe(struct side *x, struct side *to, struct channel *p, size_t *n, bool *last);
 void h1_side_unlend(struct side *x);
 bool h1_side_lending(const struct side *x);
 size_t h1_side_pending(const struct side *x);
 #define H1_SIDE_CODEC                                                                              \
     .take = h1_side_take, .repay = h1_side_repay, .room = h1_side_room, .head = h1_side_head,      \
     .lend = h1_side_lend, .trailers = h1_side_trailers, .trail = h1_side_trail,                    \
-    .tunnel = h1_side_tunnel, .unlend = h1_side_unlend, .lending = h1_side_lending,                \
-    .pending = h1_side_pending
+    .tunnel = h1_side_tunnel, .pipeable = h1_side_pipeable, .pipe = h1_side_pipe,                  \
+    .unlend = h1_side_unlend, .lending = h1_side_lending, .pending = h1_side_pending
 
 #endif

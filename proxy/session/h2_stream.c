@@ -221,7 +221,7 @@ enum body h2_stream_take(struct side *s, struct str *piece, bool *last) {
         return x->closed ? BODY_CUT : BODY_AGAIN;
     x->held = x->in;
     x->in = (struct piece){0};
-    s->loan = (struct loan){x->held.n, 0, true};
+    s->loan = (struct loan){x->held.n, 0, true, false};
     *piece = piece_str(&x->held);
     *last = x->ended && (x->held.n == 0 || x->trailers.n == 0);
     return BODY_PIECE;

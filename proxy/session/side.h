@@ -32,6 +32,7 @@
 #include "proxy/http/head.h"
 #include "proxy/net/conn.h"
 
+struct channel;
 struct client;
 struct session_env;
 struct side;
@@ -49,6 +50,7 @@ struct loan {
     uint32_t left; /* bytes that were not paid back */
     uint32_t tail; /* of HTTP/1: eaten bytes behind them */
     bool open;
+    bool piped; /* they are in a pipe */
 };
 
 struct side_codec {
@@ -59,6 +61,9 @@ struct side_codec {
     bool (*lend)(struct side *x, struct str piece, bool last);
     struct str (*trailers)(const struct side *x);
     bool (*trail)(struct side *x, struct str lines);
+    /* NULL: nothing of it can go through a pipe */
+    uint64_t (*pipeable)(const struct side *x, const struct side *to);
+    enum body (*pipe)(struct side *x, struct side *to, struct channel *p, size_t *n, bool *last);
     void (*unlend)(struct side *x);
     bool (*lending)(const struct side *x);
     size_t (*pending)(const struct side *x);
@@ -105,6 +110,19 @@ static inline bool side_head(struct side *x, size_t n, uint8_t framing, bool las
  * side_unlend(); only when side_lending() is false. No bytes: only the end. False: no memory. */
 static inline bool side_lend(struct side *x, struct str piece, bool last) {
     return x->codec->lend(x, piece, last);
+}
+/* How much of the body that comes in could go out on the other side without coming up, through a
+ * pipe; 0: it cannot, or not yet. */
+static inline uint64_t side_pipeable(const struct side *x, const struct side *to) {
+    return x->codec->pipeable != NULL && x->codec->pipeable == to->codec->pipeable
+               ? x->codec->pipeable(x, to)
+               : 0;
+}
+/* side_take() and side_lend() of the next *n bytes of it, which are in the pipe until they are
+ * repaid. Nothing is lent; the pipe is empty. */
+static inline enum body side_pipe(struct side *x, struct side *to, struct channel *p, size_t *n,
+                                  bool *last) {
+    return x->codec->pipe(x, to, p, n, last);
 }
 /* The fields that followed the body which came in, as lines (name: value CR LF); n == 0: none.
  * Known once a take said that the body ends; they stay until the exchange ends. */

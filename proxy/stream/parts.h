@@ -5,6 +5,7 @@
 #ifndef SLUICE_PROXY_STREAM_PARTS_H
 #define SLUICE_PROXY_STREAM_PARTS_H
 
+#include "proxy/net/channel.h"
 #include "proxy/stream/stream.h"
 
 struct mirror;
@@ -23,7 +24,8 @@ struct stream {
     struct timer timer;    /* backoff, or waiting in the queue */
     struct exchange x;
     struct tries tried;
-    char *raw; /* the request's head, as it came */
+    struct channel there, back; /* what large bodies go through, while they last */
+    char *raw;                  /* the request's head, as it came */
     uint32_t raw_n;
     uint8_t slab; /* enum slab_size of this block */
 
@@ -74,6 +76,11 @@ uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_M
 /* The body from one side to the other has ended: with what may go on of its trailers, which came
  * with an end without bytes. False: no memory. */
 bool stream_end_body(struct stream *st, const struct side *from, struct side *to);
+
+/* A piece of n bytes has gone: when it was large and much is left of the body, the rest goes
+ * through the pipe, if there is one to be had. */
+void stream_open_pipe(struct stream *st, struct channel *p, const struct side *from,
+                      const struct side *to, size_t n);
 
 /* request.c */
 void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */

@@ -353,9 +353,11 @@ static bool wanted(const struct stream *st) {
 void request_pump(struct stream *st) {
     struct side *s = &st->client->side;
     while (wanted(st)) {
-        struct str piece;
-        bool last;
-        enum body got = side_take(s, &piece, &last);
+        struct side *to = &st->up->side;
+        struct str piece = STR_NONE;
+        bool last, piped = st->there.open;
+        enum body got = likely(!piped) ? side_take(s, &piece, &last)
+                                       : side_pipe(s, to, &st->there, &piece.n, &last);
         if (got == BODY_AGAIN) {
             uint32_t idle_ms = st->client->env->limits->idle_timeout_ms;
             side_deadline(s, earliest(s->loop->now_ms + idle_ms, st->deadline_ms));
@@ -375,9 +377,12 @@ void request_pump(struct stream *st) {
         st->request_last = last;
         st->sent_ns = last ? loop_clock_ns() : st->sent_ns;
         st->request_bytes += piece.n;
+        if (unlikely(piped)) {
+            response_await(st);
+            return;
+        }
         if (st->mirror != NULL)
             mirror_body(st, piece, last);
-        struct side *to = &st->up->side;
         if (!(last && piece.n == 0 ? stream_end_body(st, s, to) : side_lend(to, piece, last))) {
             stream_fail(st, REASON_OVERLOADED);
             return;
@@ -394,6 +399,9 @@ void request_sent(struct stream *st, size_t lent, bool all) {
         side_repay(s, lent);
     if (!all)
         response_await(st); /* it must take the rest in time */
-    else if (!st->request_last)
+    else if (!st->request_last) {
+        if (st->up != NULL && st->mirror == NULL)
+            stream_open_pipe(st, &st->there, s, &st->up->side, lent);
         request_pump(st);
+    }
 }

@@ -185,9 +185,10 @@ static void body_failed(struct stream *st, enum body what) {
 static void read_body(struct stream *st) {
     struct side *from = &st->up->side, *to = &st->client->side;
     while (!st->answer_last && !from->loan.open && !side_lending(to)) {
-        struct str piece;
-        bool last;
-        enum body got = side_take(from, &piece, &last);
+        struct str piece = STR_NONE;
+        bool last, piped = st->back.open;
+        enum body got = likely(!piped) ? side_take(from, &piece, &last)
+                                       : side_pipe(from, to, &st->back, &piece.n, &last);
         if (got == BODY_AGAIN) {
             response_await(st);
             return;
@@ -198,6 +199,8 @@ static void read_body(struct stream *st) {
         }
         st->answer_last = last;
         st->response_bytes += piece.n;
+        if (unlikely(piped))
+            return;
         if (!(last && piece.n == 0 ? stream_end_body(st, from, to) : side_lend(to, piece, last))) {
             stream_fail(st, REASON_OVERLOADED);
             return;
@@ -233,6 +236,8 @@ void response_sent(struct stream *st, size_t lent, bool all) {
         response_rest(st);
     else if (st->answer_last)
         stream_finish(st);
-    else if (u != NULL)
+    else if (u != NULL) {
+        stream_open_pipe(st, &st->back, &u->side, &st->client->side, lent);
         read_body(st);
+    }
 }

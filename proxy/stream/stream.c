@@ -9,6 +9,9 @@ enum {
     STALL_MS = 60000,   /* a client that does not take its answer */
     ANSWER_ROOM = 4096, /* what policies make up */
     REFUSAL_ROOM = 1024,
+    PIPES_MAX = 256,         /* of a worker, two descriptors each */
+    PIPE_LEAST = 128 * 1024, /* so much must be left of a body */
+    PIECE_LEAST = 32 * 1024, /* and come at once, for a pipe to pay */
     TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES
 };
 
@@ -44,8 +47,22 @@ void law_drop(struct stream_env *env, struct law *l) {
         env->law_done(env->law_arg, l);
 }
 
+void stream_open_pipe(struct stream *st, struct channel *p, const struct side *from,
+                      const struct side *to, size_t n) {
+    if (n >= PIECE_LEAST && !p->open && st->env->n_pipes < PIPES_MAX &&
+        side_pipeable(from, to) >= PIPE_LEAST && channel_open(p))
+        st->env->n_pipes++;
+}
+
+static void close_pipe(struct stream *st, struct channel *p) {
+    st->env->n_pipes -= p->open;
+    channel_close(p);
+}
+
 static void stream_free(struct stream *st) {
     struct stream_env *env = st->env;
+    close_pipe(st, &st->there);
+    close_pipe(st, &st->back);
     struct law *law = st->law;
     upstream_unwait(&st->waiter);
     request_retry_over(st);

@@ -45,6 +45,7 @@ struct stream_env {
     struct http_date date;
     char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */
+    uint32_t n_pipes;              /* of streams */
     uint32_t n_retrying;           /* streams that are on a second attempt or a later one */
     struct list copies;            /* that are on their way */
     struct list tunnels;           /* all */
