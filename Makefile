@@ -9,7 +9,7 @@ MODE    ?= release
 CROSS   ?=
 B       := build/$(CROSS)$(MODE)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-PKGS    := libevent libevent_pthreads libevent_openssl libwebsockets libcurl libcjson openssl libfyaml libnghttp2 libpcre2-8 libxxhash
+PKGS    := libevent libevent_pthreads libevent_openssl libwebsockets libcurl libcjson openssl libfyaml libnghttp2 libpcre2-8 libxxhash libxcrypt
 
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes -Werror
 # Programs are optimised as a whole (a tenth fewer instructions a request); tests link as they are.
