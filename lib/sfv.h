@@ -51,7 +51,7 @@ struct sfv_value {
     enum sfv_type type;
     int64_t number;    /* INTEGER, DATE (seconds), BOOLEAN (0 or 1); of a DECIMAL thousandths */
     struct str text;   /* of the rest what stands between the delimiters, as it came; TOKEN: all */
-    struct str params; /* ";a=1;b", as it came; n == 0: none */
+    struct str params; /* ";a=1;b", as it came; n == 0: none, and p is where the value ends */
 };
 
 enum sfv_step {

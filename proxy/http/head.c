@@ -22,6 +22,23 @@ const struct head_field *head_each(const struct head *h, struct str name, unsign
     return NULL;
 }
 
+struct str head_joined(const struct head *h, struct str name, struct out *room) {
+    unsigned at = 0;
+    size_t start = room->n;
+    const struct head_field *first = head_each(h, name, &at), *f = NULL;
+    if (first == NULL)
+        return STR_NONE;
+    for (bool joined = false; (f = head_each(h, name, &at)) != NULL; joined = true) {
+        if (!joined)
+            out_str(room, head_value(h, first));
+        out_str(room, first->token == TOKEN_COOKIE ? STR("; ") : STR(", "));
+        out_str(room, head_value(h, f));
+    }
+    if (room->n == start && !room->over)
+        return head_value(h, first);
+    return str_mk(room->p + start, room->n - start);
+}
+
 bool head_cookie(const struct head *h, struct str name, struct str *value) {
     for (unsigned i = 0; i < h->n_fields; i++) {
         if (h->fields[i].token != TOKEN_COOKIE || h->fields[i].dropped)

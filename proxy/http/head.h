@@ -12,7 +12,7 @@
 #ifndef SLUICE_PROXY_HTTP_HEAD_H
 #define SLUICE_PROXY_HTTP_HEAD_H
 
-#include "lib/str.h"
+#include "lib/out.h"
 #include "proxy/http/reason.h"
 #include "proxy/http/token.h"
 
@@ -100,6 +100,9 @@ const struct head_field *head_find(const struct head *h, enum token t);
 /* By name, any case: the first at or after *from (an index, moved behind the hit); NULL when none.
  */
 const struct head_field *head_each(const struct head *h, struct str name, unsigned *from);
+/* All lines of a field as one (RFC 9110 5.3): one line as it stands, several joined in `room` by ",
+ * " (by "; " when they are cookies, RFC 9113 8.2.3), which may set room->over. p == NULL: none. */
+struct str head_joined(const struct head *h, struct str name, struct out *room);
 /* A cookie's value by exact name over all Cookie fields (RFC 6265 5.4); false if there is none. */
 bool head_cookie(const struct head *h, struct str name, struct str *value);
 /* A query parameter's value: the first of that name, percent-decoded into room ('+' is a space);
