@@ -33,11 +33,9 @@ bool mac_verify(enum mac m, struct str secret, struct str text, struct str tag) 
     unsigned n = 0;
     if (m == MAC_NONE || tag.n != macs[m].size || secret.n > INT_MAX)
         return false;
-    /* Without a key pointer OpenSSL would take that of the call before. */
-    const char *key = secret.n > 0 ? secret.p : "";
-    must(HMAC(macs[m].hash(), key, (int)secret.n, (const unsigned char *)text.p, text.n, made,
+    must(HMAC(macs[m].hash(), secret.p, (int)secret.n, (const unsigned char *)text.p, text.n, made,
               &n) != NULL);
-    bool same = n == tag.n && CRYPTO_memcmp(made, tag.p, n) == 0;
+    bool same = CRYPTO_memcmp(made, tag.p, tag.n) == 0;
     OPENSSL_cleanse(made, sizeof(made));
     return same;
 }

@@ -314,7 +314,7 @@ uint32_t password_us(const struct password *p) {
     case PASSWORD_SHA512:
         return p->cost * 3 / 10;
     case PASSWORD_APR1:
-        return 500;
+        return 200;
     case PASSWORD_KONG_SHA1:
         break;
     }

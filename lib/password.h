@@ -10,7 +10,7 @@
  *                                                 10, 0.8 s at 14
  *   sha256-crypt     $5$, rounds 1,000..1,000,000 2 ms at 5,000, which is meant where none are said
  *   sha512-crypt     $6$, the same                1.4 ms at 5,000
- *   MD5 of Apache    $apr1$                       0.5 ms
+ *   MD5 of Apache    $apr1$                       0.2 ms
  *   SHA-1 of Kong    $kong-sha1$ID$DIGEST         1 µs: no protection at all for whoever reads it,
  *                                                 so only where somebody has asked for it
  *

@@ -11,7 +11,8 @@
  *     good = digest_end(&d)   or   digest_drop(&d)
  *
  * One digest is verified: sha-512 where it is there, else sha-256. The rest (md5, sha, unixsum,
- * names that nobody knows) counts for nothing. A worker's thread; update costs 2 to 3 ns a byte.
+ * names that nobody knows) counts for nothing. A worker's thread; a byte costs 0.6 ns (sha-256,
+ * with the CPU's help) to 1.2 ns (sha-512).
  */
 #ifndef SLUICE_PROXY_HTTP_DIGEST_H
 #define SLUICE_PROXY_HTTP_DIGEST_H

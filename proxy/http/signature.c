@@ -5,8 +5,8 @@
 
 enum {
     PARAMS_MAX = 6,
-    MEMBER_PARAMS_MAX = 16, /* of a member of a dictionary that is signed */
-    MAC_TEXT_MAX = 88,      /* base64 of MAC_MAX bytes */
+    MEMBER_PARAMS_MAX = 4, /* of a member of a dictionary that is signed */
+    MAC_TEXT_MAX = 88,     /* base64 of MAC_MAX bytes */
 };
 
 static bool no(const char **detail, const char *sentence) {

@@ -123,6 +123,9 @@ static void kong_s_digest(void **state) {
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         if (digest_read_kong(&d, with(bad[i]), &detail) != DIGEST_BAD)
             fail_msg("%s", bad[i]);
+    char longer[4096]; /* than what it is decoded into */
+    snprintf(longer, sizeof(longer), "Digest: SHA-256=%03000d\n", 0);
+    assert_int_equal(digest_read_kong(&d, with(longer), &detail), DIGEST_BAD);
 }
 
 static void dropped_in_between(void **state) {
@@ -169,11 +172,17 @@ static void hmac_of_rfc_4231(void **state) {
         assert_true(mac_verify(cases[i].mac, STR("Jefe"), text, tag));
         assert_false(mac_verify(cases[i].mac, STR("Jeff"), text, tag));
         assert_false(mac_verify(cases[i].mac, STR(""), text, tag));
-        assert_false(mac_verify(cases[i].mac, STR("Jefe"), text, str_mk(tag.p, tag.n - 1)));
+        for (size_t n = 0; n < tag.n; n++)
+            assert_false(mac_verify(cases[i].mac, STR("Jefe"), text, str_mk(tag.p, n)));
         assert_false(mac_verify(MAC_NONE, STR("Jefe"), text, tag));
         room[tag.n - 1] ^= 1;
         assert_false(mac_verify(cases[i].mac, STR("Jefe"), text, tag));
     }
+    char room[MAC_MAX];
+    struct str of_nothing =
+        bytes("b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad", room);
+    assert_true(mac_verify(MAC_SHA256, STR_NONE, STR(""), of_nothing));
+    assert_true(mac_verify(MAC_SHA256, STR(""), STR(""), of_nothing));
     assert_int_equal(mac_named(STR("hmac-md5")), MAC_NONE);
     assert_int_equal(mac_named(STR("HMAC-SHA256")), MAC_NONE);
     assert_int_equal(mac_named(STR("")), MAC_NONE);

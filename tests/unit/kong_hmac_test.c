@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Kong's hmac-auth: the request of its documentation and others, what is signed line by line, and where this
- * is stricter. Signatures were made with another implementation of HMAC.
+ * Kong's hmac-auth: the request of its documentation and others, what is signed line by line, and
+ * where this is stricter. Signatures were made with another implementation of HMAC.
  */
 #include "proxy/http/kong_hmac.h"
 #include "tests/unit/head_world.h"
