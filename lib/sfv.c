@@ -135,7 +135,7 @@ static bool is_base64(struct str s, size_t *n) {
 }
 
 static bool take_bytes(struct str *s, struct sfv_value *v) {
-    size_t end = str_find(*s, ':', 1), n;
+    size_t end = str_find(*s, ':', 1), n = 0;
     if (end == s->n)
         return false;
     v->type = SFV_BYTES;
