@@ -224,6 +224,7 @@ static void *run(void *arg) {
     intros_close_all(&w->intros);
     relays_close_all(&w->relays);
     sessions_close_all(&w->env.sessions);
+    conns_flush(&w->loop, true); /* the last of it: HTTP/2 tells backends which calls are over */
     conns_end_turn(&w->loop);
     return NULL;
 }

@@ -312,7 +312,7 @@ void carrier_retire(struct carrier *c) {
 }
 
 /* Its streams learn why. */
-static void over(struct carrier *c) {
+void carrier_over(struct carrier *c) {
     struct target *t = c->line->up.target;
     c->link.broken = true;
     t->n_waiting++; /* holds it */
@@ -331,7 +331,7 @@ static void settle(struct carrier *c) {
         return;
     bool writes = nghttp2_session_want_write(l->ng) != 0;
     if (l->broken || (!nghttp2_session_want_read(l->ng) && !writes && conn_pending(l->conn) == 0)) {
-        over(c);
+        carrier_over(c);
         return;
     }
     if (c->retired && l->n_streams == 0)
@@ -381,7 +381,7 @@ void carrier_broken(struct carrier *c, enum conn_end why) {
     struct line *line = c->line;
     if (c->stands) {
         c->link.io = why == CONN_RESET ? IO_FAIL : IO_EOF;
-        over(c);
+        carrier_over(c);
         return;
     }
     struct target *t = line->up.target;
@@ -405,7 +405,7 @@ void carrier_timeout(struct carrier *c) {
     bool slow = l->head.room != NULL && now >= l->head_ms + H2_STALL_MS;
     if (stalled || slow || (l->end_ms != 0 && now >= l->end_ms)) {
         l->io = IO_EOF;
-        over(c);
+        carrier_over(c);
         return;
     }
     if (l->n_streams == 0 && now >= l->idle_ms + c->keepalive_idle_ms)

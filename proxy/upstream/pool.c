@@ -474,14 +474,17 @@ bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
     return true;
 }
 
-static void close_all_idle(struct upstreams *us) {
-    for (uint32_t i = 0; i < us->n_targets; i++)
-        if (us->targets[i] != NULL)
-            close_idle(us->targets[i]);
+/* What is still used carries resets that its endpoint has not taken. */
+static void close_all(struct target *t) {
+    close_idle(t);
+    list_each_safe(it, &t->shared)
+        carrier_over(list_entry(it, struct line, link)->carrier);
 }
 
 void upstreams_fini(struct upstreams *us) {
-    close_all_idle(us);
+    for (uint32_t i = 0; i < us->n_targets; i++)
+        if (us->targets[i] != NULL)
+            close_all(us->targets[i]);
     conns_end_turn(us->loop);
     for (uint32_t i = 0; i < us->n_targets; i++)
         target_free(us->targets[i]);

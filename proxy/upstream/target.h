@@ -81,6 +81,8 @@ struct upstream *carrier_ask(struct carrier *c) MUST_USE;
 void carrier_release(struct upstream *u, bool complete);
 /* No new streams; it ends with its last one. */
 void carrier_retire(struct carrier *c);
+/* At once, with all that is on it. */
+void carrier_over(struct carrier *c);
 /* Events of the connection. */
 void carrier_readable(struct carrier *c);
 void carrier_fill(struct carrier *c);
