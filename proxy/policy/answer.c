@@ -179,6 +179,8 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
         out_u64(o, a->grpc_code);
         out_lit(o, "\r\n");
         write_field(o, "grpc-message: ", a->grpc_message);
+        if (a->grpc_web)
+            out_lit(o, "content-length: 0\r\n");
     } else if (may_have_body(a->status)) {
         out_lit(o, "content-length: ");
         out_u64(o, a->body.n);
@@ -188,8 +190,8 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
         write_field(o, "location: ", a->location);
     if (a->cors != NULL)
         policy_write_preflight(x, a, o);
-    else if (own && x->origin.n > 0)
-        policy_write_cors(x, o);
+    else if (x->origin.n > 0)
+        policy_write_cors(x, o); /* or its page would not see why */
     if (a->status == 503 && a->reason != REASON_NONE)
         out_lit(o, "retry-after: 1\r\n");
     if (tells_reason(x, a))

@@ -11,6 +11,7 @@
 #define SLUICE_PROXY_POLICY_EXCHANGE_H
 
 #include "proxy/http/date.h"
+#include "proxy/http/grpc_web.h"
 #include "proxy/route/snapshot.h"
 
 enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55 };
@@ -37,7 +38,8 @@ struct exchange {
     struct str upgrade; /* the protocol that the upstream is asked to switch to; n == 0: none; * */
     struct str key;     /* Sec-WebSocket-Key, where it was made here (RFC 8441); * */
     struct str origin;  /* the Origin field where the rule has CORS, else n == 0; * */
-};                      /* *: also valid when the answer comes */
+    const struct grpc_web *web; /* a call of gRPC-Web that the backend gets as gRPC, or NULL; * */
+};                              /* *: also valid when the answer comes */
 
 /* All filters of the rule, then those of the share that was picked: i in [0, policy_n_filters). */
 unsigned policy_n_filters(const struct exchange *x);

@@ -101,6 +101,8 @@ static bool is_ours(const struct exchange *x, enum token t) {
     case TOKEN_X_FORWARDED_FOR:
     case TOKEN_FORWARDED:
         return true;
+    case TOKEN_CONTENT_TYPE:
+        return x->web != NULL;
     case TOKEN_X_FORWARDED_PROTO:
     case TOKEN_X_FORWARDED_HOST:
     case TOKEN_X_FORWARDED_PORT:
@@ -216,6 +218,24 @@ static void write_fields(const struct exchange *x, struct out *o) {
     }
 }
 
+/* Unless a filter of the rule has it in hand. */
+static void write_type(const struct exchange *x, enum model_filter_type type, struct str name,
+                       struct out *o) {
+    if (x->rule->has_filters && !policy_keeps(x, type, STR("content-type")))
+        return;
+    out_lit(o, "content-type: ");
+    out_str(o, name);
+    out_str(o, x->web->rest);
+    out_lit(o, "\r\n");
+}
+
+uint8_t policy_request_framing(const struct exchange *x) {
+    uint8_t framing = x->request->framing;
+    if (unlikely(x->web != NULL) && x->web->asks == GRPC_WEB_TEXT && framing == FRAMING_LENGTH)
+        return FRAMING_CHUNKED; /* what it stands for is shorter */
+    return framing;
+}
+
 void policy_write_request(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     const struct model_filter *rewrite =
@@ -239,10 +259,12 @@ void policy_write_request(const struct exchange *x, struct out *o) {
         policy_write_edits(x, MODEL_FILTER_REQUEST_HEADERS, o);
     if (unlikely(x->upgrade.n > 0))
         write_upgrade(x, o);
+    if (unlikely(x->web != NULL))
+        write_type(x, MODEL_FILTER_REQUEST_HEADERS, STR("application/grpc"), o);
     if (unlikely(x->backend != NULL && x->backend->protocol != MODEL_H1) &&
-        policy_takes_trailers(h))
+        (x->web != NULL || policy_takes_trailers(h)))
         out_lit(o, "te: trailers\r\n"); /* gRPC servers insist on it */
-    write_framing(o, h->framing, h->content_length);
+    write_framing(o, policy_request_framing(x), h->content_length);
     out_lit(o, "\r\n");
 }
 
@@ -297,6 +319,8 @@ void policy_write_response(const struct exchange *x, const struct head *h, uint8
         policy_write_edits(x, MODEL_FILTER_RESPONSE_HEADERS, o);
     if (unlikely(x->origin.n > 0))
         policy_write_cors(x, o);
+    if (unlikely(x->web != NULL) && x->web->answers != GRPC_WEB_NONE)
+        write_type(x, MODEL_FILTER_RESPONSE_HEADERS, grpc_web_name(x->web->answers), o);
     write_framing(o, framing, h->content_length);
     if (unlikely(h->status == 101))
         write_upgrade(x, o);

@@ -29,8 +29,9 @@ struct answer {
     struct str location;
     const struct model_cors *cors;          /* a preflight that is granted */
     struct str allow_method, allow_headers; /* what it asked for */
-    uint8_t grpc_code;                      /* not 0: to a gRPC caller, with ... */
+    uint8_t grpc_code;                      /* not 0: to a caller of gRPC, with ... */
     struct str grpc_message;                /* ... that text */
+    bool grpc_web;                          /* of gRPC-Web, over any version of HTTP */
 };
 
 /* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
@@ -60,6 +61,8 @@ struct str policy_status_text(unsigned status);
 
 /* ---- forward.c: heads that go on ---- */
 
+/* How its body is framed (enum framing) on the way to the upstream. */
+uint8_t policy_request_framing(const struct exchange *x);
 /* The request's head for the upstream: everything that was received is written anew. */
 void policy_write_request(const struct exchange *x, struct out *o);
 /* The request's path after a change, without the query. */
@@ -86,11 +89,22 @@ bool policy_takes_trailers(const struct head *request);
 
 /* ---- grpc.c ---- */
 
-bool policy_is_grpc(const struct head *request);
+/* The content type in which a caller of gRPC (over HTTP/2 alone) or gRPC-Web expects an answer of
+ * our own; n == 0: it is neither. */
+struct str policy_grpc_type(const struct head *request, bool h2);
+/* Whether a request to a backend of HTTP/2 is one of gRPC-Web, which is then translated. */
+bool policy_grpc_web(const struct head *request, struct grpc_web *web);
+/* The answer of the backend came: web->answers is how it goes on, and its content type is dropped
+ * where it is written anew. */
+void policy_grpc_web_answer(struct grpc_web *web, struct head *response);
 /* How long the caller waits (grpc-timeout); UINT64_MAX: it does not say. */
 uint64_t policy_grpc_timeout_ms(const struct head *request);
-/* A refusal becomes one that a gRPC caller understands: 200 with grpc-status and no body. */
-void policy_grpc_answer(struct answer *a);
+/* A refusal becomes one that such a caller understands: 200 with grpc-status and no body. */
+void policy_grpc_answer(struct answer *a, struct str type);
+/* What stands behind an answer of gRPC-Web: the trailers that may go on, and a status where the
+ * backend has not said one, which is less than 128 bytes; told: it has, in the head. */
+void policy_write_web_trailers(const struct exchange *x, struct str lines, bool told,
+                               struct out *o);
 
 /* ---- edit.c ---- */
 

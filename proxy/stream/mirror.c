@@ -71,7 +71,7 @@ static bool push_head(struct mirror *m, const struct exchange *x, size_t raw) {
     struct exchange copy = *x;
     copy.backend = m->backend;
     policy_write_request(&copy, &o);
-    return side_head(to, o.over ? 0 : o.n, x->request->framing, m->whole) && !o.over;
+    return side_head(to, o.over ? 0 : o.n, policy_request_framing(x), m->whole) && !o.over;
 }
 
 /* The next copy, when the last one went. */

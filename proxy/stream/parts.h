@@ -10,6 +10,7 @@
 
 struct mirror;
 struct tunnel;
+struct web;
 
 struct stream {
     struct stream_env *env;
@@ -20,6 +21,7 @@ struct stream {
     const struct endpoint *endpoint;
     struct mirror *mirror; /* copies that are on their way */
     struct tunnel *tunnel; /* not NULL: it is one now, and tunnel.c has it */
+    struct web *web;       /* a call of gRPC-Web, which web.c translates; NULL: it is none */
     struct waiter waiter;  /* in the queue of an endpoint */
     struct timer timer;    /* backoff, or waiting in the queue */
     struct exchange x;
@@ -46,7 +48,6 @@ struct stream {
 
     bool retrying; /* counted in env->n_retrying */
 
-    uint8_t request_framing;
     uint8_t retries; /* because of codes and failures, not of stale connections */
     uint8_t unseen;  /* attempts that the endpoint has not looked at */
     uint16_t attempts;
@@ -73,6 +74,8 @@ static inline struct law *law_hold(struct law *l) {
 }
 void law_drop(struct stream_env *env, struct law *l);
 uint64_t stream_body_limit(const struct stream *st); /* of the request; UINT64_MAX: none */
+/* The request is to be answered within ms of its beginning, if nothing says earlier. */
+void stream_end_by(struct stream *st, uint64_t ms);
 /* The body from one side to the other has ended: with what may go on of its trailers, which came
  * with an end without bytes. False: no memory. */
 bool stream_end_body(struct stream *st, const struct side *from, struct side *to);
@@ -107,6 +110,28 @@ void response_pump(struct stream *st);
 void response_sent(struct stream *st, size_t lent, bool all);
 /* The upstream's deadline for its next bytes. */
 void response_await(struct stream *st);
+void response_failed(struct stream *st, enum body what); /* its body */
+
+/* web.c */
+/* The backend is picked and speaks HTTP/2; x.request is the head. Translates the call from here on
+ * where it is one of gRPC-Web. False: no memory. */
+bool web_begin(struct stream *st) MUST_USE;
+/* A piece of the request's body was taken: *piece is what it stands for, in its place; bytes that
+ * it does not need are repaid. False: it is no base64. */
+bool web_request(struct stream *st, struct str *piece, bool last) MUST_USE;
+void web_answer(struct stream *st, struct head *h); /* its head came, and goes on */
+void web_read_body(struct stream *st);              /* when web_answers() */
+void web_cut(
+    struct stream *st); /* what is lent to the client goes away; harmless when it is none */
+void web_free(struct stream *st); /* likewise */
+/* The answer is translated. */
+static inline bool web_answers(const struct stream *st) {
+    return unlikely(st->x.web != NULL) && st->x.web->answers != GRPC_WEB_NONE;
+}
+/* What is lent to the client is no part of the upstream's loan. */
+static inline bool web_lends(const struct stream *st) {
+    return unlikely(st->x.web != NULL) && st->x.web->answers == GRPC_WEB_TEXT;
+}
 
 /* tunnel.c */
 bool tunnel_agreed(const struct stream *st, const struct head *h); /* to that 101 */

@@ -62,7 +62,7 @@ static bool write_head(struct stream *st) {
         struct out o = out_fixed(p, sizes[i]);
         policy_write_request(&st->x, &o);
         if (!o.over)
-            return side_head(to, o.n, st->request_framing, st->request_last);
+            return side_head(to, o.n, policy_request_framing(&st->x), st->request_last);
     }
     return false;
 }
@@ -182,6 +182,10 @@ void request_forward(struct stream *st) {
     }
     if (!pick_endpoint(st)) {
         stream_refuse(st, REASON_NO_ENDPOINT, 0);
+        return;
+    }
+    if (unlikely(st->backend->protocol != MODEL_H1) && !web_begin(st)) {
+        stream_fail(st, REASON_OVERLOADED);
         return;
     }
     if (unlikely(policy_find(&st->x, MODEL_FILTER_MIRROR) != NULL) && st->x.upgrade.n == 0)
@@ -374,9 +378,18 @@ void request_pump(struct stream *st) {
             return;
         }
         st->body_touched = st->body_touched || piece.n > 0;
+        st->request_bytes += piece.n;
+        if (unlikely(st->web != NULL)) {
+            if (!web_request(st, &piece, last)) {
+                s->loan.open = false;
+                stream_fail(st, REASON_BAD_REQUEST);
+                return;
+            }
+            if (piece.n == 0 && !last)
+                continue; /* it stands for nothing yet */
+        }
         st->request_last = last;
         st->sent_ns = last ? loop_clock_ns() : st->sent_ns;
-        st->request_bytes += piece.n;
         if (unlikely(piped)) {
             response_await(st);
             return;
@@ -387,7 +400,7 @@ void request_pump(struct stream *st) {
             stream_fail(st, REASON_OVERLOADED);
             return;
         }
-        if (piece.n == 0)
+        if (piece.n == 0 && s->loan.open)
             side_repay(s, 0);
         response_await(st);
     }

@@ -27,7 +27,8 @@ static void response_rest(struct stream *st) {
 
 /* How the body goes on to the client, and whether the connection can be kept after it. */
 static uint8_t client_framing(struct stream *st, const struct head *h) {
-    switch (h->framing) {
+    bool grows = web_answers(st) && h->framing == FRAMING_LENGTH && h->content_length > 0;
+    switch (grows ? FRAMING_CHUNKED : h->framing) {
     case FRAMING_CHUNKED:
     case FRAMING_CLOSE:
         if (!st->x.http10)
@@ -119,7 +120,7 @@ static bool swallow(struct stream *st, const struct head *h) {
 }
 
 /* The final head. False: the stream was failed or tried again. */
-static bool final_head(struct stream *st, const struct head *h) {
+static bool final_head(struct stream *st, struct head *h) {
     bool last =
         h->framing == FRAMING_NONE || (h->framing == FRAMING_LENGTH && h->content_length == 0);
     note_response(st);
@@ -134,6 +135,8 @@ static bool final_head(struct stream *st, const struct head *h) {
         return false;
     }
     st->reusable = h->keep_alive && st->x.upgrade.n == 0;
+    if (unlikely(st->web != NULL))
+        web_answer(st, h);
     if (!write_head(st, h, last)) {
         stream_fail(st, REASON_OVERLOADED);
         return false;
@@ -168,7 +171,7 @@ static bool read_head(struct stream *st) {
 
 /* ---- body ---- */
 
-static void body_failed(struct stream *st, enum body what) {
+void response_failed(struct stream *st, enum body what) {
     switch (what) {
     case BODY_BAD:
         stream_fail(st, REASON_BAD_RESPONSE);
@@ -184,6 +187,10 @@ static void body_failed(struct stream *st, enum body what) {
 
 static void read_body(struct stream *st) {
     struct side *from = &st->up->side, *to = &st->client->side;
+    if (web_answers(st)) {
+        web_read_body(st);
+        return;
+    }
     while (!st->answer_last && !from->loan.open && !side_lending(to)) {
         struct str piece = STR_NONE;
         bool last, piped = st->back.open;
@@ -194,7 +201,7 @@ static void read_body(struct stream *st) {
             return;
         }
         if (got != BODY_PIECE) {
-            body_failed(st, got);
+            response_failed(st, got);
             return;
         }
         st->answer_last = last;
@@ -230,7 +237,7 @@ void response_sent(struct stream *st, size_t lent, bool all) {
         return; /* 100 Continue, or another interim answer */
     if (st->first_flush_ns == 0 && !st->answer_last)
         st->first_flush_ns = loop_clock_ns();
-    if (u != NULL && u->side.loan.open && lent > 0)
+    if (u != NULL && u->side.loan.open && lent > 0 && !web_lends(st))
         side_repay(&u->side, lent);
     if (!all)
         response_rest(st);

@@ -70,6 +70,7 @@ static void stream_free(struct stream *st) {
     if (st->mirror != NULL)
         mirror_forget(st);
     tunnel_free(st);
+    web_free(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -105,7 +106,6 @@ static enum reason look(struct stream *st, const struct head *h) {
     };
     if (x->host.n > 0 && x->host.p[x->host.n - 1] == '.')
         x->host.n--; /* the root of the DNS is silent */
-    st->request_framing = h->framing;
     st->request_keep_alive = h->keep_alive;
     st->expects = h->expect_continue;
     st->start_ns = st->client->started_ns;
@@ -213,6 +213,7 @@ void stream_cut(struct stream *st, enum reason reason) {
     struct client *c = st->client;
     st->reason = reason;
     stream_drop_upstream(st, false);
+    web_cut(st);
     stream_record(st);
     side_abort(&c->side);
     stream_free(st);
@@ -276,16 +277,19 @@ static void write_answer(struct stream *st, const struct answer *a) {
     st->response_bytes += o.n + body.n;
 }
 
-/* A caller of gRPC, which is always HTTP/2. */
-static bool asks_grpc(struct stream *st) {
-    return st->client->h2 && request_restore_head(st) && policy_is_grpc(st->x.request);
+/* The content type of an answer to a caller of gRPC; n == 0: it is none. */
+static struct str grpc_type_of(struct stream *st) {
+    bool may = st->client->h2 || st->x.method == METHOD_POST;
+    return may && request_restore_head(st) ? policy_grpc_type(st->x.request, st->client->h2)
+                                           : STR_NONE;
 }
 
 void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
     struct answer a;
+    struct str type = grpc_type_of(st);
     policy_refusal(&a, reason, status);
-    if (asks_grpc(st))
-        policy_grpc_answer(&a);
+    if (type.n > 0)
+        policy_grpc_answer(&a, type);
     write_answer(st, &a);
 }
 
@@ -304,16 +308,22 @@ void stream_fail(struct stream *st, enum reason reason) {
 
 /* ---- a request comes ---- */
 
+void stream_end_by(struct stream *st, uint64_t ms) {
+    uint64_t at = st->start_ns / 1000000 + ms;
+    if (st->deadline_ms != 0 && st->deadline_ms <= at)
+        return;
+    st->deadline_ms = at;
+    side_deadline(&st->client->side, at > 0 ? at : 1);
+}
+
 static void set_deadline(struct stream *st) {
     uint64_t ms = st->x.rule->request_ms == UINT32_MAX ? UINT64_MAX : st->x.rule->request_ms;
     if (st->client->h2 && st->x.method == METHOD_POST) { /* as gRPC always is */
         uint64_t asked = policy_grpc_timeout_ms(st->x.request);
         ms = asked < ms ? asked : ms;
     }
-    if (ms == UINT64_MAX)
-        return;
-    st->deadline_ms = st->start_ns / 1000000 + ms;
-    side_deadline(&st->client->side, st->deadline_ms > 0 ? st->deadline_ms : 1);
+    if (ms != UINT64_MAX)
+        stream_end_by(st, ms);
 }
 
 uint64_t stream_body_limit(const struct stream *st) {
@@ -444,8 +454,10 @@ static void on_client_readable(struct client *c) {
             request_pump(st);
         return;
     }
-    /* The request is whole: all that matters now is whether the client is still there. */
-    if (!st->answering && client_gone(c))
+    /* The request is whole: all that matters now is whether the client is still there. Nobody else
+     * would tell the backend of a stream that has nothing to say for a while. */
+    bool matters = !st->answering || (st->web != NULL && !st->answer_last);
+    if (matters && client_gone(c))
         on_gone(c);
 }
 

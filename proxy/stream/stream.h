@@ -13,6 +13,7 @@
  *     stream.c     birth, end, failure, the record
  *     request.c    what is asked: attempts, the request's way to the upstream
  *     response.c   what comes back
+ *     web.c        calls of gRPC-Web on their way to gRPC, and back
  *     tunnel.c     what an exchange becomes when both sides have switched protocols
  *     mirror.c     copies for a second backend
  *

@@ -489,6 +489,174 @@ static void refusals_say_why(void **state) {
     }
 }
 
+/* ---- gRPC-Web ---- */
+
+static void ask(const char *fields, struct grpc_web *web, struct backend *b) {
+    request("POST /a.B/C", fields);
+    *web = (struct grpc_web){0};
+    *b = (struct backend){.protocol = MODEL_H2C};
+    x.backend = b;
+    x.web = policy_grpc_web(&head, web) ? web : NULL;
+}
+
+static void a_call_of_grpc_web_becomes_one_of_grpc(void **state) {
+    (void)state;
+    struct grpc_web web;
+    struct backend b;
+    ask("Content-Type: application/grpc-web+proto\r\nContent-Length: 5\r\nX-Grpc-Web: 1\r\n", &web,
+        &b);
+    assert_int_equal(web.answers, GRPC_WEB_BINARY);
+    const char *text = written();
+    has(text, "\r\ncontent-type: application/grpc+proto\r\n");
+    has(text, "\r\nte: trailers\r\n");
+    has(text, "\r\ncontent-length: 5\r\n"); /* the bytes are the same */
+    has_not(text, "application/grpc-web");
+    ask("Content-Type: application/grpc-web-text\r\nContent-Length: 8\r\n", &web, &b);
+    assert_int_equal(web.answers, GRPC_WEB_TEXT);
+    text = written();
+    has(text, "\r\ncontent-type: application/grpc\r\n");
+    has_not(text, "content-length");
+    ask("Content-Type: application/grpc-web-text\r\nContent-Type: text/plain\r\n", &web, &b);
+    has_not(written(), "text/plain");
+    /* a filter of the rule has the last word */
+    struct model_header_value v[] = {
+        {.name = STR("content-type"), .value = STR("application/grpc+x")}};
+    struct model_header_edit e = {.set = v, .n_set = 1};
+    struct model_filter f = {.type = MODEL_FILTER_REQUEST_HEADERS, .headers = &e};
+    ask("Content-Type: application/grpc-web-text\r\n", &web, &b);
+    route.filters = &f;
+    route.n_filters = 1;
+    text = written();
+    has(text, "\r\ncontent-type: application/grpc+x\r\n");
+    has_not(text, "application/grpc\r\n");
+    /* others are not touched */
+    ask("Content-Type: application/grpc+proto\r\nContent-Length: 5\r\n", &web, &b);
+    assert_null(x.web);
+    has(written(), "Content-Type: application/grpc+proto\r\n");
+}
+
+static void accept_says_how_it_is_answered(void **state) {
+    (void)state;
+    static const struct {
+        const char *accept;
+        enum grpc_web_form form;
+    } rows[] = {
+        {"*/*", GRPC_WEB_BINARY},
+        {"application/json", GRPC_WEB_BINARY},
+        {"*/*;q=0.1, application/grpc-web-text;q=1", GRPC_WEB_TEXT},
+        {"application/grpc-web-text+proto", GRPC_WEB_TEXT},
+        {"application/grpc-web+proto,application/grpc-web-text", GRPC_WEB_BINARY},
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        char fields[256];
+        struct grpc_web web;
+        struct backend b;
+        snprintf(fields, sizeof(fields), "Content-Type: application/grpc-web\r\nAccept: %s\r\n",
+                 rows[i].accept);
+        ask(fields, &web, &b);
+        assert_int_equal(web.answers, rows[i].form);
+    }
+}
+
+/* What the client gets of that answer's head. */
+static const char *head_for_web(struct grpc_web *web, const char *fields, uint8_t framing) {
+    static char text[1024];
+    static struct head h;
+    struct h1_scan s = {0};
+    const struct head_limits l = {8192, 100, 100};
+    enum reason reason;
+    const char *detail;
+    int n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\n", fields);
+    assert_int_equal(h1_parse_response(&s, text, (size_t)n, &l, METHOD_POST, &h, &reason, &detail),
+                     H1_DONE);
+    policy_grpc_web_answer(web, &h);
+    struct out o = writer();
+    policy_write_response(&x, &h, framing, STR("now"), false, &o);
+    return text_of(&o).p;
+}
+
+static void the_type_of_an_answer_is_mirrored(void **state) {
+    (void)state;
+    struct grpc_web web;
+    struct backend b;
+    ask("Content-Type: application/grpc-web-text+proto\r\n", &web, &b);
+    const char *text = head_for_web(&web, "content-type: application/grpc\r\ncontent-length: 7\r\n",
+                                    FRAMING_CHUNKED);
+    has(text, "\r\ncontent-type: application/grpc-web-text+proto\r\n");
+    has(text, "\r\ntransfer-encoding: chunked\r\n");
+    has_not(text, "content-length");
+    has_not(text, "application/grpc\r\n");
+    ask("Content-Type: application/grpc-web+proto\r\n", &web, &b);
+    text = head_for_web(&web, "content-type: application/grpc+json\r\n", FRAMING_CHUNKED);
+    has(text, "\r\ncontent-type: application/grpc-web+json\r\n");
+    ask("Content-Type: application/grpc-web+proto\r\n", &web, &b);
+    text = head_for_web(&web, "content-type: text/html\r\ncontent-length: 7\r\n", FRAMING_LENGTH);
+    assert_int_equal(web.answers, GRPC_WEB_NONE);
+    has(text, "\r\ncontent-type: text/html\r\n");
+    has(text, "\r\ncontent-length: 7\r\n");
+}
+
+static void trailers_of(struct str lines, bool told, const char *expected) {
+    struct out o = writer();
+    policy_write_web_trailers(&x, lines, told, &o);
+    assert_string_equal(text_of(&o).p, expected);
+}
+
+static void trailers_end_an_answer(void **state) {
+    (void)state;
+    struct grpc_web web;
+    struct backend b;
+    ask("Content-Type: application/grpc-web\r\n", &web, &b);
+    trailers_of(STR("grpc-status: 0\r\nx-a: b\r\nset-cookie: c\r\n"), false,
+                "grpc-status: 0\r\nx-a: b\r\n");
+    trailers_of(STR("x-grpc-status: 0\r\n"), false,
+                "x-grpc-status: 0\r\ngrpc-status: 2\r\n"
+                "grpc-message: the backend has not said a grpc-status\r\n");
+    trailers_of(STR_NONE, true, "");
+}
+
+static void a_caller_of_grpc_web_is_refused_as_such(void **state) {
+    (void)state;
+    struct grpc_web web;
+    struct backend b;
+    struct answer a;
+    ask("Content-Type: application/grpc-web-text+proto; x=1\r\n", &web, &b);
+    struct str type = policy_grpc_type(&head, false);
+    policy_refusal(&a, REASON_NO_ENDPOINT, 0);
+    policy_grpc_answer(&a, type);
+    struct out o = writer();
+    policy_write_answer(&x, &a, STR("now"), false, &o);
+    const char *text = text_of(&o).p;
+    has(text, "HTTP/1.1 200 OK\r\n");
+    has(text, "\r\ncontent-type: application/grpc-web-text+proto\r\n");
+    has(text, "\r\ngrpc-status: 14\r\ngrpc-message: no_endpoint: ");
+    has(text, "\r\ncontent-length: 0\r\n");
+    request("POST /", "Content-Type: application/grpc\r\n");
+    assert_int_equal(policy_grpc_type(&head, false).n, 0);
+    assert_true(str_eq(policy_grpc_type(&head, true), STR("application/grpc")));
+}
+
+/* A page is told why: it would see no answer without these fields. */
+static void refusals_are_shown_to_allowed_origins(void **state) {
+    (void)state;
+    struct str origins[] = {STR("https://a.test")};
+    struct model_cors c = {.allow_origins = origins, .n_allow_origins = 1};
+    struct model_filter f = {.type = MODEL_FILTER_CORS, .cors = &c};
+    for (int allowed = 0; allowed < 2; allowed++) {
+        struct answer a;
+        request("GET /", "");
+        route.filters = &f;
+        route.n_filters = 1;
+        x.origin = allowed ? STR("https://a.test") : STR("https://b.test");
+        policy_refusal(&a, REASON_NO_ENDPOINT, 0);
+        struct out o = writer();
+        policy_write_answer(&x, &a, STR("now"), false, &o);
+        const char *text = text_of(&o).p;
+        assert_int_equal(strstr(text, "access-control-allow-origin: https://a.test\r\n") != NULL,
+                         allowed);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prefixes_are_replaced),
@@ -503,6 +671,12 @@ int main(void) {
         cmocka_unit_test(ids_are_continued_or_begun),
         cmocka_unit_test(cors),
         cmocka_unit_test(refusals_say_why),
+        cmocka_unit_test(a_call_of_grpc_web_becomes_one_of_grpc),
+        cmocka_unit_test(accept_says_how_it_is_answered),
+        cmocka_unit_test(the_type_of_an_answer_is_mirrored),
+        cmocka_unit_test(trailers_end_an_answer),
+        cmocka_unit_test(a_caller_of_grpc_web_is_refused_as_such),
+        cmocka_unit_test(refusals_are_shown_to_allowed_origins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
