@@ -74,6 +74,11 @@ def many(request, context):
         yield b'%d' % i
 
 
+def blobs(request, context):
+    for i in range(int(request)):
+        yield bytes([i % 256]) * 100_000
+
+
 def thrice(request, context):
     yield from [request] * 3
 
@@ -97,7 +102,7 @@ def hang(request, context):
 class Server:
     def __init__(self):
         one, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
-        handlers = {'Unary': one(unary), 'Bare': one(bare), 'Huge': one(huge), 'Many': stream(many),
+        handlers = {'Unary': one(unary), 'Bare': one(bare), 'Huge': one(huge), 'Many': stream(many), 'Blobs': stream(blobs),
                     'Thrice': stream(thrice), 'Step': stream(step), 'Hang': one(hang)}
         self.server = grpc.server(futures.ThreadPoolExecutor(8), options=[('grpc.max_receive_message_length', -1)])
         for name in ('test.Echo', 'test.Slow'):
