@@ -4,6 +4,7 @@
  * JSON, as YAML, or as a table for people.
  *
  *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
+ *                                              │ import.c: Kong's file into our resources
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
@@ -35,6 +36,7 @@ struct ctl {
     enum ctl_format format;
     const char *controller, *proxy; /* HOST:PORT, or the name of a pod; NULL: not said */
     const char *namespace, *context, *kubeconfig; /* for kubectl; NULL: not said */
+    const char *class, *gateway_config;           /* of import; NULL: not said */
     bool in_cluster;       /* called as kubectl-sluice: never looks at loopback */
     const char *directory; /* of -d; NULL: not said */
     const char *file;      /* of -f, a file or directory; NULL: not said */
@@ -57,6 +59,7 @@ enum ctl_exit ctl_explain(struct ctl *c);
 enum ctl_exit ctl_render(struct ctl *c);
 enum ctl_exit ctl_validate(struct ctl *c);
 enum ctl_exit ctl_crds(struct ctl *c);
+enum ctl_exit ctl_import(struct ctl *c);
 
 /* One line to err, "sluicectl: ..."; returns code, so that a command can return it. */
 enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -2,15 +2,12 @@
 #include "ctl/files.h"
 
 #include "controller/kube/yaml.h"
+#include "ctl/read.h"
 #include "lib/mem.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-enum { FILE_BYTES_MAX = 64 << 20 };
 
 struct loading {
     const char *path;
@@ -25,27 +22,6 @@ static void tell(const struct loading *l, uint32_t line, uint32_t column, const 
 }
 
 /* ---- one file ---- */
-
-static int read_file(const char *path, struct out *o, struct why *why) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0)
-        return why_text(why, "cannot be opened: %s", strerror(errno));
-    ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 1 : -1;
-    if (n < 0)
-        why_text(why, "is no file");
-    while (n > 0 && !o->over) {
-        char room[65536];
-        n = read(fd, room, sizeof(room));
-        if (n < 0)
-            why_text(why, "cannot be read: %s", strerror(errno));
-        out_bytes(o, room, n > 0 ? (size_t)n : 0);
-    }
-    close(fd);
-    if (o->over)
-        why_text(why, "is larger than %d MiB; split it", FILE_BYTES_MAX >> 20);
-    return why_set(why) ? -1 : 0;
-}
 
 static void take_document(const struct loading *l, const struct yaml_document *d) {
     struct why why = {0};
@@ -73,7 +49,7 @@ static void take_document(const struct loading *l, const struct yaml_document *d
 }
 
 static void take_file(const struct loading *l) {
-    struct out text = out_heap(FILE_BYTES_MAX);
+    struct out text = out_heap(READ_MAX);
     struct why why = {0};
     struct yaml y = {0};
     enum yaml_form form = str_ends(str_of(l->path), STR(".json")) ? YAML_JSON : YAML_YAML;

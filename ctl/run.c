@@ -18,7 +18,9 @@ enum {
     TAKES_CONTROLLER = 8,
     TAKES_HEADERS = 16,
     TAKES_DIRECTORY = 32,
-    TAKES_CLUSTER = 64
+    TAKES_CLUSTER = 64,
+    TAKES_NAMESPACE = 128, /* comes with a cluster */
+    TAKES_CLASS = 256
 };
 
 struct command {
@@ -79,15 +81,36 @@ static const struct command commands[] = {
      "  sluicectl crds | kubectl apply --server-side -f -\n"
      "  sluicectl crds -d crds/ && kubectl apply --server-side -f crds/\n",
      TAKES_DIRECTORY, 0, CTL_YAML, ctl_crds},
+    {"import",
+     "import kong FILE [-n NAMESPACE] [--class NAME] [--gateway-config NAME] [-d DIR] [-o FORMAT]",
+     "Kong's declarative file as our resources",
+     "Reads what `deck gateway dump` writes (YAML or JSON, formats 1.1, 2.1 and 3.0) and prints\n"
+     "Routes, policies, Consumers, Services and Secrets as YAML, or writes "
+     "DIR/NAMESPACE/KIND.yaml.\n"
+     "On standard error is the list of what is not as it was, in the format of -o. Whatever "
+     "restricts\n"
+     "access and cannot be translated is closed (503) and stands first. Exit code 1 when there is "
+     "more\n"
+     "than notes.\n\n"
+     "  sluicectl import kong kong.yaml -n shop > shop.yaml\n"
+     "  sluicectl import kong kong.yaml -n shop --class sluice --gateway-config main -d "
+     "manifests/\n"
+     "  sluicectl import kong kong.yaml -o json 2> list.json > shop.yaml\n",
+     TAKES_DIRECTORY | TAKES_NAMESPACE | TAKES_CLASS, 2, CTL_TABLE, ctl_import},
 };
 
 static const char options_help[] =
     "options:\n"
-    "  -d, --directory DIR          where files are written (crds)\n"
+    "      --class NAME             the IngressClass of Routes (import; default: the default "
+    "class)\n"
+    "  -d, --directory DIR          where files are written (crds, import)\n"
     "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
+    "      --gateway-config NAME    writes that GatewayConfig and its IngressClass too (import)\n"
     "  -H, --header 'Name: value'   a request header (explain; may be repeated)\n"
     "  -o, --output json|yaml|table how it is printed\n"
-    "  -n, --namespace NAMESPACE    where Sluice runs in the cluster (default: it is searched)\n"
+    "  -n, --namespace NAMESPACE    where Sluice runs in the cluster (default: it is searched); "
+    "where\n"
+    "                               resources will be (import; default: default)\n"
     "      --context, --kubeconfig  as in kubectl\n"
     "      --controller WHERE       a controller: HOST:PORT of its admin port, or the name of a "
     "pod\n"
@@ -148,9 +171,19 @@ static int format_of(struct ctl *c, const char *word) {
     return -1;
 }
 
-enum { OPT_CONTROLLER = 256, OPT_PROXY, OPT_CONTEXT, OPT_KUBECONFIG, OPT_VERSION };
+enum {
+    OPT_CONTROLLER = 256,
+    OPT_PROXY,
+    OPT_CONTEXT,
+    OPT_KUBECONFIG,
+    OPT_VERSION,
+    OPT_CLASS,
+    OPT_CONFIG
+};
 
 static const struct option long_options[] = {
+    {"class", required_argument, NULL, OPT_CLASS},
+    {"gateway-config", required_argument, NULL, OPT_CONFIG},
     {"directory", required_argument, NULL, 'd'},
     {"file", required_argument, NULL, 'f'},
     {"header", required_argument, NULL, 'H'},
@@ -214,6 +247,12 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     case 'n':
         c->namespace = optarg;
         return true;
+    case OPT_CLASS:
+        c->class = optarg;
+        return true;
+    case OPT_CONFIG:
+        c->gateway_config = optarg;
+        return true;
     case OPT_CONTEXT:
         c->context = optarg;
         return true;
@@ -240,7 +279,9 @@ static bool fits(struct ctl *c, const struct command *m) {
                 {c->file != NULL, TAKES_FILE, "-f"},
                 {c->proxy != NULL, TAKES_PROXY, "--proxy"},
                 {c->controller != NULL, TAKES_CONTROLLER, "--controller"},
-                {c->namespace != NULL, TAKES_CLUSTER, "-n"},
+                {c->namespace != NULL, TAKES_CLUSTER | TAKES_NAMESPACE, "-n"},
+                {c->class != NULL, TAKES_CLASS, "--class"},
+                {c->gateway_config != NULL, TAKES_CLASS, "--gateway-config"},
                 {c->context != NULL, TAKES_CLUSTER, "--context"},
                 {c->kubeconfig != NULL, TAKES_CLUSTER, "--kubeconfig"},
                 {c->n_headers > 0, TAKES_HEADERS, "-H"}};

@@ -22,8 +22,7 @@ static bool one_of(struct str name, const char *const *names, size_t n) {
     return false;
 }
 
-/* Why a header may not be edited; NULL: it may. */
-static const char *not_editable(const struct making *m, struct str name, bool request, bool set) {
+const char *header_not_editable(struct str name, bool request, bool set) {
     static const char *const framing[] = {"connection", "keep-alive",    "proxy-connection",
                                           "te",         "trailer",       "transfer-encoding",
                                           "upgrade",    "content-length"};
@@ -42,12 +41,16 @@ static const char *not_editable(const struct making *m, struct str name, bool re
         return "is changed by a URLRewrite filter with hostname";
     if (request && set && one_of(name, owned, ARRAY_LEN(owned)))
         return "is written by Sluice itself; no filter may set it";
-    if (request && set && identity_header(m->class, name))
-        return "is an identity header (GatewayConfig spec.identityHeaders); only an AuthPolicy may "
-               "set it";
     if (!request && str_eq_nocase(name, STR("sluice-reason")))
         return "is written by Sluice itself; no filter may change it";
     return NULL;
+}
+
+static const char *not_editable(const struct making *m, struct str name, bool request, bool set) {
+    if (request && set && identity_header(m->class, name))
+        return "is an identity header (GatewayConfig spec.identityHeaders); only an AuthPolicy may "
+               "set it";
+    return header_not_editable(name, request, set);
 }
 
 static int edit_list(struct filtering *f, const struct at *up, const char *list, bool request,
