@@ -117,7 +117,7 @@ static bool are_names(struct ctl *c) {
     return true;
 }
 
-static enum ctl_exit run(struct ctl *c, struct kong *k) {
+enum ctl_exit import_run(struct ctl *c, struct kong *k) {
     struct import i;
     init(&i, c, k);
     say_rest(&i);
@@ -150,7 +150,7 @@ enum ctl_exit ctl_import(struct ctl *c) {
         return CTL_USAGE;
     enum ctl_exit code = CTL_UNREACHABLE;
     if (kong_open(&k, c->words[1], &why) == 0) {
-        code = run(c, &k);
+        code = import_run(c, &k);
     } else {
         char room[1024];
         struct out o = out_fixed(room, sizeof(room));

@@ -28,6 +28,9 @@
 #include "ctl/kong.h"
 #include "lib/map.h"
 
+/* Everything: documents to c->out or below c->directory, the list to c->err. */
+enum ctl_exit import_run(struct ctl *c, struct kong *k);
+
 /* ---- the list ---- */
 
 enum import_kind {
@@ -103,6 +106,8 @@ void import_print_list(struct import *i);
 bool import_is_clean(const struct import *i); /* nothing worse than a note */
 void import_list_fini(struct import *i);
 
+/* Whether a field of that rule takes s. */
+bool import_fits(enum kube_rule rule, struct str s);
 /* "route shop-v1" or "plugin acl of route shop-v1". */
 struct str import_object(struct import *i, const struct kong_entity *e);
 /* A scalar or list in JSON, cut; what a secret may stand in is not shown. */

@@ -19,7 +19,7 @@
 
 #include <string.h>
 
-enum { METHODS_MAX = 16, FROM_MAX = 8, LIST_MAX = 64, RULES_MAX = 256 };
+enum { METHODS_MAX = 16, FROM_MAX = 8, LIST_MAX = 64, RULES_MAX = 256, COMPONENTS_MAX = 32 };
 
 static const char *const asking[] = {"jwt", "key-auth", "basic-auth", "hmac-auth"};
 enum { ASKING = ARRAY_LEN(asking) };
@@ -43,9 +43,15 @@ static cJSON *method(struct policy *p, const char *name, const char *part) {
     return cJSON_AddObjectToObject(m, part);
 }
 
-static void add_source(cJSON *from, const char *where, const char *name) {
-    if (cJSON_GetArraySize(from) < FROM_MAX)
+/* A place that a key can be in. */
+static void add_source(struct policy *p, const struct kong_entity *e, cJSON *from,
+                       const char *where, const char *name) {
+    enum kube_rule rule = strcmp(where, "header") == 0 ? KUBE_HEADER : KUBE_SHORT;
+    if (cJSON_GetArraySize(from) < FROM_MAX && import_fits(rule, str_of(name)))
         cJSON_AddStringToObject(doc_item(from), where, name);
+    else
+        import_say(p->i, IMPORT_LOST, import_object(p->i, e), STR("config.key_names"), str_of(name),
+                   "is no name of a %s, or the ninth place; keys there are not looked at", where);
 }
 
 static void add_api_key(struct policy *p, const struct kong_entity *e) {
@@ -62,14 +68,14 @@ static void add_api_key(struct policy *p, const struct kong_entity *e) {
                    STR("true"), "a key in the body is not looked for; let clients send a header");
     cJSON *from = doc_list(method(p, "key-auth", "apiKey"), "from");
     if (!names && header)
-        add_source(from, "header", "apikey");
+        add_source(p, e, from, "header", "apikey");
     if (!names && query)
-        add_source(from, "query", "apikey");
+        add_source(p, e, from, "query", "apikey");
     cJSON_ArrayForEach(name, names) {
         if (header)
-            add_source(from, "header", name->valuestring);
+            add_source(p, e, from, "header", name->valuestring);
         if (query)
-            add_source(from, "query", name->valuestring);
+            add_source(p, e, from, "query", name->valuestring);
     }
     if (!from->child)
         import_close(p->i, p->r, import_object(p->i, e), STR("config"), STR(""),
@@ -81,7 +87,10 @@ static void add_basic(struct policy *p, const struct kong_entity *e) {
                                         "realm", NULL};
     const cJSON *config = import_plugin_config(p->i, e);
     import_unknown(p->i, e, config, "config.", known);
-    doc_text(method(p, "basic-auth", "basic"), "realm", kong_text(config, "realm"));
+    struct str realm = kong_text(config, "realm");
+    cJSON *basic = method(p, "basic-auth", "basic");
+    if (import_fits(KUBE_SHORT, realm))
+        doc_text(basic, "realm", realm);
 }
 
 static void add_algorithms(struct policy *p, const struct kong_entity *e, const cJSON *config,
@@ -118,6 +127,11 @@ static void add_components(struct policy *p, const struct kong_entity *e, const 
     }
     cJSON *list = doc_list(hmac, "components");
     cJSON_ArrayForEach(item, said) {
+        if (!import_fits(KUBE_SHORT, str_of(item->valuestring)) ||
+            cJSON_GetArraySize(list) > COMPONENTS_MAX - 2)
+            import_close(p->i, p->r, import_object(p->i, e), STR("config.enforce_headers"),
+                         str_of(item->valuestring),
+                         "is no header, or there are more than 32; write components");
         bool line = strcmp(item->valuestring, "request-line") == 0;
         if (line)
             import_text_item(list, STR("@method"));
@@ -138,6 +152,10 @@ static void add_hmac(struct policy *p, const struct kong_entity *e) {
     int64_t skew = kong_int(config, "clock_skew", 300);
     if (skew >= 1 && skew <= 86400)
         doc_text(hmac, "clockSkew", arena_fmt(&p->i->arena, "%llds", (long long)skew));
+    else
+        import_say(p->i, IMPORT_DIFFERS, import_object(p->i, e), STR("config.clock_skew"),
+                   arena_fmt(&p->i->arena, "%lld", (long long)skew),
+                   "is 5m: it must be from a second to a day");
     cJSON_AddStringToObject(
         hmac, "digest", kong_bool(config, "validate_request_body", false) ? "Require" : "Ignore");
 }
@@ -299,13 +317,11 @@ static void check_acl(struct policy *p, const cJSON *config) {
         "allow", "deny", "whitelist", "blacklist", "hide_groups_header", NULL};
     const cJSON *list[] = {either(config, "allow", "whitelist"),
                            either(config, "deny", "blacklist")};
-    struct why why = {0};
     import_unknown(p->i, p->acl, config, "config.", known);
     for (size_t l = 0; l < ARRAY_LEN(list); l++) {
         const cJSON *item;
         cJSON_ArrayForEach(item, list[l]) {
-            if (kube_rule_check(KUBE_SHORT, str_of(item->valuestring), &why) != 0 ||
-                item->valuestring[0] == 0)
+            if (!import_fits(KUBE_SHORT, str_of(item->valuestring)))
                 import_close(p->i, p->r, import_object(p->i, p->acl), STR("config"),
                              str_of(item->valuestring), "cannot be the name of a group");
         }

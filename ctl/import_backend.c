@@ -74,6 +74,13 @@ static void split_url(struct str url, struct str *protocol, struct str *host, ui
         *port = 0;
 }
 
+static void close_backend(struct building *w, const char *field, struct str value,
+                          const char *sentence) {
+    if (w->b->closed.n == 0)
+        w->b->closed = arena_fmt(&w->i->arena, "%.*s %s", STR_FMT(w->object), field);
+    import_say(w->i, IMPORT_CLOSED, w->object, str_of(field), value, "%s", sentence);
+}
+
 static struct str lower(struct building *w, struct str s) {
     char *p = arena_alloc(&w->i->arena, s.n + 1);
     str_lower(p, s);
@@ -93,6 +100,9 @@ static void take_address(struct building *w, struct target *t) {
         w->b->path = kong_text(json, "path");
         int64_t said = kong_int(json, "port", 0);
         port = said > 0 && said < 65536 ? (uint64_t)said : 0;
+        if (port == 0 && said != 0)
+            close_backend(w, "port", arena_fmt(&w->i->arena, "%lld", (long long)said),
+                          "is no port; write backendRefs");
     }
     if (w->protocol.n == 0)
         w->protocol = STR("http");
@@ -100,13 +110,6 @@ static void take_address(struct building *w, struct target *t) {
     t->port = port > 0 ? (uint16_t)port : is_tls(w->protocol) ? 443 : 80;
     while (str_ends(w->b->path, STR("/")))
         w->b->path.n--;
-}
-
-static void close_backend(struct building *w, const char *field, struct str value,
-                          const char *sentence) {
-    if (w->b->closed.n == 0)
-        w->b->closed = arena_fmt(&w->i->arena, "%.*s %s", STR_FMT(w->object), field);
-    import_say(w->i, IMPORT_CLOSED, w->object, str_of(field), value, "%s", sentence);
 }
 
 /* ---- Services ---- */

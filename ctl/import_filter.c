@@ -7,7 +7,7 @@
  *   cors                                                  ─► CORS
  *   request-termination, closed                           ─► DirectResponse
  */
-#include "controller/compile/route.h"
+#include "controller/compile/editable.h"
 #include "ctl/import.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-enum { CLOSED_STATUS = 503 };
+enum { CLOSED_STATUS = 503, EDITS_MAX = 64, LIST_MAX = 64, PATH_MAX_BYTES = 1024 };
 
 static cJSON *filter(cJSON *list, const char *type, const char *part) {
     cJSON *f = doc_item(list);
@@ -139,10 +139,10 @@ static void add_transformer(struct import *i, struct import_route *r, bool reque
     size_t n = 0;
     for (const cJSON *l = part->child; l; l = l->next)
         n += (size_t)cJSON_GetArraySize(l);
-    if (n > EDIT_HEADERS_MAX)
+    if (n > EDITS_MAX)
         import_close(i, r, import_object(i, p), STR("config"), arena_fmt(&i->arena, "%zu", n),
                      "a filter changes at most 64 headers");
-    if (n == 0 || n > EDIT_HEADERS_MAX) {
+    if (n == 0 || n > EDITS_MAX) {
         cJSON_Delete(part);
         return;
     }
@@ -263,7 +263,7 @@ static cJSON *origins_of(struct import *i, const struct kong_entity *p, const cJ
     if (!said)
         import_text_item(list, STR("*"));
     cJSON_ArrayForEach(item, said) {
-        if (is_origin(str_of(item->valuestring)))
+        if (is_origin(str_of(item->valuestring)) && cJSON_GetArraySize(list) < LIST_MAX)
             import_text_item(list, str_of(item->valuestring));
         else
             import_say(
@@ -280,18 +280,18 @@ static cJSON *origins_of(struct import *i, const struct kong_entity *p, const cJ
 static void add_names(struct import *i, const struct kong_entity *p, const cJSON *config,
                       const char *from, cJSON *to, const char *field, const char *otherwise) {
     const cJSON *item, *said = kong_texts(config, from);
-    struct why why = {0};
     struct str rest = str_of(otherwise), name;
     if (!said && rest.n == 0)
         return;
     cJSON *list = doc_list(to, field);
     cJSON_ArrayForEach(item, said) {
-        if (kube_rule_check(KUBE_HEADER, str_of(item->valuestring), &why) == 0 &&
+        if (import_fits(KUBE_HEADER, str_of(item->valuestring)) &&
+            cJSON_GetArraySize(list) < LIST_MAX &&
             (said->child->next == NULL || strcmp(item->valuestring, "*") != 0))
             import_text_item(list, str_of(item->valuestring));
         else
             import_say(i, IMPORT_LOST, import_object(i, p), arena_fmt(&i->arena, "config.%s", from),
-                       str_of(item->valuestring), "is neither a name nor * alone");
+                       str_of(item->valuestring), "is neither a name nor * alone, or the 65th");
     }
     while (!said && rest.p) {
         rest = str_cut(rest, ' ', &name);
@@ -379,10 +379,18 @@ static void check_termination(struct import *i, struct import_route *r) {
 static void check_paths(struct import *i, struct import_route *r) {
     const struct kong_entity *p = import_plugin(i, r->e, "request-transformer");
     struct str uri = said_uri(i, p), path = r->backend ? r->backend->path : STR_NONE;
-    if (uri.n > 0 && (uri.p[0] != '/' || !path_is_canonical(uri) || memmem(uri.p, uri.n, "$(", 2)))
+    if (uri.n > 0 && (uri.n > PATH_MAX_BYTES || uri.p[0] != '/' || !path_is_canonical(uri) ||
+                      memmem(uri.p, uri.n, "$(", 2)))
         import_close(i, r, import_object(i, p), STR("config.replace.uri"), uri,
                      "is a template or no plain path; write a rule for each path");
-    if (path.n > 0 && (path.p[0] != '/' || !path_is_canonical(path)))
+    const cJSON *m;
+    size_t longest = 0;
+    cJSON_ArrayForEach(m, r->prefixes) {
+        size_t n = strlen(doc_get(doc_each(m, "path"), "value"));
+        longest = n > longest ? n : longest;
+    }
+    if (path.n > 0 &&
+        (path.p[0] != '/' || !path_is_canonical(path) || path.n + longest > PATH_MAX_BYTES))
         import_close(i, r, r->object, STR("service.path"), path,
                      "is no plain path; write it in its plain form");
     if (path.n > 0 && !r->strip && r->expressions->child && uri.n == 0)

@@ -32,7 +32,8 @@ static struct str algorithm_of(const struct kong_entity *e) {
 }
 
 static bool is_shared(const struct kong_entity *e) {
-    return str_starts(algorithm_of(e), STR("HS"));
+    struct str a = algorithm_of(e);
+    return str_eq(a, STR("HS256")) || str_eq(a, STR("HS384")) || str_eq(a, STR("HS512"));
 }
 
 struct str import_jwt_alone(struct import *i, const struct kong_entity *e) {
@@ -144,6 +145,8 @@ static void add_from(const cJSON *config, cJSON *jwt) {
         one.valuestring = (char *)(uintptr_t)places[p].otherwise;
         const cJSON *first = said ? said->child : places[p].otherwise ? &one : NULL;
         for (item = first; item && cJSON_GetArraySize(from) < 8; item = item->next) {
+            if (!import_fits(p == 2 ? KUBE_HEADER : KUBE_SHORT, str_of(item->valuestring)))
+                continue;
             cJSON *source = doc_item(from);
             cJSON_AddStringToObject(source, places[p].where, item->valuestring);
             if (p == 2)
@@ -180,7 +183,21 @@ static void check(struct import *i, struct import_route *r, const struct kong_en
                      kong_bool(config, "secret_is_base64", false))
         import_close(i, r, object, STR("config.secret_is_base64"), STR(""),
                      "differs between jwt plugins, and a Consumer has one secret; make them agree");
-    if (!kong_texts(config, "claims_to_verify"))
+    const cJSON *claims = kong_texts(config, "claims_to_verify"), *c;
+    cJSON_ArrayForEach(c, claims) {
+        if (!import_fits(KUBE_SHORT, str_of(c->valuestring)) || cJSON_GetArraySize(claims) > 16)
+            import_close(i, r, object, STR("config.claims_to_verify"), str_of(c->valuestring),
+                         "is no claim, or there are more than 16; write requiredClaims");
+    }
+    static const char *const places[] = {"uri_param_names", "cookie_names", "header_names"};
+    for (size_t p = 0; p < ARRAY_LEN(places); p++) {
+        cJSON_ArrayForEach(c, kong_texts(config, places[p])) {
+            if (!import_fits(p == 2 ? KUBE_HEADER : KUBE_SHORT, str_of(c->valuestring)))
+                import_say(i, IMPORT_LOST, object, arena_fmt(&i->arena, "config.%s", places[p]),
+                           str_of(c->valuestring), "is no name; tokens there are not looked at");
+        }
+    }
+    if (!claims)
         import_say(i, IMPORT_DIFFERS, object, STR("config.claims_to_verify"), STR(""),
                    "exp and nbf are always checked where a token has them");
 }
@@ -188,8 +205,7 @@ static void check(struct import *i, struct import_route *r, const struct kong_en
 static void add_method(struct import *i, struct import_route *r, const struct kong_entity *e,
                        const cJSON *config, cJSON *methods) {
     struct str key = str_of(e->name), jwks = is_shared(e) ? STR_NONE : import_jwks(i, e);
-    struct why why = {0};
-    if (key.n == 0 || kube_rule_check(KUBE_SHORT, key, &why) != 0) {
+    if (!import_fits(KUBE_SHORT, key)) {
         import_say(i, IMPORT_LOST, import_object(i, e), STR("key"), STR("(not shown)"),
                    "is not in this file or no issuer; its tokens are refused");
         return;

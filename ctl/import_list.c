@@ -87,6 +87,11 @@ void import_close(struct import *i, struct import_route *r, struct str object, s
 
 /* ---- what is in a line ---- */
 
+bool import_fits(enum kube_rule rule, struct str s) {
+    struct why why = {0};
+    return s.n > 0 && kube_rule_check(rule, s, &why) == 0;
+}
+
 struct str import_object(struct import *i, const struct kong_entity *e) {
     static const enum kong_type holders[] = {KONG_ROUTE, KONG_SERVICE, KONG_CONSUMER, KONG_GROUP,
                                              KONG_UPSTREAM};

@@ -166,7 +166,7 @@ static void add_keys(struct import *i, const struct kong_entity *plugin, const c
         add_key(limit, authenticated ? "consumer" : "address", STR_NONE);
     else if (str_eq(by, STR("ip")))
         add_key(limit, "address", STR_NONE);
-    else if (str_eq(by, STR("header")) && kong_text(config, "header_name").n > 0)
+    else if (str_eq(by, STR("header")) && import_fits(KUBE_SHORT, kong_text(config, "header_name")))
         add_key(limit, "header", kong_text(config, "header_name"));
     else if (!str_eq(by, STR("service")) && !str_eq(by, STR("path")))
         import_say(i, IMPORT_DIFFERS, import_object(i, plugin), STR("config.limit_by"), by,
@@ -240,6 +240,7 @@ static struct str body_limit(struct import *i, const struct kong_entity *plugin)
     struct str unit = kong_text(config, "size_unit");
     int64_t n = kong_int(config, "allowed_payload_size", 128);
     import_unknown(i, plugin, config, "config.", known);
+    n = n > 1 << 30 ? 1 << 30 : n;
     const char *suffix = str_eq(unit, STR("bytes"))       ? ""
                          : str_eq(unit, STR("kilobytes")) ? "Ki"
                                                           : "Mi";

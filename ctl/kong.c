@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/kong.h"
 
-#include "controller/kube/yaml.h"
 #include "ctl/read.h"
 #include "lib/json.h"
 #include "lib/mem.h"
@@ -354,9 +353,8 @@ static int check_environment(struct kong *k, struct str text) {
     return 0;
 }
 
-static int parse(struct kong *k, const char *path, struct str text) {
+static int parse(struct kong *k, struct str text, enum yaml_form form, const char *path) {
     struct yaml y = {0};
-    enum yaml_form form = str_ends(str_of(path), STR(".json")) ? YAML_JSON : YAML_YAML;
     if (yaml_parse(text, form, str_of(path), &y, k->why) < 0) {
         yaml_fini(&y);
         return -1;
@@ -371,24 +369,28 @@ static int parse(struct kong *k, const char *path, struct str text) {
     return 0;
 }
 
-int kong_open(struct kong *k, const char *path, struct why *why) {
-    struct out text = out_heap(READ_MAX);
+int kong_read(struct kong *k, struct str text, enum yaml_form form, const char *path,
+              struct why *why) {
     *k = (struct kong){.why = why};
     arena_init(&k->arena);
     map_init(&k->ids);
-    int rc = read_file(path, &text, why);
     why_object(why, "%s", path);
-    if (rc == 0)
-        rc = check_environment(k, out_done(&text));
-    if (rc == 0)
-        rc = parse(k, path, out_done(&text));
-    out_fini(&text);
-    if (rc == 0)
-        rc = take_version(k);
-    if (rc != 0)
+    if (check_environment(k, text) != 0 || parse(k, text, form, path) != 0 || take_version(k) != 0)
         return -1;
     k->hashed = cJSON_IsFalse(json_get(k->json, "_transform"));
     return take(k, k->json, -1, NULL) == 0 && resolve_all(k) == 0 ? check_types(k) : -1;
+}
+
+int kong_open(struct kong *k, const char *path, struct why *why) {
+    struct out text = out_heap(READ_MAX);
+    *k = (struct kong){0};
+    why_object(why, "%s", path);
+    int rc = read_file(path, &text, why);
+    if (rc == 0)
+        rc = kong_read(k, out_done(&text),
+                       str_ends(str_of(path), STR(".json")) ? YAML_JSON : YAML_YAML, path, why);
+    out_fini(&text);
+    return rc;
 }
 
 void kong_fini(struct kong *k) {

@@ -10,6 +10,7 @@
 #ifndef SLUICE_CTL_KONG_H
 #define SLUICE_CTL_KONG_H
 
+#include "controller/kube/yaml.h"
 #include "ctl/doc.h"
 #include "lib/arena.h"
 #include "lib/map.h"
@@ -59,6 +60,9 @@ struct kong {
 
 /* -1 with *why, whose object is the place; end with kong_fini() in either case. */
 int kong_open(struct kong *k, const char *path, struct why *why) MUST_USE;
+/* The same of a text; path is for messages alone. */
+int kong_read(struct kong *k, struct str text, enum yaml_form form, const char *path,
+              struct why *why) MUST_USE;
 void kong_fini(struct kong *k);
 
 const char *kong_type_name(enum kong_type type); /* "route" */

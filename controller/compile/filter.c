@@ -2,6 +2,7 @@
  *
  * filter: what is done on the way, in the shapes and with the rules of the Gateway API.
  */
+#include "controller/compile/editable.h"
 #include "controller/compile/route.h"
 #include "lib/chars.h"
 #include "lib/path.h"
@@ -14,37 +15,6 @@ struct filtering {
 };
 
 /* ---- header modifiers ---- */
-
-static bool one_of(struct str name, const char *const *names, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq_nocase(name, str_of(names[i])))
-            return true;
-    return false;
-}
-
-const char *header_not_editable(struct str name, bool request, bool set) {
-    static const char *const framing[] = {"connection", "keep-alive",    "proxy-connection",
-                                          "te",         "trailer",       "transfer-encoding",
-                                          "upgrade",    "content-length"};
-    static const char *const owned[] = {"forwarded",
-                                        "x-forwarded-for",
-                                        "x-forwarded-proto",
-                                        "x-forwarded-host",
-                                        "x-forwarded-port",
-                                        "x-real-ip",
-                                        "via",
-                                        "x-request-id",
-                                        "traceparent"};
-    if (one_of(name, framing, ARRAY_LEN(framing)))
-        return "belongs to the connection, not to the message; no filter may change it";
-    if (request && str_eq_nocase(name, STR("host")))
-        return "is changed by a URLRewrite filter with hostname";
-    if (request && set && one_of(name, owned, ARRAY_LEN(owned)))
-        return "is written by Sluice itself; no filter may set it";
-    if (!request && str_eq_nocase(name, STR("sluice-reason")))
-        return "is written by Sluice itself; no filter may change it";
-    return NULL;
-}
 
 static const char *not_editable(const struct making *m, struct str name, bool request, bool set) {
     if (request && set && identity_header(m->class, name))

@@ -50,9 +50,6 @@ struct str path_prefix(struct str path);
 int filters_make(struct making *m, const struct at *at, const struct kube_route_rule *rule,
                  const struct kube_filter *k, uint32_t n, bool of_backend,
                  struct model_filter **filters, uint32_t *n_filters);
-/* Why no filter may change (set: write) a header of requests or of answers, in any class; NULL: one
- * may. */
-const char *header_not_editable(struct str name, bool request, bool set);
 
 /* settings.c: numbers that Route and TrafficPolicy share. */
 int timeouts_make(struct making *m, const struct at *at, const struct kube_timeouts *k,
