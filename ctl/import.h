@@ -200,7 +200,8 @@ void import_quote(struct out *o, struct str s);
 /* A match for each method: {path: {type, value}, method, headers}. */
 void import_add_matches(struct import *i, struct import_route *r, cJSON *to, const char *type,
                         struct str value);
-/* Matches that keep what this route restricts from falling to a less specific one. */
+/* Matches for what Kong's paths take and ours do not, or the other way round, where another route
+ * with other restrictions is behind: they are answered with 404. */
 void import_guard(struct import *i, struct import_route *r);
 
 /* Plugins of one route, of one service, or global ones; none of a consumer, none switched off. */

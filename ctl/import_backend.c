@@ -61,6 +61,11 @@ static bool is_tls(struct str protocol) {
            str_eq(protocol, STR("tls")) || str_eq(protocol, STR("wss"));
 }
 
+/* A listener's backend, which needs no grant. */
+static bool is_stream(struct str protocol) {
+    return str_eq(protocol, STR("tcp")) || str_eq(protocol, STR("tls"));
+}
+
 /* https://api.example.net:8443/v2 as protocol, host, port and path. */
 static void split_url(struct str url, struct str *protocol, struct str *host, uint64_t *port,
                       struct str *path) {
@@ -253,7 +258,7 @@ static void add_target(struct building *w, const struct target *t, int64_t weigh
         add_addresses(w, t, 1, weight);
     } else if (import_is_cluster(t->host, &name, &namespace)) {
         add_ref(w, name, namespace, t->port, weight);
-        if (!str_eq(namespace, w->i->namespace))
+        if (!str_eq(namespace, w->i->namespace) && !is_stream(w->protocol))
             grant(w, namespace, name);
     } else if (is_bare(t->host)) {
         add_ref(w, t->host, w->i->namespace, t->port, weight);

@@ -470,34 +470,92 @@ static void except(struct import *i, struct import_route *r, struct str prefix, 
     }
 }
 
-static void guard_one(struct import *i, struct import_route *r, struct str prefix) {
+/* "/+admin/+x" of "/admin/x": Kong takes repeated slashes for one, here they stay. */
+static void quote_slashes(struct out *o, struct str prefix) {
+    struct str part;
+    for (struct str rest = str_skip(prefix, 1); rest.p;) {
+        rest = str_cut(rest, '/', &part);
+        out_lit(o, "/+");
+        import_quote(o, part);
+    }
+}
+
+/* What begins like a prefix and does not end there at a segment. */
+static void guard_prefix(struct import *i, struct import_route *r, struct str prefix) {
     struct out o = out_heap(REGEX_MAX);
     except(i, r, prefix, true, &o);
+    out_lit(&o, "(?!");
     import_quote(&o, prefix);
+    out_lit(&o, "(?:/|$))");
+    quote_slashes(&o, prefix);
     except(i, r, prefix, false, &o);
-    out_lit(&o, "[^/].*");
+    out_lit(&o, ".*");
     if (o.over) {
-        import_say(i, IMPORT_CLOSED, r->object, STR("paths"), prefix,
-                   "what only begins like it cannot be kept from another route: too many "
-                   "exceptions; compare their policies");
+        import_close(i, r, r->object, STR("paths"), prefix,
+                     "what only begins like it cannot be kept from another route: too many "
+                     "exceptions; compare their policies");
     } else {
         import_add_matches(i, r, r->guards, "RegularExpression",
                            arena_str(&i->arena, out_done(&o)));
-        import_say(i, IMPORT_DIFFERS, r->object, STR("paths"), prefix,
-                   "what only begins like it (%.*s-x) is answered with 404, since a route with "
-                   "other rules would get it",
-                   STR_FMT(prefix));
+        import_say(
+            i, IMPORT_DIFFERS, r->object, STR("paths"), prefix,
+            "what only begins like it (%.*s-x), or has // in it, is answered with 404, since "
+            "a route with other rules would get it",
+            STR_FMT(prefix));
     }
     out_fini(&o);
+}
+
+static void guard_expressions(struct import *i, struct import_route *r) {
+    import_add_matches(i, r, r->guards, "RegularExpression", STR(".*//.*"));
+    import_say(
+        i, IMPORT_DIFFERS, r->object, STR("paths"), STR("//"),
+        "paths with // in them are answered with 404 on its hosts, since Kong takes that for "
+        "one slash and another route would get them");
+}
+
+/* "/foo/" does not match /foo in Kong: a route that is stricter had it. */
+static void guard_slash(struct import *i, struct import_route *r, struct str path) {
+    struct str bare = str_mk(path.p, path.n - 1), expression;
+    bool had = false;
+    for (const struct kong_entity *e = NULL; (e = kong_next(i->kong, KONG_ROUTE, e));) {
+        const cJSON *p, *paths = kong_texts(e->json, "paths");
+        if (e == r->e || !import_is_served(i, e) || !import_share_host(e, r->e) ||
+            !import_is_stricter(i, e, r->e))
+            continue;
+        had |= !paths;
+        cJSON_ArrayForEach(p, paths) {
+            had |= import_is_regex(i, str_of(p->valuestring), &expression)
+                       ? str_starts(bare, import_literal(expression)) ||
+                             str_starts(import_literal(expression), bare)
+                       : str_starts(bare, str_of(p->valuestring));
+        }
+    }
+    if (!had)
+        return;
+    import_add_matches(i, r, r->guards, "Exact", bare);
+    import_say(i, IMPORT_DIFFERS, r->object, STR("paths"), path,
+               "without the / at its end it is answered with 404: in Kong a route that is guarded "
+               "in another way had it");
 }
 
 void import_guard(struct import *i, struct import_route *r) {
     const cJSON *path;
     struct str expression;
+    bool expressions = false;
     cJSON_ArrayForEach(path, kong_texts(r->e->json, "paths")) {
         struct str text = str_of(path->valuestring);
-        if (!import_is_regex(i, text, &expression) && text.n > 1 && !str_ends(text, STR("/")) &&
-            is_threatened(i, r, text))
-            guard_one(i, r, text);
+        if (import_is_regex(i, text, &expression)) {
+            expressions |= r->restricted && is_threatened(i, r, STR("/x"));
+            continue;
+        }
+        if (text.n > 2 && text.p[0] == '/' && str_ends(text, STR("/"))) {
+            guard_slash(i, r, text);
+            text.n--;
+        }
+        if (text.n > 1 && text.p[0] == '/' && r->restricted && is_threatened(i, r, text))
+            guard_prefix(i, r, text);
     }
+    if (expressions)
+        guard_expressions(i, r);
 }

@@ -278,8 +278,7 @@ static void translate(struct import *i, struct import_route *r) {
     import_check_filters(i, r);
     check_order(i, r);
     struct str policy = r->closed.n == 0 ? import_auth(i, r) : STR_NONE;
-    if (r->restricted)
-        import_guard(i, r);
+    import_guard(i, r);
     emit(i, r, policy);
 }
 
