@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/config/address.h"
 
+#include "lib/address.h"
 #include "proxy/config/resolve.h"
 
 #include <netinet/in.h>
@@ -9,30 +10,14 @@
 #include <unistd.h>
 
 static const char mapped[12] = {[10] = (char)0xff, [11] = (char)0xff};
-static const char compatible[12] = {0};
-static const char nat64[12] = {0x00, 0x64, (char)0xff, (char)0x9b}; /* RFC 6052 2.1 */
 
 static bool inside(struct str address, const char prefix[12]) {
     return address.n == 16 && memcmp(address.p, prefix, 12) == 0;
 }
 
-/* ---- which may be used ---- */
-
-static bool v4_ok(const unsigned char *p) {
-    bool broadcast = p[0] == 255 && p[1] == 255 && p[2] == 255 && p[3] == 255;
-    return p[0] != 0 && p[0] != 127 && !(p[0] == 169 && p[1] == 254) && (p[0] & 0xf0) != 224 &&
-           !broadcast;
-}
-
 bool resolve_address_ok(struct str address) {
-    const unsigned char *p = (const unsigned char *)address.p;
-    if (address.n == 4)
-        return v4_ok(p);
-    if (address.n != 16 || inside(address, compatible)) /* also :: and ::1 */
-        return false;
-    if (inside(address, mapped) || inside(address, nat64))
-        return v4_ok(p + 12);
-    return p[0] != 0xff && !(p[0] == 0xfe && (p[1] & 0xc0) == 0x80);
+    enum address_sort sort = address_sort(address);
+    return (address.n == 4 || address.n == 16) && sort <= ADDRESS_RESERVED;
 }
 
 /* The kernel knows the way: connecting a datagram socket looks it up and sends nothing. */
