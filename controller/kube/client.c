@@ -5,13 +5,14 @@
  *                    ▲                        │
  *                    └─── newer credentials ◄─┘ 401
  *
- * libcurl forbids to add, remove or end a transfer from inside its callbacks. So whatever a caller
- * does is only noted while libcurl is at work (in_curl) and done in the next turn; and what a
- * caller frees from inside a callback is freed when the outermost of our own functions returns
+ * Whatever a caller does from inside libcurl (multi.h) is only noted, and done in the next turn; and
+ * what it frees from inside a callback is freed when the outermost of our own functions returns
  * (depth).
  */
 #include "controller/kube/client.h"
 
+#include "controller/curl/easy.h"
+#include "controller/curl/multi.h"
 #include "controller/kube/client_answer.h"
 #include "controller/kube/client_curl.h"
 #include "lib/list.h"
@@ -32,17 +33,15 @@ enum {
 struct kube_client {
     struct event_base *base;
     struct kube_access *access;
-    CURLM *multi;
-    struct event *timer;        /* libcurl's */
+    struct multi *multi;
     struct event *turn;         /* something is to be started or buried */
     struct event *pulse;        /* pending while streams run */
     struct list calls, streams; /* to be started */
     struct list running;
     struct list buried;          /* cancelled while libcurl was at work */
-    struct list watches;         /* libcurl's sockets */
     unsigned n_calls, n_streams; /* running */
     unsigned depth;              /* of our functions that call back */
-    bool in_curl, gone;
+    bool gone;
     uint64_t heard_ms;   /* when the server last said anything */
     uint32_t silence_ms; /* after so long it is asked whether it lives */
     uint32_t answer_ms;  /* and has so long to say so */
@@ -75,12 +74,6 @@ struct kube_request {
     bool again, ended, cancelled;
 };
 
-struct watch { /* a socket of libcurl's */
-    struct list link;
-    struct event *event;
-    struct kube_client *client;
-};
-
 static uint64_t now_ms(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -104,7 +97,7 @@ static void client_destroy(struct kube_client *c);
 
 static void enter(struct kube_client *c) { c->depth++; }
 static void leave(struct kube_client *c) {
-    if (--c->depth == 0 && c->gone)
+    if (--c->depth == 0 && c->gone && !multi_is_busy(c->multi))
         client_destroy(c);
 }
 
@@ -115,10 +108,7 @@ static void stop(struct kube_request *r) {
     struct kube_client *c = r->client;
     if (!r->wire.curl)
         return;
-    must(!c->in_curl);
-    c->in_curl = true;
-    curl_multi_remove_handle(c->multi, r->wire.curl);
-    c->in_curl = false;
+    multi_remove(c->multi, r->wire.curl);
     kube_wire_fini(&r->wire);
     if (is_stream(r))
         c->n_streams--;
@@ -152,7 +142,7 @@ void kube_cancel(struct kube_request *r) {
     if (!r || r->ended)
         return;
     struct kube_client *c = r->client;
-    if (!c->in_curl) {
+    if (!multi_is_busy(c->multi)) {
         request_free(r);
         return;
     }
@@ -181,8 +171,7 @@ static void explain(struct kube_request *r, CURLcode code, struct kube_answer *a
         why_text(&a->why, "the API server was not heard for %llu s and does not answer",
                  (unsigned long long)(now_ms() - c->heard_ms) / 1000);
     else if (code != CURLE_OK)
-        kube_answer_failed(&a->why, (int)code, r->wire.error,
-                           kube_access_credentials(c->access)->server);
+        easy_failed(&a->why, code, r->wire.error, kube_access_credentials(c->access)->server);
 }
 
 static uint64_t retry_after(CURL *curl) {
@@ -217,8 +206,7 @@ static void end(struct kube_request *r, CURLcode code) {
 
 /* ---- is the server alive? ---- */
 
-static CURLM *multi_new(struct kube_client *c);
-static void multi_free(struct kube_client *c);
+static struct multi *connections(struct kube_client *c);
 
 /* Nobody answers: all that is under way ends, and the next request finds no old connection. */
 static void hang_up(struct kube_client *c) {
@@ -232,8 +220,8 @@ static void hang_up(struct kube_client *c) {
         end(r, CURLE_OK);
     }
     if (!c->gone) {
-        multi_free(c);
-        c->multi = multi_new(c);
+        multi_free(c->multi);
+        c->multi = connections(c);
     }
     leave(c);
 }
@@ -329,72 +317,6 @@ static size_t on_send(char *room, size_t size, size_t n, void *arg) {
     return piece;
 }
 
-static void finish(struct kube_client *c);
-
-static void act(struct kube_client *c, curl_socket_t fd, int what) {
-    int running;
-    enter(c);
-    c->in_curl = true;
-    curl_multi_socket_action(c->multi, fd, what, &running);
-    c->in_curl = false;
-    finish(c);
-    leave(c);
-}
-
-static void on_ready(evutil_socket_t fd, short what, void *arg) {
-    struct watch *w = arg;
-    act(w->client, fd,
-        (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg) {
-    (void)fd;
-    (void)what;
-    act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int set_timer(CURLM *multi, long ms, void *arg) {
-    struct kube_client *c = arg;
-    (void)multi;
-    if (ms < 0)
-        evtimer_del(c->timer);
-    else
-        arm(c->timer, (uint64_t)ms);
-    return 0;
-}
-
-static void watch_free(struct watch *w) {
-    list_del(&w->link);
-    event_free(w->event);
-    mem_free(w);
-}
-
-static int set_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *old) {
-    struct kube_client *c = arg;
-    struct watch *w = old;
-    (void)curl;
-    if (what == CURL_POLL_REMOVE) {
-        if (w)
-            watch_free(w);
-        curl_multi_assign(c->multi, fd, NULL);
-        return 0;
-    }
-    short events = (short)(EV_PERSIST | (what & CURL_POLL_IN ? EV_READ : 0) |
-                           (what & CURL_POLL_OUT ? EV_WRITE : 0));
-    if (!w) {
-        w = mem_zalloc(sizeof(*w));
-        w->client = c;
-        list_append(&c->watches, &w->link);
-        curl_multi_assign(c->multi, fd, w);
-    } else {
-        event_free(w->event);
-    }
-    w->event = event_new(c->base, fd, events, on_ready, w);
-    must(w->event);
-    event_add(w->event, NULL);
-    return 0;
-}
-
 /* ---- from the list to the wire and back ---- */
 
 static void start(struct kube_request *r) {
@@ -430,9 +352,7 @@ static void start(struct kube_request *r) {
         arm(c->pulse, c->silence_ms);
     if (r->silence)
         arm(r->silence, r->what.silence_ms);
-    c->in_curl = true;
-    must(curl_multi_add_handle(c->multi, r->wire.curl) == CURLM_OK);
-    c->in_curl = false;
+    multi_add(c->multi, r->wire.curl);
 }
 
 /* After a 401: true if there are newer credentials, and it is on its way with them. */
@@ -464,20 +384,24 @@ static void conclude(struct kube_request *r, CURLcode code) {
     end(r, code);
 }
 
-static void finish(struct kube_client *c) {
-    CURLMsg *m;
-    int left;
-    while (!c->gone && (m = curl_multi_info_read(c->multi, &left))) {
-        char *r = NULL;
-        if (m->msg != CURLMSG_DONE)
-            continue;
-        CURLcode code = m->data.result;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
-        if (((struct kube_request *)(void *)r)->cancelled)
-            request_free((struct kube_request *)(void *)r);
-        else
-            conclude((struct kube_request *)(void *)r, code);
-    }
+static void on_ended(void *arg, CURL *curl, CURLcode code) {
+    const struct kube_client *c = arg;
+    char *p = NULL;
+    curl_easy_getinfo(curl, CURLINFO_PRIVATE, &p);
+    struct kube_request *r = (struct kube_request *)(void *)p;
+    if (c->gone)
+        return;
+    if (r->cancelled)
+        request_free(r);
+    else
+        conclude(r, code);
+}
+
+/* Whoever freed the client from inside libcurl is heard now. */
+static void on_after(void *arg) {
+    struct kube_client *c = arg;
+    enter(c);
+    leave(c);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg) {
@@ -515,30 +439,16 @@ struct kube_request *kube_call(struct kube_client *c, const struct kube_call *wh
 
 /* ---- life ---- */
 
-static CURLM *multi_new(struct kube_client *c) {
-    CURLM *multi = curl_multi_init();
-    must(multi);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)HTTP2_STREAMS);
-    return multi;
-}
-
-static void multi_free(struct kube_client *c) {
-    c->in_curl = true;
-    curl_multi_cleanup(c->multi);
-    c->in_curl = false;
-    while (!list_empty(&c->watches))
-        watch_free(list_entry(c->watches.next, struct watch, link));
-    evtimer_del(c->timer);
+static struct multi *connections(struct kube_client *c) {
+    static const struct multi_events events = {on_ended, on_after};
+    struct multi *m = multi_new(c->base, &events, c);
+    curl_multi_setopt(multi_curl(m), CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    curl_multi_setopt(multi_curl(m), CURLMOPT_MAX_CONCURRENT_STREAMS, (long)HTTP2_STREAMS);
+    return m;
 }
 
 struct kube_client *kube_client_new(struct event_base *base, struct kube_access *access) {
     struct kube_client *c = mem_zalloc(sizeof(*c));
-    must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     c->base = base;
     kube_client_patience(c, SILENCE_MS, ANSWER_MS);
     c->access = access;
@@ -546,12 +456,10 @@ struct kube_client *kube_client_new(struct event_base *base, struct kube_access 
     list_init(&c->streams);
     list_init(&c->running);
     list_init(&c->buried);
-    list_init(&c->watches);
-    c->timer = evtimer_new(base, on_timer, c);
     c->turn = event_new(base, -1, 0, on_turn, c);
     c->pulse = evtimer_new(base, on_pulse, c);
-    must(c->timer && c->turn && c->pulse);
-    c->multi = multi_new(c);
+    must(c->turn && c->pulse);
+    c->multi = connections(c);
     return c;
 }
 
@@ -560,12 +468,10 @@ static void client_destroy(struct kube_client *c) {
     free_all(&c->streams);
     free_all(&c->running);
     free_all(&c->buried);
-    multi_free(c);
-    event_free(c->timer);
+    multi_free(c->multi);
     event_free(c->turn);
     event_free(c->pulse);
     mem_free(c);
-    curl_global_cleanup();
 }
 
 void kube_client_free(struct kube_client *c) {

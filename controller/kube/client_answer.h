@@ -11,8 +11,4 @@
  * metav1.Status in body, or from what else is in it. */
 void kube_answer_refused(struct why *why, int status, struct str body);
 
-/* No answer, or half of one. code: of libcurl; detail: what it has to say about it, "" = nothing;
- * server: as "https://10.96.0.1:443". */
-void kube_answer_failed(struct why *why, int code, const char *detail, struct str server);
-
 #endif

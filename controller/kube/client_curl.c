@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/kube/client_curl.h"
 
-#include "lib/mem.h"
+#include "controller/curl/easy.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,18 +11,6 @@ enum {
     UNACKNOWLEDGED_MS = 30000,        /* then the connection is dead */
     TEXT_MAX = (64 << 10) + (8 << 10) /* of a URL or header: a token and some more */
 };
-
-static void set_text(CURL *curl, CURLoption option, struct str text) {
-    char *copy = str_dup(text);
-    must(curl_easy_setopt(curl, option, copy) == CURLE_OK);
-    mem_free(copy);
-}
-
-static void set_blob(CURL *curl, CURLoption option, struct str pem) {
-    struct curl_blob blob = {(void *)(uintptr_t)pem.p, pem.n, CURL_BLOB_COPY};
-    if (pem.n > 0)
-        must(curl_easy_setopt(curl, option, &blob) == CURLE_OK);
-}
 
 /* ---- headers ---- */
 
@@ -88,7 +76,7 @@ static void set_place(struct kube_wire *w, const struct kube_call *what,
         out_fmt(&url, ":%.*s", STR_FMT(s.port));
     out_str(&url, s.prefix);
     out_str(&url, what->path);
-    set_text(w->curl, CURLOPT_URL, out_done(&url));
+    easy_text(w->curl, CURLOPT_URL, out_done(&url));
     if (who->server_name.n > 0) {
         out_fmt(&detour, "::%.*s:%.*s", STR_FMT(s.host), STR_FMT(s.port));
         out_char(&detour, 0);
@@ -108,13 +96,9 @@ static void set_place(struct kube_wire *w, const struct kube_call *what,
 /* ---- who ---- */
 
 static void set_tls(CURL *curl, const struct kube_credentials *who) {
-    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (who->ca.n > 0) {
-        set_blob(curl, CURLOPT_CAINFO_BLOB, who->ca);
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* else the system's count as well */
-    }
-    set_blob(curl, CURLOPT_SSLCERT_BLOB, who->certificate);
-    set_blob(curl, CURLOPT_SSLKEY_BLOB, who->key);
+    easy_trust(curl, who->ca);
+    easy_blob(curl, CURLOPT_SSLCERT_BLOB, who->certificate);
+    easy_blob(curl, CURLOPT_SSLKEY_BLOB, who->key);
 }
 
 /* ---- what ---- */
@@ -142,9 +126,7 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose) {
 }
 
 static void set_connection(CURL *curl, uint32_t left_ms) {
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* never waits for a resolver's thread */
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    easy_plain(curl);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S);
@@ -156,7 +138,6 @@ static void set_connection(CURL *curl, uint32_t left_ms) {
 
 void kube_wire_init(struct kube_wire *w, const struct kube_call *what,
                     const struct kube_credentials *who, uint32_t left_ms) {
-    struct out agent = out_heap(256);
     *w = (struct kube_wire){.curl = curl_easy_init()};
     must(w->curl);
     set_place(w, what, who);
@@ -164,9 +145,6 @@ void kube_wire_init(struct kube_wire *w, const struct kube_call *what,
     set_method(w, what);
     if (who->token.n > 0)
         bearer(w, who->token);
-    out_fmt(&agent, "sluice/%s", sluice_version);
-    set_text(w->curl, CURLOPT_USERAGENT, out_done(&agent));
-    out_fini(&agent);
     set_connection(w->curl, left_ms);
     curl_easy_setopt(w->curl, CURLOPT_HTTPHEADER, w->headers);
     curl_easy_setopt(w->curl, CURLOPT_ERRORBUFFER, w->error);
