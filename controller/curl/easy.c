@@ -38,8 +38,12 @@ const char *easy_phrase(int status) {
         int status;
         const char *words;
     } known[] = {
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
         {301, "Moved Permanently"},
         {302, "Found"},
+        {304, "Not Modified"},
         {307, "Temporary Redirect"},
         {308, "Permanent Redirect"},
         {400, "Bad Request"},

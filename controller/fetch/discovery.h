@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * discovery: what a discovery document (OpenID Connect Discovery 1.0 section 3, RFC 8414) says of
+ * where an issuer's keys are. Foreign bytes; pure.
+ */
+#ifndef SLUICE_CONTROLLER_FETCH_DISCOVERY_H
+#define SLUICE_CONTROLLER_FETCH_DISCOVERY_H
+
+#include "lib/why.h"
+
+/* The address of the key set, written to *uri. The document must name that very issuer (section
+ * 4.3), or another one could sign in its name. -1 with why->text. */
+int discovery_read(struct str document, struct str issuer, struct out *uri,
+                   struct why *why) MUST_USE;
+
+#endif
