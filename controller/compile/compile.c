@@ -5,6 +5,7 @@
  */
 #include "controller/compile/backend.h"
 #include "controller/compile/certificate.h"
+#include "controller/compile/fetched.h"
 #include "controller/compile/policy.h"
 #include "controller/compile/route.h"
 #include "controller/compile/twice.h"
@@ -366,6 +367,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     map_init(&c->sayings);
     map_init(&c->owners);
     map_init(&c->lost);
+    fetched_init(c);
     list_init(&c->unproven);
     list_init(&c->reserved);
     list_init(&c->certificates);
@@ -401,6 +403,7 @@ void compile_free(struct compiler *c) {
     map_fini(&c->sayings);
     map_fini(&c->owners);
     map_fini(&c->lost);
+    fetched_fini(c);
     mem_free((void *)(uintptr_t)c->default_class.p);
     mem_free(c);
 }

@@ -30,6 +30,8 @@
 #include "lib/model.h"
 
 struct compiler;
+struct keyset;
+struct keyset_want;
 
 /* Who is told what came out of compile_run(), compile_quarantine() and compile_restore(). Called in
  * order, from inside them. NULL members are not called. */
@@ -81,6 +83,12 @@ void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated);
  * NotExposed. n == 0, and without a call: nobody knows. */
 enum { COMPILE_PORTS_MAX = 64 };
 void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n);
+
+/* What is to be fetched for the units that were compiled, in order of keys, borrowed until the next
+ * compile_run(). The number changes whenever this does. See fetched.h. */
+uint64_t compile_wants(struct compiler *c, const struct keyset_want **wants, size_t *n);
+/* What came of one of them; copied. The units that read it are dirty now. */
+void compile_fetched(struct compiler *c, struct str key, const struct keyset *k);
 
 /* ---- statuses ---- */
 

@@ -124,6 +124,7 @@ struct compiler {
     struct list late; /* units that wait for what their resource names */
     uint64_t now;     /* see compile_clock() */
     uint64_t runs;
+    struct fetches *fetches; /* see fetched.h */
 };
 
 /* ---- one compile of one unit ---- */

@@ -255,6 +255,11 @@ const struct resource *const *store_read_all(struct store *s, struct store_unit 
 
 void store_read_key(struct store *s, struct store_unit *u, struct str key) { record(s, u, key); }
 
+bool store_is_read(const struct store *s, struct str key) {
+    const struct key *k = key_find(s, key);
+    return k && !list_empty(&k->readers);
+}
+
 void store_touch(struct store *s, struct str key) {
     struct key *k = key_find(s, key);
     size_t before = s->n_dirty;

@@ -119,6 +119,7 @@ const struct resource *const *store_read_all(struct store *s, struct store_unit 
                                              size_t *n);
 void store_read_key(struct store *s, struct store_unit *u, struct str key); /* of a derived fact */
 void store_touch(struct store *s, struct str key); /* every unit that read it becomes dirty */
+bool store_is_read(const struct store *s, struct str key); /* by a unit, when it last compiled */
 
 /* The index keys (index.c), made for each resource when it comes:
  *     EndpointSlice/of/NS/SERVICE       by label kubernetes.io/service-name
