@@ -6,6 +6,7 @@
 #include "controller/admin/admin.h"
 #include "controller/main_autoscale.h"
 #include "controller/main_crds.h"
+#include "controller/main_keysets.h"
 #include "controller/main_link.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
@@ -26,6 +27,7 @@ struct controller {
     struct event_base *base;
     struct store *store;
     struct turn *turn;
+    struct main_keysets *keysets;
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
@@ -62,6 +64,7 @@ static void faults(struct controller *c, void (*each)(void *arg, struct str faul
     c->source->verbs->faults(c->source, each, arg);
     if (c->crds)
         main_crds_faults(c->crds, each, arg);
+    keysets_faults(main_keysets_sets(c->keysets), each, arg);
     if (c->link)
         trust_problems(main_link_trust(c->link), each, arg);
     main_autoscale_faults(c->autoscale, each, arg);
@@ -127,6 +130,7 @@ static void metrics(void *arg, struct metric_text *t) {
     metric_family(t, METRIC_GAUGE, "sluice_controller_watch_errors", "What cannot be read now.");
     metric_count(t, STR_NONE, n);
     report_metrics(c->turn, c->store, t);
+    keysets_metrics(main_keysets_sets(c->keysets), t);
     if (c->link)
         trust_metrics(main_link_trust(c->link), t);
     if (c->status)
@@ -203,6 +207,7 @@ static void start(struct controller *c) {
     c->turn = turn_new(c->base, c->store, c->o.link, c->o.link_secret != NULL, &why);
     if (!c->turn)
         fail(&why);
+    c->keysets = main_keysets_new(c->base, c->turn);
     c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
     if (!c->source)
         fail(&why);
@@ -245,6 +250,7 @@ static void end(struct controller *c) {
     main_status_free(c->status);
     kube_client_free(c->client);
     kube_access_free(c->access);
+    main_keysets_free(c->keysets);
     turn_free(c->turn);
     store_free(c->store);
     mem_free(c->o.namespaces);

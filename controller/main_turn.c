@@ -54,6 +54,10 @@ struct turn {
         void (*fleet)(void *arg);
         void *arg;
     } news;
+    struct {
+        void (*call)(void *arg);
+        void *arg;
+    } on_compiled;
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -451,6 +455,8 @@ static void on_turn(evutil_socket_t fd, short what, void *arg) {
                   (unsigned long long)(took / 1000));
     }
     t->compiled = true;
+    if (t->on_compiled.call)
+        t->on_compiled.call(t->on_compiled.arg);
     end_fostering(t);
     ask(t);
     commit(t);
@@ -615,6 +621,10 @@ void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct reso
 void turn_tickets(struct turn *t, struct object *keys) {
     put(t, keys);
     turn_wake(t);
+}
+void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg) {
+    t->on_compiled.call = compiled;
+    t->on_compiled.arg = arg;
 }
 uint64_t turn_published(const struct turn *t) {
     return t->committed && !t->changed ? push_version(t->push) : 0;

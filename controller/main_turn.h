@@ -47,6 +47,8 @@ const struct turn_numbers *turn_numbers(const struct turn *t);
  * or went, or something was published. Not from inside turn_on_news(). */
 void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct resource *r),
                   void (*on_fleet)(void *arg), void *arg);
+/* For who fetches: after each compile_run(), wants may be other ones. NULL: nobody cares. */
+void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg);
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 

@@ -38,7 +38,8 @@ struct keyset {
     enum keyset_state state;
     struct str document;  /* the JSON Web Key Set as it came; KEYSET_GOOD alone */
     struct str discovery; /* the discovery document that led there; n == 0: none did */
-    uint64_t fetched;     /* when it came; seconds since 1970; 0: never */
+    /* Seconds since 1970, rounded (keysets.h); 0: it never came. */
+    uint64_t fetched;     /* when it came */
     uint64_t stale_after; /* until then it may be used */
     struct why why;       /* the last fetch failed; also of a good one */
 };

@@ -18,10 +18,7 @@
 #include <event2/event.h>
 #include <time.h>
 
-enum {
-    TELL_PARTS =
-        8, /* of max_stale: when the time that was told is so much older, it is told anew */
-};
+enum { STALE_PARTS = 8 }; /* of max_stale, to which times are rounded */
 
 enum result { RESULT_GOOD, RESULT_BAD, RESULT_FAILED, RESULTS };
 
@@ -45,6 +42,7 @@ struct source {
     uint64_t hash;        /* of want */
     uint64_t round;       /* the keysets_want() that had it last */
     struct keyset now;    /* document and discovery are ours */
+    uint64_t read;        /* when the document came; seconds since 1970 */
     struct out discovery; /* of the fetch under way */
     struct event *due, *stale;
     struct list queue_link;
@@ -53,9 +51,7 @@ struct source {
     uint64_t due_ms;
     unsigned failures; /* in a row */
     uint32_t endpoint; /* the next one */
-    /* What was told. */
-    uint64_t told; /* hash; 0: nothing */
-    uint64_t told_stale_after;
+    uint64_t told;     /* hash of what was; 0: nothing */
 };
 
 static uint64_t now_ms(void) {
@@ -85,19 +81,26 @@ static uint64_t max_stale_ms(const struct source *s) {
 
 static uint64_t said_hash(const struct keyset *n) {
     uint64_t h = hash_mix(n->state + 1U, hash_content(n->document));
-    return hash_mix(hash_mix(h, hash_content(n->discovery)), hash_content(str_of(n->why.text))) | 1;
+    h = hash_mix(hash_mix(h, hash_content(n->discovery)), hash_content(str_of(n->why.text)));
+    return hash_mix(h, n->stale_after) | 1;
 }
 
 static void tell(struct source *s) {
     const struct keysets_options *o = &s->k->o;
     uint64_t said = said_hash(&s->now);
-    uint64_t later = s->now.stale_after - s->told_stale_after;
-    if (said == s->told &&
-        (s->now.state != KEYSET_GOOD || later * 1000 < max_stale_ms(s) / TELL_PARTS))
+    if (said == s->told)
         return;
     s->told = said;
-    s->told_stale_after = s->now.stale_after;
     o->changed(o->arg, s->want.key, &s->now);
+}
+
+/* Of what has just been read, or is to be as old as that now. */
+static void age(struct source *s) {
+    uint64_t now = (uint64_t)time(NULL), most = max_stale_ms(s) / 1000;
+    uint64_t part = most < STALE_PARTS ? 1 : most / STALE_PARTS;
+    s->now.stale_after = (s->read + most) / part * part;
+    s->now.fetched = s->now.stale_after - most;
+    arm(s->stale, s->now.stale_after > now ? (s->now.stale_after - now) * 1000 : 0);
 }
 
 static void say_failed(const struct source *s) {
@@ -153,10 +156,9 @@ static void succeed(struct source *s, struct str document, size_t keys) {
     n->state = KEYSET_GOOD;
     replace(&n->document, document);
     replace(&n->discovery, out_done(&s->discovery));
-    n->fetched = (uint64_t)time(NULL);
-    n->stale_after = n->fetched + max_stale_ms(s) / 1000;
     n->why = (struct why){0};
-    arm(s->stale, max_stale_ms(s));
+    s->read = (uint64_t)time(NULL);
+    age(s);
     if (news)
         log_info("keysets", "keys were read key=%.*s keys=%zu bytes=%zu", STR_FMT(s->want.key),
                  keys, document.n);
@@ -295,15 +297,6 @@ static struct source *source_new(struct keysets *k) {
     return s;
 }
 
-/* max_stale may be another one now. */
-static void age_anew(struct source *s) {
-    if (s->now.state != KEYSET_GOOD)
-        return;
-    uint64_t now = (uint64_t)time(NULL);
-    s->now.stale_after = s->now.fetched + max_stale_ms(s) / 1000;
-    arm(s->stale, s->now.stale_after > now ? (s->now.stale_after - now) * 1000 : 0);
-}
-
 static void take(struct source *s, const struct keyset_want *w, uint64_t hash) {
     struct arena was = s->a;
     if (s->want.key.n > 0)
@@ -315,7 +308,8 @@ static void take(struct source *s, const struct keyset_want *w, uint64_t hash) {
     s->failures = 0;
     arena_fini(&was);
     map_put(&s->k->sources, s->want.key, s);
-    age_anew(s);
+    if (s->now.state == KEYSET_GOOD)
+        age(s); /* max_stale may be another one now */
     due_in(s, 0);
 }
 
@@ -413,9 +407,9 @@ void keysets_metrics(const struct keysets *k, struct metric_text *t) {
         metric_count(t, out_done(&labels), k->results[i]);
     }
     for (struct map_slot *m = NULL; (m = map_next(&k->sources, m));) {
-        const struct keyset *n = &((const struct source *)m->value)->now;
-        if (n->state == KEYSET_GOOD && n->fetched < oldest)
-            oldest = n->fetched;
+        const struct source *s = m->value;
+        if (s->now.state == KEYSET_GOOD && s->read < oldest)
+            oldest = s->read;
     }
     metric_family(t, METRIC_GAUGE, "sluice_controller_keyset_age_seconds",
                   "Since the oldest of the key sets in use was read.");

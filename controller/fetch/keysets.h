@@ -32,6 +32,10 @@
  * it is (controller/compile/fetched.h), and the objects that nobody has made anew stay in the fleet
  * as what is lost does, up to their own stale_after.
  *
+ * Replicas fetch each for itself. So that the same answers make the same objects, and not each
+ * refresh is a change for the fleet, the times that are told are rounded down to eighths of
+ * max_stale: keys are used for seven to eight eighths of it.
+ *
  * The loop's thread. Times are the monotonic clock's but for `fetched` and `stale_after`.
  */
 #ifndef SLUICE_CONTROLLER_FETCH_KEYSETS_H
@@ -51,9 +55,7 @@ enum {
 };
 
 struct keysets_options {
-    /* A source is in another state, has another document, fails, or fails no more; or so much of
-     * the time that was told is over that stale_after is worth telling anew (an eighth of
-     * max_stale: not each refresh is a change for the fleet). From the loop; *k is lent;
+    /* Something of a source is another one than was told last. From the loop; *k is lent;
      * keysets_unknown_kid() is all that may be called from inside. */
     void (*changed)(void *arg, struct str key, const struct keyset *k);
     void *arg;
