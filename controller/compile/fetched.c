@@ -83,7 +83,8 @@ const struct keyset *fetched_read(struct making *m, const struct keyset_want *wa
     if (f->hash != hash || f->want.key.n == 0)
         take(c, f, want, hash);
     store_read_key(c->store, m->u->su, fetched_key(&m->a, want->key));
-    m->keep = m->keep || f->result.state == KEYSET_PENDING;
+    m->keep = m->keep || f->result.state == KEYSET_PENDING ||
+              (f->result.state == KEYSET_FAILED && m->u->restored);
     return &f->result;
 }
 

@@ -13,8 +13,10 @@
  *
  * What nobody knows yet (KEYSET_PENDING) holds the unit that reads it, as a Secret does that was
  * not read yet: what it made stays as it is; if it never made anything here (the controller has
- * just started), its objects are lost and come back from the fleet. What has failed and never was
- * good, or is stale, is a fact like any other: the unit closes what it guards, and says why.
+ * just started), its objects are lost and come back from the fleet. Those stay when the first
+ * attempts fail, too: the issuer may be down while we restart, and each key_set carries the time
+ * after which no proxy uses it. Else what has failed and never was good, or is stale, is a fact
+ * like any other: the unit closes what it guards, and says why.
  */
 #ifndef SLUICE_CONTROLLER_COMPILE_FETCHED_H
 #define SLUICE_CONTROLLER_COMPILE_FETCHED_H
@@ -23,7 +25,8 @@
 #include "controller/fetch/keyset.h"
 
 /* The result for a want of m->u, which it has from now on; copied. Never NULL; m->keep is set when
- * it is KEYSET_PENDING. Borrowed until compile_run() ends. Keys of two units must differ. */
+ * it is KEYSET_PENDING, or KEYSET_FAILED and the unit's objects are the fleet's. Borrowed until
+ * compile_run() ends. Keys of two units must differ. */
 const struct keyset *fetched_read(struct making *m, const struct keyset_want *want);
 
 void fetched_init(struct compiler *c);

@@ -365,8 +365,6 @@ static size_t count(const struct keysets *k, enum keyset_state state) {
     return n;
 }
 
-size_t keysets_n_pending(const struct keysets *k) { return count(k, KEYSET_PENDING); }
-
 void keysets_faults(const struct keysets *k, void (*each)(void *arg, struct str fault), void *arg) {
     for (struct map_slot *m = NULL; (m = map_next(&k->sources, m));) {
         const struct source *s = m->value;

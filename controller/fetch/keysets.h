@@ -29,8 +29,8 @@
  *
  * Restart. A controller that starts has nothing, while proxies have the key_set objects of the
  * fleet. So a source is PENDING until its first answer or failure; compile holds what reads it as
- * it is (controller/compile/fetched.h), and the objects that nobody has made anew stay in the fleet
- * as what is lost does, up to their own stale_after.
+ * it is, and keeps what the fleet has through failures as well (controller/compile/fetched.h), up
+ * to the stale_after that stands in it.
  *
  * Replicas fetch each for itself. So that the same answers make the same objects, and not each
  * refresh is a change for the fleet, the times that are told are rounded down to eighths of
@@ -74,7 +74,6 @@ void keysets_unknown_kid(struct keysets *k, struct str key);
 
 /* NULL: not wanted. Until the loop runs, or the next keysets_want(). */
 const struct keyset *keysets_get(const struct keysets *k, struct str key);
-size_t keysets_n_pending(const struct keysets *k); /* of which nobody knows yet */
 
 /* One sentence for each source whose last fetch failed. */
 void keysets_faults(const struct keysets *k, void (*each)(void *arg, struct str fault), void *arg);

@@ -103,6 +103,10 @@ static void results(void **state) {
     compile_fetched(t.w->compiler, b.key, &k);
     assert_int_equal(reads(&t, t.r, &b, &kept), KEYSET_FAILED);
     assert_false(kept); /* a fact, as a missing Secret is */
+    t.r->restored = true;
+    reads(&t, t.r, &b, &kept);
+    assert_true(kept); /* what the fleet has is better */
+    t.r->restored = false;
     compile_fetched(t.w->compiler, STR("nobody's#0"), &k);
     b.ca = STR("pem"); /* what was got stays when it is only to be got otherwise */
     assert_int_equal(reads(&t, t.r, &b, &kept), KEYSET_FAILED);
