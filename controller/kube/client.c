@@ -5,8 +5,8 @@
  *                    ▲                        │
  *                    └─── newer credentials ◄─┘ 401
  *
- * Whatever a caller does from inside libcurl (multi.h) is only noted, and done in the next turn; and
- * what it frees from inside a callback is freed when the outermost of our own functions returns
+ * Whatever a caller does from inside libcurl (multi.h) is only noted, and done in the next turn;
+ * and what it frees from inside a callback is freed when the outermost of our own functions returns
  * (depth).
  */
 #include "controller/kube/client.h"
