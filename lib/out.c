@@ -77,25 +77,6 @@ void out_fmt(struct out *o, const char *fmt, ...) {
     va_end(again);
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629), or 0. */
-static size_t utf8_len(const unsigned char *p, size_t n) {
-    unsigned c = p[0];
-    size_t len = c < 0x80                ? 1
-                 : c >= 0xc2 && c < 0xe0 ? 2
-                 : c >= 0xe0 && c < 0xf0 ? 3
-                 : c >= 0xf0 && c < 0xf5 ? 4
-                                         : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
-        (c == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 /* Where the bytes from p[at] on end that stand in a JSON string as they are. */
 static size_t json_plain(const unsigned char *p, size_t at, size_t n) {
 #ifdef __SSE2__
@@ -142,7 +123,7 @@ void out_json(struct out *o, struct str s) {
             out_hex(o, c, 2);
             i++;
         } else {
-            size_t len = utf8_len(p + i, s.n - i);
+            size_t len = str_utf8(str_skip(s, i));
             if (len > 0)
                 out_bytes(o, p + i, len);
             else

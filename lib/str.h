@@ -50,6 +50,8 @@ size_t str_find(struct str s, char c, size_t from);
  * all of s and the rest is STR_NONE (p == NULL). */
 struct str str_cut(struct str s, char sep, struct str *head);
 struct str str_trim(struct str s); /* without spaces and tabs at both ends */
+/* Length of the well-formed UTF-8 sequence that s begins with (RFC 3629), or 0. */
+size_t str_utf8(struct str s);
 
 /* Strict decimal: 1 to 20 digits, nothing else, no overflow beyond max. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *value) MUST_USE;
