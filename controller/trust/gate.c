@@ -72,6 +72,7 @@ struct gate {
     struct list reviews, guests;
     unsigned asked; /* reviews under way */
     struct prng prng;
+    struct jwt_scratch *scratch;
     char problem[600];
     struct log_limit limit;                 /* of lines about refusals */
     uint64_t refused[REASONS], reviewed[3]; /* yes, no, no answer */
@@ -143,7 +144,7 @@ static bool plausible(struct gate *g, struct guest *q) {
         refuse(g, q, NO_TOKEN, NULL, "no token was shown");
         return false;
     }
-    if (jwt_read(&t, str_of(q->token), &why) != 0) {
+    if (jwt_read(&t, str_of(q->token), g->scratch, &why) != 0) {
         refuse(g, q, MALFORMED, NULL, "the token cannot be read");
         return false;
     }
@@ -158,7 +159,6 @@ static bool plausible(struct gate *g, struct guest *q) {
         refuse(g, q, EXPIRED, account, "the token has expired");
     else
         good = true;
-    jwt_fini(&t);
     return good;
 }
 
@@ -452,6 +452,7 @@ struct gate *gate_new(struct event_base *base, const struct gate_options *o) {
     list_init(&g->reviews);
     list_init(&g->guests);
     prng_init(&g->prng);
+    g->scratch = jwt_scratch_new();
     g->tick = event_new(base, -1, EV_PERSIST, on_tick, g);
     must(g->tick);
     event_add(g->tick, &every);
@@ -469,6 +470,7 @@ void gate_free(struct gate *g) {
     for (struct map_slot *s = NULL; (s = map_next(&g->known, s));)
         mem_free(s->value);
     map_fini(&g->known);
+    jwt_scratch_free(g->scratch);
     mem_free(g);
 }
 

@@ -2,7 +2,8 @@
 #include "controller/trust/issuer.h"
 
 #include "controller/kube/backoff.h"
-#include "lib/jwt.h"
+#include "lib/json.h"
+#include "lib/jwt_keys.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 

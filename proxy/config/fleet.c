@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/config/fleet.h"
 
-#include "lib/jwt.h"
+#include "lib/jwt_keys.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/ws_tls.h"
@@ -14,6 +14,7 @@ struct fleet {
     struct arena arena;
     struct wire_fleet m;
     struct jwt_keys *keys;
+    struct jwt_scratch *scratch;
 };
 
 static int check(struct fleet *f, struct why *why) {
@@ -31,6 +32,7 @@ static struct fleet *of_message(struct out *message, struct why *why) {
     struct fleet *f = mem_zalloc(sizeof(*f));
     struct wire_message m;
     f->message = *message;
+    f->scratch = jwt_scratch_new();
     arena_init(&f->arena);
     int bad = wire_decode(out_done(&f->message), &f->arena, &m, why);
     if (!bad && m.type != WIRE_fleet)
@@ -52,6 +54,7 @@ void fleet_free(struct fleet *f) {
     if (!f)
         return;
     jwt_keys_free(f->keys);
+    jwt_scratch_free(f->scratch);
     arena_fini(&f->arena);
     OPENSSL_cleanse(f->message.p, f->message.n);
     out_fini(&f->message);
@@ -81,7 +84,10 @@ static bool is_listed(const struct fleet *f, const struct jwt *t) {
 
 static int judge(const struct fleet *f, const struct jwt *t, int64_t now, struct why *why) {
     struct shown shown;
-    if (jwt_verify(t, f->keys, why) != 0 || jwt_judge(t, f->m.issuer, f->m.audience, now, why) != 0)
+    const struct jwt_rules rules = {
+        .issuer = f->m.issuer, .audiences = &f->m.audience, .n_audiences = 1, .skew_s = JWT_SKEW_S};
+    if (jwt_verify(t, f->keys, JWT_ALGS_KEY, f->scratch, why) != 0 ||
+        jwt_judge(t, &rules, now, why) != 0)
         return -1;
     return is_listed(f, t) ? 0
                            : why_text(why, "it is of %s, whose pods are no proxies",
@@ -89,17 +95,19 @@ static int judge(const struct fleet *f, const struct jwt *t, int64_t now, struct
 }
 
 int fleet_judge(const struct fleet *f, struct str token, int64_t now, char **pod, struct why *why) {
+    static const struct str path[] = {{"kubernetes.io", 13}, {"pod", 3}, {"name", 4}};
     struct jwt t;
     *pod = NULL;
     if (token.n == 0)
         return why_text(why, "none was shown");
-    if (jwt_read(&t, token, why) != 0)
+    if (jwt_read(&t, token, f->scratch, why) != 0)
         return -1;
-    int bad = judge(f, &t, now, why);
-    if (!bad && t.pod.n > 0)
-        *pod = str_dup(t.pod);
-    jwt_fini(&t);
-    return bad;
+    if (judge(f, &t, now, why) != 0)
+        return -1;
+    struct str name = claim_text(&t.claims, claims_get(&t.claims, path, ARRAY_LEN(path)));
+    if (name.n > 0)
+        *pod = str_dup(name);
+    return 0;
 }
 
 /* ---- the file ---- */

@@ -47,33 +47,51 @@ static inline void put_rsa(struct out *o, EVP_PKEY *key, const char *kid) {
     out_lit(o, "\"}");
 }
 
-static inline void sign_into(struct out *o, EVP_PKEY *key) {
-    unsigned char sig[600], raw[64];
+/* One of the algorithms of lib/jwt.h, for signing without it. */
+struct signing {
+    const char *alg, *hash; /* hash NULL: EdDSA */
+    int half;               /* bytes of half an ECDSA signature; 0: not ECDSA */
+    bool pss;
+};
+
+static inline void sign_into(struct out *o, EVP_PKEY *key, const struct signing *how) {
+    unsigned char sig[1100], raw[2 * 66];
     const unsigned char *der = sig;
     size_t n = sizeof(sig);
+    EVP_PKEY_CTX *settings = NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    must(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1);
+    must(EVP_DigestSignInit_ex(ctx, &settings, how->hash, NULL, NULL, key, NULL) == 1);
+    if (how->pss)
+        must(EVP_PKEY_CTX_set_rsa_padding(settings, RSA_PKCS1_PSS_PADDING) > 0 &&
+             EVP_PKEY_CTX_set_rsa_pss_saltlen(settings, RSA_PSS_SALTLEN_DIGEST) > 0);
     must(EVP_DigestSign(ctx, sig, &n, (const unsigned char *)o->p, o->n) == 1);
     EVP_MD_CTX_free(ctx);
     out_char(o, '.');
-    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
+    if (how->half == 0) {
         put_url(o, sig, n);
         return;
     }
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)n);
-    BN_bn2binpad(ECDSA_SIG_get0_r(pair), raw, 32);
-    BN_bn2binpad(ECDSA_SIG_get0_s(pair), raw + 32, 32);
+    BN_bn2binpad(ECDSA_SIG_get0_r(pair), raw, how->half);
+    BN_bn2binpad(ECDSA_SIG_get0_s(pair), raw + how->half, how->half);
     ECDSA_SIG_free(pair);
-    put_url(o, raw, sizeof(raw));
+    put_url(o, raw, 2 * (size_t)how->half);
 }
 
-/* A token on the heap. */
-static inline struct out token(EVP_PKEY *key, const char *header, const char *claims) {
+static inline struct out unsigned_token(const char *header, const char *claims) {
     struct out o = out_heap(64 << 10);
     put_url(&o, header, strlen(header));
     out_char(&o, '.');
     put_url(&o, claims, strlen(claims));
-    sign_into(&o, key);
+    return o;
+}
+
+/* A token on the heap: RS256 or ES256, as the key is. */
+static inline struct out token(EVP_PKEY *key, const char *header, const char *claims) {
+    bool rsa = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA;
+    const struct signing how = {rsa ? "RS256" : "ES256", "SHA256", rsa ? 0 : 32, false};
+    struct out o = unsigned_token(header, claims);
+    sign_into(&o, key, &how);
     return o;
 }
 

@@ -556,7 +556,7 @@ static const char *token(int i, const char *account, const char *audience, int64
     body[n] = 0;
     for (int k = 0; k < n; k++)
         body[k] = body[k] == '+' ? '-' : body[k] == '/' ? '_' : body[k];
-    snprintf(tokens[i], sizeof(tokens[i]), "e30.%s.c2ln", (char *)body);
+    snprintf(tokens[i], sizeof(tokens[i]), "eyJhbGciOiJFUzI1NiJ9.%s.c2ln", (char *)body);
     return tokens[i];
 }
 
