@@ -146,6 +146,7 @@ static cJSON *value_schema(const struct kube_field *f, bool required) {
     case KUBE_T_PORT: /* of Kubernetes' own kinds alone */
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_FILLED:
     case KUBE_T_LATER:
     case KUBE_T_CLOSES:
     case KUBE_T_RULE:
@@ -201,7 +202,7 @@ static void describe(cJSON *s, const struct kube_field *f, const struct kube_mar
 }
 
 static cJSON *field_schema(const struct kube_field *f, const struct kube_marks *marks) {
-    cJSON *value = value_schema(f, marks->required), *s = cJSON_CreateObject();
+    cJSON *value = value_schema(f, marks->required || marks->filled), *s = cJSON_CreateObject();
     describe(s, f, marks);
     add_default(s, f, marks);
     cJSON *child;

@@ -127,6 +127,15 @@ const struct unit *attached(struct making *m, enum unit_kind kind, struct str ta
     return u || !all ? u : first(all, kind, STR_NONE);
 }
 
+const struct unit *attached_section(struct making *m, enum unit_kind kind, struct str target_kind,
+                                    struct str ns, struct str name, struct str section) {
+    char room[600];
+    struct str key = target_key(room, target_kind, ns, name);
+    store_read_key(m->c->store, m->u->su, key);
+    const struct target *t = map_get(&m->c->targets, key);
+    return t ? first(t, kind, section) : NULL;
+}
+
 bool attach_loses(struct making *m, const struct kube_target_ref *ref) {
     char room[600];
     struct str key = target_key(room, ref->kind, m->u->ns, ref->name);

@@ -24,6 +24,9 @@ void attach_none(struct compiler *c, struct unit *u);
  * alone. Recorded as read. */
 const struct unit *attached(struct making *m, enum unit_kind kind, struct str target_kind,
                             struct str ns, struct str name, struct str section);
+/* Of that section alone. */
+const struct unit *attached_section(struct making *m, enum unit_kind kind, struct str target_kind,
+                                    struct str ns, struct str name, struct str section);
 /* Whether m->u, a policy, loses its ref to an older one that says the same. */
 bool attach_loses(struct making *m, const struct kube_target_ref *ref);
 

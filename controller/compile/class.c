@@ -110,11 +110,19 @@ static int find_config(struct making *m, const struct kube_class_parameters *p,
     return 0;
 }
 
-static void class_settings(struct class_ *k) {
+const struct str *class_identity_default(size_t *n) {
     static const struct str identity[] = {{"x-user*", 7}, {"x-consumer*", 11}, {"x-auth*", 7}};
+    *n = ARRAY_LEN(identity);
+    return identity;
+}
+
+static void class_settings(struct class_ *k) {
     const struct kube_GatewayConfig *g = k->config;
-    k->identity = g && g->n_identity_headers > 0 ? g->identity_headers : identity;
-    k->n_identity = g && g->n_identity_headers > 0 ? g->n_identity_headers : ARRAY_LEN(identity);
+    k->identity = class_identity_default(&k->n_identity);
+    if (g && g->n_identity_headers > 0) {
+        k->identity = g->identity_headers;
+        k->n_identity = g->n_identity_headers;
+    }
     k->release_after_ms = 60000;
     k->ssl_redirect = true;
     k->ingress_body_limit = 1 << 20;

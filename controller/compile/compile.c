@@ -3,12 +3,14 @@
  * compile: the turn of the dirty units. A unit that needs a fact which is still to be compiled (its
  * class, the owner of its host) steps back behind it in the queue.
  */
+#include "controller/compile/auth.h"
 #include "controller/compile/backend.h"
 #include "controller/compile/certificate.h"
 #include "controller/compile/fetched.h"
 #include "controller/compile/policy.h"
 #include "controller/compile/route.h"
 #include "controller/compile/twice.h"
+#include "lib/credential.h"
 #include "lib/hash.h"
 #include "lib/mem.h"
 
@@ -21,7 +23,8 @@ static uint64_t why_hash(const struct why *w) {
 }
 
 static bool has_refs(enum unit_kind kind) {
-    return kind == UNIT_ROUTE || kind == UNIT_INGRESS || kind == UNIT_TRAFFIC;
+    return kind == UNIT_ROUTE || kind == UNIT_INGRESS || kind == UNIT_TRAFFIC ||
+           kind == UNIT_AUTH || kind == UNIT_CONSUMER;
 }
 
 static void set_condition(struct condition *c, const char *reason, const struct why *why,
@@ -157,6 +160,7 @@ static void take_nothing(struct making *m) {
     if (!m->claimed) /* who claims in vain keeps its claim: it is told when the host is free */
         claims_take(m->c, u, NULL, NULL, 0);
     twice_none(m->c, u);
+    consumer_none(m->c, u);
     attach_none(m->c, u);
     resource_drop(u->good);
     u->good = NULL;
@@ -401,6 +405,8 @@ void compile_free(struct compiler *c) {
         unit_end(c, su->data);
     map_fini(&c->targets);
     map_fini(&c->sayings);
+    map_fini(&c->credentials);
+    credential_scratch_free(c->digests);
     map_fini(&c->owners);
     map_fini(&c->lost);
     fetched_fini(c);

@@ -146,6 +146,20 @@ static struct model_access_log *log_of(struct making *m, const struct kube_gatew
     return o;
 }
 
+static struct str policy_named(struct making *m, const struct kube_policy_ref *k) {
+    return k ? model_id(&m->a, MODEL_KIND_auth, k->namespace, k->name, STR_NONE) : STR_NONE;
+}
+
+/* A policy that is not there closes every route, which the proxy sees for itself. */
+static void gateway_auth(struct making *m, const struct kube_gateway_auth *k,
+                         struct model_gateway *o) {
+    if (!k)
+        return;
+    o->auth_required = k->required;
+    o->default_policy = policy_named(m, k->default_policy_ref);
+    o->override_policy = policy_named(m, k->override_policy_ref);
+}
+
 static int make_gateway(struct making *m, const struct class_ *k, const struct resource *from) {
     const struct kube_GatewayConfig *g = k->config;
     struct model_gateway gw = {.origin = origin_of(m, from, g ? AT(NULL, "spec") : NULL)};
@@ -159,7 +173,7 @@ static int make_gateway(struct making *m, const struct class_ *k, const struct r
             gw.n_trusted_cidrs = g->trusted_proxies->n_cidrs;
             gw.proxy_protocol = g->trusted_proxies->proxy_protocol;
         }
-        gw.auth_required = g->auth && g->auth->required;
+        gateway_auth(m, g->auth, &gw);
         gw.limits = limits_of(m, g->limits);
         gw.access_log = log_of(m, g->access_log);
         gw.metrics_routes = g->metrics ? or_zero(g->metrics->routes) : 0;
@@ -314,9 +328,9 @@ bool external_name_allowed(const struct class_ *k, struct str name) {
     return false;
 }
 
-bool identity_header(const struct class_ *k, struct str name) {
-    for (size_t i = 0; i < k->n_identity; i++) {
-        struct str p = k->identity[i];
+static bool covers(const struct str *patterns, size_t n, struct str name) {
+    for (size_t i = 0; i < n; i++) {
+        struct str p = patterns[i];
         bool begins = p.n > 0 && p.p[p.n - 1] == '*';
         struct str head = begins ? str_mk(p.p, p.n - 1) : p;
         if (begins ? name.n >= head.n && str_eq_nocase(str_mk(name.p, head.n), head)
@@ -324,4 +338,30 @@ bool identity_header(const struct class_ *k, struct str name) {
             return true;
     }
     return false;
+}
+
+bool identity_header(const struct class_ *k, struct str name) {
+    return covers(k->identity, k->n_identity, name);
+}
+
+bool class_identity(struct making *m, struct str name) {
+    size_t n, n_default;
+    const struct str *usual = class_identity_default(&n_default);
+    const struct resource *const *all =
+        store_read_all(m->c->store, m->u->su, STR("IngressClass/all"), &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct kube_IngressClass *k = resource_IngressClass(all[i]);
+        if (!k || !str_eq(k->controller, STR("sluice.dev/ingress-controller")))
+            continue;
+        const struct resource *r = k->parameters
+                                       ? store_read(m->c->store, m->u->su, KUBE_GatewayConfig,
+                                                    STR_NONE, k->parameters->name)
+                                       : NULL;
+        const struct kube_GatewayConfig *g = r ? resource_GatewayConfig(r) : NULL;
+        bool own = g && g->n_identity_headers > 0;
+        if (own ? covers(g->identity_headers, g->n_identity_headers, name)
+                : covers(usual, n_default, name))
+            return true;
+    }
+    return n == 0 && covers(usual, n_default, name);
 }

@@ -44,16 +44,16 @@ bool host_is_idle(const struct unit *u) {
 
 /* ---- claims ---- */
 
-static struct claim *claim_of(const struct unit *u, struct str class, struct str hostname) {
+static struct host_claim *claim_of(const struct unit *u, struct str class, struct str hostname) {
     list_each(l, &u->claims) {
-        struct claim *k = list_entry(l, struct claim, unit_link);
+        struct host_claim *k = list_entry(l, struct host_claim, unit_link);
         if (str_eq(k->host->unit->name, hostname) && str_eq(k->host->unit->ns, class))
             return k;
     }
     return NULL;
 }
 
-static void claim_drop(struct compiler *c, struct claim *k) {
+static void claim_drop(struct compiler *c, struct host_claim *k) {
     store_unit_dirty(c->store, k->host->unit->su);
     list_del(&k->unit_link);
     list_del(&k->host_link);
@@ -64,7 +64,7 @@ static void claim_drop(struct compiler *c, struct claim *k) {
 static void claim_add(struct compiler *c, struct unit *u, struct str class, struct str hostname,
                       uint64_t created) {
     struct unit *at = unit_get(c, UNIT_HOST, class, hostname, STR_NONE);
-    struct claim *k = mem_zalloc(sizeof(*k));
+    struct host_claim *k = mem_zalloc(sizeof(*k));
     k->host = at->host;
     k->unit = u;
     k->created = created;
@@ -82,7 +82,7 @@ void claims_take(struct compiler *c, struct unit *u, const struct class_ *class,
                  const struct str *hosts, size_t n_hosts) {
     uint64_t created = n_hosts > 0 ? created_of(c, u) : 0;
     list_each_safe(l, &u->claims) {
-        struct claim *k = list_entry(l, struct claim, unit_link);
+        struct host_claim *k = list_entry(l, struct host_claim, unit_link);
         bool kept = false;
         for (size_t i = 0; i < n_hosts && !kept; i++)
             kept = str_eq(k->host->unit->name, hosts[i]) &&
@@ -97,7 +97,7 @@ void claims_take(struct compiler *c, struct unit *u, const struct class_ *class,
 
 void claim_certify(struct compiler *c, struct unit *u, struct str class, struct str hostname,
                    const struct model_route_tls *tls) {
-    struct claim *k = claim_of(u, class, hostname);
+    struct host_claim *k = claim_of(u, class, hostname);
     struct out o = out_heap(MODEL_OBJECT_MAX);
     must(k);
     if (tls) {
@@ -142,13 +142,13 @@ void claims_restore(struct compiler *c, struct unit *u) {
 
 bool claims_wait(const struct unit *u) {
     list_each(l, &u->claims)
-        if (list_entry(l, struct claim, unit_link)->host->unit->su->dirty)
+        if (list_entry(l, struct host_claim, unit_link)->host->unit->su->dirty)
             return true;
     return false;
 }
 
-const struct claim *claim_read(struct making *m, struct str hostname) {
-    const struct claim *k = claim_of(m->u, m->class->name, hostname);
+const struct host_claim *claim_read(struct making *m, struct str hostname) {
+    const struct host_claim *k = claim_of(m->u, m->class->name, hostname);
     char room[600];
     if (k)
         store_read_key(m->c->store, m->u->su, host_key(room, k->host->unit));
@@ -158,7 +158,8 @@ const struct claim *claim_read(struct making *m, struct str hostname) {
 /* ---- the decision ---- */
 
 static int by_age(const void *a, const void *b) {
-    const struct claim *x = *(struct claim *const *)a, *y = *(struct claim *const *)b;
+    const struct host_claim *x = *(struct host_claim *const *)a,
+                            *y = *(struct host_claim *const *)b;
     uint64_t s = x->created ? x->created : UINT64_MAX, t = y->created ? y->created : UINT64_MAX;
     if (s != t)
         return s < t ? -1 : 1;
@@ -168,20 +169,20 @@ static int by_age(const void *a, const void *b) {
     return order ? order : (int)x->unit->kind - (int)y->unit->kind;
 }
 
-static struct claim **sorted(struct making *m, const struct host *h, size_t *n) {
+static struct host_claim **sorted(struct making *m, const struct host *h, size_t *n) {
     *n = 0;
     list_each(l, &h->claims)
         ++*n;
-    struct claim **v = arena_array(&m->a, *n + 1, sizeof(*v));
+    struct host_claim **v = arena_array(&m->a, *n + 1, sizeof(*v));
     size_t i = 0;
     list_each(l, &h->claims)
-        v[i++] = list_entry(l, struct claim, host_link);
+        v[i++] = list_entry(l, struct host_claim, host_link);
     if (i > 1)
         qsort(v, i, sizeof(*v), by_age);
     return v;
 }
 
-static bool has_claim(struct claim **v, size_t n, struct str ns) {
+static bool has_claim(struct host_claim **v, size_t n, struct str ns) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(v[i]->unit->ns, ns))
             return true;
@@ -195,7 +196,7 @@ static void set_owner(struct host *h, struct str ns) {
     h->owner = ns.n > 0 ? str_of(str_dup(ns)) : STR_NONE;
 }
 
-static void decide_oldest(struct host *h, struct claim **v, size_t n) {
+static void decide_oldest(struct host *h, struct host_claim **v, size_t n) {
     bool present = h->owner.n > 0 && has_claim(v, n, h->owner);
     if (h->owner.n > 0 && !present && h->release_after_ms > 0)
         h->reserved = true, h->sticky = false;
@@ -228,7 +229,8 @@ static bool selects(const struct kube_selector *s, const struct resource *ns) {
     return true;
 }
 
-static void decide_assigned(struct making *m, const struct class_ *k, struct claim **v, size_t n) {
+static void decide_assigned(struct making *m, const struct class_ *k, struct host_claim **v,
+                            size_t n) {
     const struct kube_host_ownership *o = k->config->host_ownership;
     for (size_t i = 0; i < n; i++) {
         const struct resource *ns =
@@ -243,12 +245,13 @@ static void decide_assigned(struct making *m, const struct class_ *k, struct cla
 }
 
 static int by_namespace(const void *a, const void *b) {
-    const struct claim *x = *(struct claim *const *)a, *y = *(struct claim *const *)b;
+    const struct host_claim *x = *(struct host_claim *const *)a,
+                            *y = *(struct host_claim *const *)b;
     return str_cmp(x->unit->ns, y->unit->ns);
 }
 
 /* What readers see, namespace by namespace: equal hash, nobody has to look again. Sorts v. */
-static uint64_t decision_hash(const struct host *h, struct claim **v, size_t n) {
+static uint64_t decision_hash(const struct host *h, struct host_claim **v, size_t n) {
     uint64_t hash = hash_content(h->owner);
     if (n > 1)
         qsort(v, n, sizeof(*v), by_namespace);
@@ -267,7 +270,7 @@ static void add_certificate(struct model_host *o, struct str id) {
 }
 
 /* What everybody who has the host brings to it, the oldest first. */
-static void add_tls(struct making *m, struct claim **v, size_t n, struct model_host *o) {
+static void add_tls(struct making *m, struct host_claim **v, size_t n, struct model_host *o) {
     o->certificates = arena_array(&m->a, HOST_CERTIFICATES_MAX, sizeof(struct str));
     for (size_t i = 0; i < n; i++) {
         struct model_route_tls tls = {0};
@@ -280,7 +283,7 @@ static void add_tls(struct making *m, struct claim **v, size_t n, struct model_h
     }
 }
 
-static void make_host(struct making *m, struct claim **v, size_t n) {
+static void make_host(struct making *m, struct host_claim **v, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (v[i]->answer != HOST_GRANTED)
             continue;
@@ -301,7 +304,7 @@ static void make_host(struct making *m, struct claim **v, size_t n) {
 void host_compile(struct making *m) {
     struct host *h = m->u->host;
     size_t n;
-    struct claim **v = sorted(m, h, &n);
+    struct host_claim **v = sorted(m, h, &n);
     const struct class_ *k;
     if (class_read(m, m->u->ns, &k) == CLASS_WAIT) {
         m->wait = true;

@@ -22,7 +22,7 @@ enum { HOST_CERTIFICATES_MAX = 16 }; /* of the oldest claims, when there are mor
 
 enum host_answer { HOST_GRANTED, HOST_TAKEN, HOST_RESERVED, HOST_NOT_ASSIGNED };
 
-struct claim {
+struct host_claim {
     struct list unit_link, host_link;
     struct host *host;
     struct unit *unit;
@@ -55,7 +55,7 @@ void claims_take(struct compiler *c, struct unit *u, const struct class_ *class,
 void claims_restore(struct compiler *c, struct unit *u); /* from the hosts of its live routes */
 bool claims_wait(const struct unit *u);                  /* some host of u is still to be decided */
 /* The claim of m->u on a hostname, recorded as read. NULL: it has none. */
-const struct claim *claim_read(struct making *m, struct str hostname);
+const struct host_claim *claim_read(struct making *m, struct str hostname);
 
 /* What the claim of u brings to the host: certificates. tls may be NULL. */
 void claim_certify(struct compiler *c, struct unit *u, struct str class, struct str hostname,

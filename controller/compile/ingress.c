@@ -3,8 +3,8 @@
  * ingress: an Ingress v1 into one model route for each of its paths, and one for its default
  * backend: that answers on each of its hosts where nothing else does, and for any host.
  */
+#include "controller/compile/auth.h"
 #include "controller/compile/route.h"
-
 #include "controller/compile/twice.h"
 
 struct ingress {
@@ -248,7 +248,8 @@ void ingress_compile(struct making *m) {
     struct ingress g = {.m = m, .k = k};
     g.routes = arena_array(&m->a, paths + m->n_hosts, sizeof(*g.routes));
     g.hosts = arena_array(&m->a, paths + 1, sizeof(*g.hosts));
-    route_base(m, MODEL_SOURCE_INGRESS, false, &g.base);
+    route_base(m, MODEL_SOURCE_INGRESS, NULL, &g.base);
+    auth_tell_route(m, g.base.auth);
     g.base.one_label = true;
     g.base.body_limit = m->class->ingress_body_limit;
     route_traffic(m, STR_NONE, &g.base);

@@ -41,8 +41,8 @@ static int check_regex(struct making *m, const struct at *at, struct str pattern
     return 0;
 }
 
-static int path_make(struct making *m, const struct at *at, const struct kube_path_match *k,
-                     struct model_match *o) {
+int match_path(struct making *m, const struct at *at, const struct kube_path_match *k,
+               struct model_match *o) {
     o->path_type = k->type;
     o->path = k->value.n > 0 ? k->value : STR("/");
     if (k->type == MODEL_PATH_REGEX)
@@ -100,7 +100,7 @@ static int values_make(struct making *m, const struct at *up, enum value_kind ki
 
 int match_make(struct making *m, const struct at *at, const struct kube_route_match *k,
                struct model_match *o) {
-    if (k->path && path_make(m, AT(at, "path"), k->path, o) != 0)
+    if (k->path && match_path(m, AT(at, "path"), k->path, o) != 0)
         return -1;
     o->method = k->method;
     o->n_headers = k->n_headers;

@@ -2,6 +2,7 @@
 #include "controller/compile/policy.h"
 #include "lib/chars.h"
 
+#include "controller/compile/auth.h"
 #include "controller/compile/route.h"
 #include "controller/compile/upstream.h"
 #include "lib/hash.h"
@@ -9,13 +10,14 @@
 /* ---- targets ---- */
 
 static int check_target(struct making *m, const struct at *at, const struct kube_target_ref *t) {
-    bool service = str_eq(t->kind, STR("Service")), route = str_eq(t->kind, STR("Route"));
-    bool ingress = str_eq(t->kind, STR("Ingress"));
+    bool auth = m->r->kind == KUBE_AuthPolicy;
+    const char *third = auth ? "Namespace" : "Service";
+    bool route = str_eq(t->kind, STR("Route")), ingress = str_eq(t->kind, STR("Ingress"));
     struct shown shown;
-    if (!service && !route && !ingress)
-        return refuse(m, AT(at, "kind"), "%s cannot be targeted; a Service, Route or Ingress can",
-                      why_show(t->kind, &shown));
-    const char *group = service ? "" : route ? "sluice.dev" : "networking.k8s.io";
+    if (!str_eq(t->kind, str_of(third)) && !route && !ingress)
+        return refuse(m, AT(at, "kind"), "%s cannot be targeted; a %s, Route or Ingress can",
+                      why_show(t->kind, &shown), third);
+    const char *group = route ? "sluice.dev" : ingress ? "networking.k8s.io" : "";
     if (!str_eq(t->group, str_of(group)))
         return refuse(m, AT(at, "group"), "%s is not the group of %.*s, which is \"%s\"",
                       why_show(t->group, &shown), STR_FMT(t->kind), group);
@@ -36,9 +38,16 @@ static bool has_rule(const struct kube_Route *k, struct str name) {
 
 static void look_at_target(struct making *m, const struct at *at, const struct kube_target_ref *t) {
     enum kube_kind kind = kube_kind_of(t->group, t->kind);
+    bool whole = kind == KUBE_Namespace;
     const struct resource *r =
-        store_read(m->c->store, m->u->su, kind, m->r->meta.namespace, t->name);
-    if (!r)
+        store_read(m->c->store, m->u->su, kind, whole ? STR_NONE : m->r->meta.namespace, t->name);
+    if (whole && !str_eq(t->name, m->r->meta.namespace))
+        unresolved(m, "TargetNotFound", AT(at, "name"),
+                   "a policy targets only its own namespace, which is %.*s",
+                   STR_FMT(m->r->meta.namespace));
+    else if (whole)
+        return;
+    else if (!r)
         unresolved(m, "TargetNotFound", AT(at, "name"), "there is no %.*s %.*s", STR_FMT(t->kind),
                    STR_FMT(t->name));
     else if (t->section_name.n > 0 && !has_rule(resource_Route(r), t->section_name))
@@ -246,15 +255,14 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
 }
 
 /* For the fleet to remember. */
-static void targets_make(struct making *m, const struct kube_TrafficPolicy *k,
-                         struct model_traffic *o) {
-    o->targets = arena_array(&m->a, k->n_target_refs, sizeof(struct str));
-    o->n_targets = k->n_target_refs;
-    for (uint32_t i = 0; i < k->n_target_refs; i++) {
-        const struct kube_target_ref *t = &k->target_refs[i];
-        o->targets[i] = arena_fmt(&m->a, "%.*s/%.*s%s%.*s", STR_FMT(t->kind), STR_FMT(t->name),
+static struct str *targets_make(struct making *m, const struct kube_target_ref *refs, uint32_t n) {
+    struct str *list = arena_array(&m->a, n, sizeof(*list));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct kube_target_ref *t = &refs[i];
+        list[i] = arena_fmt(&m->a, "%.*s/%.*s%s%.*s", STR_FMT(t->kind), STR_FMT(t->name),
                                   t->section_name.n > 0 ? "/" : "", STR_FMT(t->section_name));
     }
+    return list;
 }
 
 void traffic_compile(struct making *m) {
@@ -269,7 +277,8 @@ void traffic_compile(struct making *m) {
         return;
     if (traffic_fill(m, k, &o) != 0)
         return;
-    targets_make(m, k, &o);
+    o.targets = targets_make(m, k->target_refs, k->n_target_refs);
+    o.n_targets = k->n_target_refs;
     make(m, MODEL_KIND_traffic,
          model_id(&m->a, MODEL_KIND_traffic, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
 }
@@ -277,18 +286,35 @@ void traffic_compile(struct making *m) {
 /* ---- AuthPolicy, Consumer ---- */
 
 void auth_compile(struct making *m) {
-    if (!resource_AuthPolicy(m->r)) {
+    const struct kube_AuthPolicy *k = resource_AuthPolicy(m->r);
+    if (!k) {
         m->why = *m->r->refused;
         return;
     }
-    if (!is_outdated(m, "everything that it targets is answered with 503 policy_unavailable"))
-        close_all(m, NULL,
-                  "authentication is not supported yet; everything that this policy targets is "
-                  "answered with 503 policy_unavailable");
+    if (targets(m, k->target_refs, k->n_target_refs) != 0)
+        return;
+    struct model_origin *origin = origin_of(m, m->r, NULL);
+    struct model_auth o = {.origin = origin};
+    bool good =
+        !is_outdated(m, "everything that it targets is answered with 503 policy_unavailable") &&
+        auth_fill(m, k, &o);
+    if (why_set(&m->why))
+        return;
+    m->u->closed = !good;
+    if (!good)
+        o = (struct model_auth){.origin = origin, .refusal = MODEL_REFUSE_POLICY};
+    o.targets = targets_make(m, k->target_refs, k->n_target_refs);
+    o.n_targets = k->n_target_refs;
+    make(m, MODEL_KIND_auth,
+         model_id(&m->a, MODEL_KIND_auth, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
 }
 
 void consumer_compile(struct making *m) {
-    refuse_as(m, "NotSupported", NULL, "Consumers are not supported yet");
+    const struct kube_Consumer *k = resource_Consumer(m->r);
+    if (!k)
+        m->why = *m->r->refused;
+    else if (!is_outdated(m, "none of its credentials counts"))
+        consumer_make(m, k);
 }
 
 /* Backends read what the last good version says of TLS. */
@@ -314,6 +340,9 @@ void policy_attach(struct making *m) {
     } else {
         const struct kube_AuthPolicy *k = resource_AuthPolicy(good);
         attach_take(m, k->target_refs, k->n_target_refs, &terms);
+        auth_tell(m);
+        if (!why_set(&m->why))
+            say_conflicts(m, k->target_refs, k->n_target_refs);
     }
 }
 
@@ -355,21 +384,32 @@ static struct kube_named names_now(struct making *m) {
     return o;
 }
 
-/* As the fleet has it; NULL: it does not, or was not asked yet. */
-static const struct model_traffic *remembered(struct making *m) {
+/* As the fleet has it. False: it does not, or was not asked yet. */
+static bool remembered(struct making *m, struct policy_terms *terms, struct kube_named *names) {
     const struct objects *o = &m->u->objects;
-    return m->u->restored && o->n == 1 && o->v[0]->kind == MODEL_KIND_traffic
-               ? object_decode(o->v[0], &m->a, NULL)
-               : NULL;
-}
-
-static struct kube_named names_then(struct making *m, const struct model_traffic *k) {
-    struct kube_named o = {arena_array(&m->a, k->n_targets + 1, sizeof(*o.refs)), 0, false};
-    for (uint32_t i = 0; i < k->n_targets; i++) {
-        struct kube_target_ref *t = &o.refs[o.n++];
-        t->section_name = str_cut(str_cut(k->targets[i], '/', &t->kind), '/', &t->name);
+    const struct model_traffic *k = NULL;
+    const struct model_auth *auth = NULL;
+    for (size_t i = 0; m->u->restored && i < o->n; i++)
+        if (o->v[i]->kind == MODEL_KIND_traffic)
+            k = object_decode(o->v[i], &m->a, NULL);
+        else if (o->v[i]->kind == MODEL_KIND_auth)
+            auth = object_decode(o->v[i], &m->a, NULL);
+    if (!k && !auth)
+        return false;
+    const struct str *targets = k ? k->targets : auth->targets;
+    uint32_t n = k ? k->n_targets : auth->n_targets;
+    *names = (struct kube_named){arena_array(&m->a, n + 1, sizeof(*names->refs)), 0, false};
+    for (uint32_t i = 0; i < n; i++) {
+        struct kube_target_ref *t = &names->refs[names->n++];
+        t->section_name = str_cut(str_cut(targets[i], '/', &t->kind), '/', &t->name);
     }
-    return o;
+    if (!k)
+        return true;
+    terms->limit = k->body_limit == MODEL_NEVER ? 0
+                   : k->body_limit > 0          ? (int64_t)k->body_limit
+                                                : -1;
+    terms->proxy = k->connection && k->connection->proxy_version != MODEL_PROXY_NONE;
+    return true;
 }
 
 /* Behind the sentence of the refusal. */
@@ -394,21 +434,21 @@ static void say_closed(struct making *m, const struct kube_named *names) {
 
 void policy_hold(struct making *m) {
     struct policy_terms terms = {
-        .state = POLICY_CLOSED, .limit = -1, .created = m->r->meta.created};
-    const struct model_traffic *was = remembered(m);
-    struct kube_named names = names_now(m);
-    if (was && (was->n_targets > 0 || !names.blind)) { /* an older controller noted none */
-        terms.state = POLICY_REMEMBERED;
-        terms.limit = was->body_limit == MODEL_NEVER ? 0
-                      : was->body_limit > 0          ? (int64_t)was->body_limit
-                                                     : -1;
-        terms.proxy = was->connection && was->connection->proxy_version != MODEL_PROXY_NONE;
-        if (was->n_targets > 0)
-            names = names_then(m, was);
+        .state = POLICY_REMEMBERED, .limit = -1, .created = m->r->meta.created};
+    struct kube_named names = names_now(m), then;
+    bool was = remembered(m, &terms, &then);
+    if (was && (then.n > 0 || !names.blind)) { /* an older controller noted none */
+        if (then.n > 0)
+            names = then;
     } else {
-        terms.blind = names.blind;
+        terms = (struct policy_terms){.state = POLICY_CLOSED,
+                                      .blind = names.blind,
+                                      .limit = -1,
+                                      .created = m->r->meta.created};
         if (names.n > 0)
             say_closed(m, &names);
     }
     attach_take(m, names.refs, names.n, &terms);
+    if (m->r->kind == KUBE_AuthPolicy)
+        auth_tell(m);
 }

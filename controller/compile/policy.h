@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policy: TrafficPolicy, AuthPolicy and Consumer. Authentication is not built yet: what an
- * AuthPolicy targets is closed, never open.
+ * policy: TrafficPolicy, AuthPolicy and Consumer as resources: their targets, and what becomes of
+ * one that cannot be used (what it should guard is closed, never open).
  */
 #ifndef SLUICE_CONTROLLER_COMPILE_POLICY_H
 #define SLUICE_CONTROLLER_COMPILE_POLICY_H

@@ -5,6 +5,7 @@
 #include "controller/compile/route.h"
 
 #include "controller/compile/attach.h"
+#include "controller/compile/auth.h"
 #include "controller/compile/twice.h"
 
 /* ---- for Route and Ingress ---- */
@@ -48,47 +49,15 @@ static struct str team(struct making *m) {
     return ns ? resource_label(ns, label) : STR_NONE;
 }
 
-/* Whether anything asks for authentication, which is not built yet: then everything is closed. */
-static void ask_auth(struct making *m, bool auth) {
-    const struct kube_gateway_auth *g = m->class->config ? m->class->config->auth : NULL;
-    struct str ns = m->r->meta.namespace, name = m->r->meta.name;
-    struct str kind = str_of(kube_kinds[m->r->kind].kind);
-    const struct unit *policy = attached(m, UNIT_AUTH, kind, ns, name, STR_NONE);
-    const char *what = auth                          ? "spec.auth is set"
-                       : g && g->override_policy_ref ? "the class has auth.overridePolicyRef"
-                       : g && g->default_policy_ref  ? "the class has auth.defaultPolicyRef"
-                       : g && g->required            ? "the class has auth.required"
-                                                     : NULL;
-    if (policy)
-        what = arena_fmt(&m->a, "AuthPolicy %.*s targets it", STR_FMT(policy->name)).p;
-    if (what)
-        close_all(m, auth ? AT(AT(NULL, "spec"), "auth") : NULL,
-                  "%s and authentication is not supported yet, so every request is answered with "
-                  "503 policy_unavailable",
-                  what);
-}
-
-/* A policy for one rule alone: by its default name too, for nothing may stay open. */
-static bool rule_has_auth(struct making *m, struct str rule) {
-    const struct unit *p =
-        attached(m, UNIT_AUTH, STR("Route"), m->r->meta.namespace, m->r->meta.name, rule);
-    if (p)
-        warn(m, NULL,
-             "AuthPolicy %.*s targets rule %.*s and authentication is not supported yet, so its "
-             "requests are answered with 503 policy_unavailable",
-             STR_FMT(p->name), STR_FMT(rule));
-    return p != NULL;
-}
-
-void route_base(struct making *m, enum model_route_source source, bool auth,
-                struct model_route *o) {
-    ask_auth(m, auth);
+void route_base(struct making *m, enum model_route_source source,
+                const struct kube_route_auth *auth, struct model_route *o) {
     *o = (struct model_route){.gateway = m->class->gateway,
                               .source = source,
                               .namespace = m->r->meta.namespace,
                               .name = m->r->meta.name,
                               .team = team(m),
-                              .created = m->r->meta.created};
+                              .created = m->r->meta.created,
+                              .auth = auth_of_route(m, auth)};
     if (why_set(&m->closed))
         o->refusal = MODEL_REFUSE_POLICY;
 }
@@ -110,7 +79,7 @@ int route_claim(struct making *m) {
     size_t yes = 0;
     const char *no = NULL;
     for (size_t i = 0; i < m->n_hosts; i++) {
-        const struct claim *k = claim_read(m, m->hosts[i]);
+        const struct host_claim *k = claim_read(m, m->hosts[i]);
         const char *shown = host_shown(m, m->hosts[i]);
         must(k);
         if (k->answer == HOST_GRANTED) {
@@ -144,7 +113,7 @@ void route_hosts(struct making *m, const struct str *hostnames, size_t n, struct
     o->hosts = arena_array(&m->a, n, sizeof(struct str));
     o->n_hosts = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct claim *k = claim_read(m, hostnames[i]);
+        const struct host_claim *k = claim_read(m, hostnames[i]);
         if (k && k->answer == HOST_GRANTED)
             o->hosts[o->n_hosts++] = host_id(&m->a, m->class->name, hostnames[i]);
     }
@@ -233,7 +202,7 @@ static int backends_make(struct making *m, const struct at *at, const struct kub
 }
 
 static int rule_make(struct making *m, const struct at *at, const struct kube_route_rule *k,
-                     struct model_route *o) {
+                     const struct kube_route_auth *auth, struct model_route *o) {
     o->n_matches = k->n_matches;
     o->matches = arena_array(&m->a, k->n_matches, sizeof(*o->matches));
     for (uint32_t i = 0; i < k->n_matches; i++)
@@ -244,8 +213,12 @@ static int rule_make(struct making *m, const struct at *at, const struct kube_ro
         retry_make(m, AT(at, "retry"), k->retry, &o->retry) != 0)
         return -1;
     route_traffic(m, k->name, o);
-    if (o->refusal == MODEL_REFUSE_NO && rule_has_auth(m, o->rule))
+    struct str policy = auth_of_rule(m, auth, o->rule);
+    if (policy.n > 0)
+        o->auth = policy;
+    if (auth_conflicts(auth, policy))
         o->refusal = MODEL_REFUSE_POLICY;
+    auth_tell_route(m, o->auth);
     o->origin = origin_of(m, m->r, at);
     return backends_make(m, at, k, o);
 }
@@ -263,7 +236,7 @@ static int rules_make(struct making *m, const struct kube_Route *k, struct model
             if (str_eq(routes[t].rule, o->rule))
                 return refuse(m, AT(at, "name"), "rules[%u] has the name %.*s already", t,
                               STR_FMT(o->rule));
-        if (rule_make(m, at, &k->rules[i], o) != 0)
+        if (rule_make(m, at, &k->rules[i], k->auth, o) != 0)
             return -1;
     }
     return 0;

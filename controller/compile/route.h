@@ -22,8 +22,9 @@ void ingress_compile(struct making *m);
 
 /* Asks for the class that m->r names: 0 with m->class, or -1: m says why, or wait or foreign. */
 int route_class(struct making *m, struct str class_name);
-/* What all routes of m->r have in common. auth: it asks for authentication itself. */
-void route_base(struct making *m, enum model_route_source source, bool auth, struct model_route *o);
+/* What all routes of m->r have in common. auth: what it says of authentication itself; or NULL. */
+void route_base(struct making *m, enum model_route_source source,
+                const struct kube_route_auth *auth, struct model_route *o);
 /* Asks the owners of m->hosts and tells both sides: 0 when one is granted at least. */
 int route_claim(struct making *m);
 /* Gives o those of the hostnames that are granted. */
@@ -41,6 +42,8 @@ void route_certify(struct making *m); /* tells the hosts, whose claims are there
 
 /* match.c */
 int match_make(struct making *m, const struct at *at, const struct kube_route_match *k,
+               struct model_match *o);
+int match_path(struct making *m, const struct at *at, const struct kube_path_match *k,
                struct model_match *o);
 int path_check(struct making *m, const struct at *at, struct str path);
 /* A PathPrefix in the form of the model: without its trailing slash. */

@@ -5,6 +5,7 @@
 #include "controller/compile/unit.h"
 
 #include "controller/compile/attach.h"
+#include "controller/compile/auth.h"
 #include "controller/compile/certificate.h"
 #include "controller/compile/class.h"
 #include "controller/compile/host.h"
@@ -72,6 +73,7 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     list_init(&u->unproven_link);
     list_init(&u->claims);
     list_init(&u->said);
+    list_init(&u->holds);
     list_init(&u->certificate_link);
     list_init(&u->late_link);
     su->data = u;
@@ -123,6 +125,7 @@ void unit_end(struct compiler *c, struct unit *u) {
     unit_take_wants(&none);
     claims_take(c, u, NULL, NULL, 0);
     twice_none(c, u);
+    consumer_none(c, u);
     attach_none(c, u);
     if (u->host)
         host_end(c, u);
@@ -155,6 +158,12 @@ struct str unit_prefix(struct arena *a, const struct unit *u, unsigned i) {
         return arena_fmt(a, "route/%.*s/ingress:%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_TRAFFIC && i == 0)
         return arena_fmt(a, "traffic/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_AUTH && i == 0)
+        return arena_fmt(a, "auth/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_AUTH && i == 1)
+        return arena_fmt(a, "key_set/%.*s/%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_CONSUMER && i == 0)
+        return arena_fmt(a, "consumer/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_CERTIFICATE && i == 0)
         return model_id(a, MODEL_KIND_certificate, u->ns, u->name, STR_NONE);
     if (u->kind == UNIT_BACKEND && i == 0)

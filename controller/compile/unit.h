@@ -95,6 +95,7 @@ struct unit {
 
     struct class_ *class; /* UNIT_CLASS: the last good settings */
     uint64_t fact;        /* UNIT_CLASS, UNIT_CERTIFICATE, UNIT_TRAFFIC: hash of what readers see */
+    bool closed;          /* UNIT_AUTH: it lets nobody pass */
     uint8_t recall;       /* UNIT_BACKEND: enum recall */
     struct host *host;    /* UNIT_HOST */
     uint8_t certificate;  /* UNIT_CERTIFICATE: enum certificate_state */
@@ -103,19 +104,22 @@ struct unit {
     struct attachment *attached; /* policies */
     size_t n_attached;
     struct policy_terms terms;
-    struct list claims; /* Route, Ingress: struct claim by unit_link */
+    struct list claims; /* Route, Ingress: struct host_claim by unit_link */
     struct list said;   /* Route, Ingress: see twice.h */
+    struct list holds;  /* Consumer: its credentials, see consumer.c */
 };
 
 struct compiler {
     struct store *store;
     struct compile_sink sink;
-    struct map targets;        /* "Route/shop/shop" → struct target */
-    struct map sayings;        /* see twice.h */
-    struct map owners;         /* object id → unit */
-    struct map lost;           /* prefix (owned) → unit */
-    struct str default_class;  /* owned; n == 0: none */
-    bool outdated[KUBE_KINDS]; /* see compile_outdated() */
+    struct map targets;                 /* "Route/shop/shop" → struct target */
+    struct map sayings;                 /* see twice.h */
+    struct map credentials;             /* digest → struct held, see consumer.c */
+    struct credential_scratch *digests; /* NULL: not used yet */
+    struct map owners;                  /* object id → unit */
+    struct map lost;                    /* prefix (owned) → unit */
+    struct str default_class;           /* owned; n == 0: none */
+    bool outdated[KUBE_KINDS];          /* see compile_outdated() */
     uint16_t exposed[COMPILE_PORTS_MAX];
     size_t n_exposed;
     struct list unproven;

@@ -2,56 +2,9 @@
 #include "controller/compile/upstream.h"
 
 #include "controller/compile/certificate.h"
-#include "controller/compile/ref.h"
+#include "controller/compile/named.h"
 #include "lib/certificate.h"
 #include "lib/pem.h"
-
-/* A Secret or ConfigMap that a policy names. */
-struct named {
-    const struct resource *policy;
-    const struct at *at;
-    const char *reason; /* of the condition when it cannot be used */
-    enum kube_kind kind;
-    struct str ns, name;
-    const char *shown; /* "Secret shop-ca", as the user wrote it */
-};
-
-static struct named name_it(struct making *m, const struct resource *policy, const struct at *at,
-                            enum kube_kind kind, struct str ns, struct str name) {
-    return (struct named){.policy = policy,
-                          .at = at,
-                          .kind = kind,
-                          .ns = ns.n > 0 ? ns : policy->meta.namespace,
-                          .name = name,
-                          .shown = arena_fmt(&m->a, "%s %.*s%s%.*s", kube_kinds[kind].kind,
-                                             STR_FMT(ns), ns.n > 0 ? "/" : "", STR_FMT(name))
-                                       .p};
-}
-
-/* NULL: it cannot be read, and it was said why; or it is not known yet. */
-static const struct resource *look_up(struct making *m, const struct named *x) {
-    const struct why *why = NULL;
-    if (!str_eq(x->ns, x->policy->meta.namespace) &&
-        !granted(m, x->policy, STR(""), str_of(kube_kinds[x->kind].kind), x->ns, x->name)) {
-        unresolved(m, "RefNotPermitted", x->at,
-                   "%s is in another namespace and no ReferenceGrant there allows this reference",
-                   x->shown);
-        return NULL;
-    }
-    const struct resource *r = store_read(m->c->store, m->u->su, x->kind, x->ns, x->name);
-    if (r && !r->refused)
-        return r;
-    if (r)
-        unresolved(m, x->reason, x->at, "%s cannot be read: %s: %s", x->shown, r->refused->field,
-                   r->refused->text);
-    else if (store_is_unknown(m->c->store, x->kind, x->ns, x->name, &why))
-        m->keep = true;
-    else if (why)
-        unresolved(m, x->reason, x->at, "%s cannot be read: %s", x->shown, why->text);
-    else
-        unresolved(m, x->reason, x->at, "there is no %s", x->shown);
-    return NULL;
-}
 
 /* ---- authorities ---- */
 
@@ -87,9 +40,9 @@ static bool authority(struct making *m, const struct resource *policy, const str
         return false;
     }
     struct named x =
-        name_it(m, policy, at, secret ? KUBE_Secret : KUBE_ConfigMap, k->namespace, k->name);
+        named_as(m, policy, at, secret ? KUBE_Secret : KUBE_ConfigMap, k->namespace, k->name);
     x.reason = "InvalidCACertificateRef";
-    const struct resource *r = look_up(m, &x);
+    const struct resource *r = named_read(m, &x);
     if (!r)
         return false;
     struct str pem = secret ? resource_secret(r, key) : resource_config(r, key);
@@ -131,9 +84,9 @@ static bool pair(struct making *m, const struct resource *policy, const struct a
         unresolved(m, "InvalidClientCertificateRef", at, "%s", fault);
         return false;
     }
-    struct named x = name_it(m, policy, at, KUBE_Secret, k->namespace, k->name);
+    struct named x = named_as(m, policy, at, KUBE_Secret, k->namespace, k->name);
     x.reason = "InvalidClientCertificateRef";
-    const struct resource *r = look_up(m, &x);
+    const struct resource *r = named_read(m, &x);
     if (!r)
         return false;
     const struct kube_Secret *s = resource_Secret(r);

@@ -407,6 +407,7 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     switch ((enum kube_type)f->type) {
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_FILLED:
     case KUBE_T_LATER:
     case KUBE_T_CLOSES:
     case KUBE_T_RULE:
@@ -460,7 +461,7 @@ static int get_marked(struct decode *d, const struct kube_field *fields, size_t 
             *(void **)at(value, f->offset) = arena_zalloc(d->arena, f->part->size);
         return 0;
     }
-    if (mark == KUBE_T_REQUIRED && cJSON_IsArray(json) && !json->child)
+    if ((mark == KUBE_T_REQUIRED || mark == KUBE_T_FILLED) && cJSON_IsArray(json) && !json->child)
         return decode_refuse(d, "is empty; write at least one");
     return get_field(d, f, json, value);
 }

@@ -69,6 +69,7 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef PART
 
 #define REQUIRED(field)     field
+#define FILLED(field)       field
 #define LATER(what, field)  field
 #define CLOSES(what, field) field
 #define RULE(cel, sentence)
@@ -112,6 +113,7 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
     };
 #include "controller/kube/kinds.def"
 #undef REQUIRED
+#undef FILLED
 #undef LATER
 #undef CLOSES
 #undef RULE

@@ -51,6 +51,7 @@ static void put_field(const struct kube_field *f, const void *value, struct out 
     switch ((enum kube_type)f->type) {
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_FILLED:
     case KUBE_T_LATER:
     case KUBE_T_CLOSES:
     case KUBE_T_RULE:

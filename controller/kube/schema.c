@@ -40,6 +40,7 @@ static char json_type(const struct kube_field *f) {
         return 'm';
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_FILLED:
     case KUBE_T_LATER:
     case KUBE_T_CLOSES:
     case KUBE_T_RULE:

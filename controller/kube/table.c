@@ -14,6 +14,7 @@
     FIELD(c, json, t, d, .n_offset = offsetof(THIS, n_##c), __VA_ARGS__)
 
 #define REQUIRED(field)             {.type = KUBE_T_REQUIRED}, field
+#define FILLED(field)               {.type = KUBE_T_FILLED}, field
 #define LATER(w, field)             {.type = KUBE_T_LATER, .what = (w)}, field
 #define CLOSES(w, field)            {.type = KUBE_T_CLOSES, .what = (w)}, field
 #define RULE(expression, sentence)  {.type = KUBE_T_RULE, .cel = (expression), .what = (sentence)},
@@ -99,6 +100,8 @@ const struct kube_field *kube_field_at(const struct kube_field *f, struct kube_m
             return f;
         if (f->type == KUBE_T_REQUIRED)
             marks->required = true;
+        else if (f->type == KUBE_T_FILLED)
+            marks->filled = true;
         else if (f->type == KUBE_T_LATER)
             marks->later = f->what;
         else if (f->type == KUBE_T_CLOSES)

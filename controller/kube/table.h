@@ -11,6 +11,7 @@
 enum kube_type {
     KUBE_T_END,      /* behind the last field */
     KUBE_T_REQUIRED, /* a mark of the next entry, a field: it must be there */
+    KUBE_T_FILLED,   /* a mark: a list that may be absent, but not empty */
     KUBE_T_LATER,    /* a mark: known and not built yet */
     KUBE_T_CLOSES,   /* a mark: likewise, and the compiler closes */
     KUBE_T_RULE,     /* beside the fields: for the schema */
@@ -69,6 +70,7 @@ extern const struct kube_part *const kube_parts[];
 /* What stands around a field. */
 struct kube_marks {
     bool required;
+    bool filled;                /* not empty when it is there */
     const char *later, *closes; /* what is not built yet; NULL: it is */
 };
 /* The first field at f or behind it, and its marks; NULL at the end. */

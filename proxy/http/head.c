@@ -75,7 +75,7 @@ static bool form_eq(struct str encoded, struct str plain) {
     return at == end;
 }
 
-static bool form_decode(struct str encoded, char *room, size_t cap, struct str *plain) {
+bool head_form_decode(struct str encoded, char *room, size_t cap, struct str *plain) {
     const char *at = encoded.p, *end = encoded.p + encoded.n;
     size_t n = 0;
     while (at < end) {
@@ -87,13 +87,18 @@ static bool form_decode(struct str encoded, char *room, size_t cap, struct str *
     return true;
 }
 
+bool head_form_is(struct str pair, struct str name, struct str *encoded) {
+    struct str key;
+    *encoded = str_cut(pair, '=', &key);
+    return pair.n > 0 && form_eq(key, name);
+}
+
 bool head_query(const struct head *h, struct str name, char *room, size_t cap, struct str *value) {
-    struct str rest = h->has_query ? head_str(h, h->query) : STR_NONE, pair, key;
+    struct str rest = h->has_query ? head_str(h, h->query) : STR_NONE, pair, v;
     while (rest.p != NULL) {
         rest = str_cut(rest, '&', &pair);
-        struct str v = str_cut(pair, '=', &key);
-        if (pair.n > 0 && form_eq(key, name))
-            return form_decode(v, room, cap, value);
+        if (head_form_is(pair, name, &v))
+            return head_form_decode(v, room, cap, value);
     }
     return false;
 }

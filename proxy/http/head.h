@@ -109,6 +109,10 @@ bool head_cookie(const struct head *h, struct str name, struct str *value);
  * false if there is none or it does not fit. */
 bool head_query(const struct head *h, struct str name, char *room, size_t cap, struct str *value);
 
+/* Whether "name=value" of a query or form has that name; its value as it came (p == NULL: none). */
+bool head_form_is(struct str pair, struct str name, struct str *encoded);
+bool head_form_decode(struct str encoded, char *room, size_t cap, struct str *plain);
+
 /* "GET" → METHOD_GET; METHOD_OTHER for the rest. */
 enum method method_of(struct str text);
 /* RFC 9110 9.2.2: may be sent again when it is not known whether it was carried out. */

@@ -261,6 +261,22 @@ static void write_tunnel(struct out *o, const struct record *r) {
     out_u64(o, r->request_bytes);
 }
 
+static void write_auth(struct out *o, const struct record_auth *a) {
+    out_lit(o, ",\"auth\":{\"decision\":");
+    write_text(o, str_of(a->decision), NAME_MAX_SHOWN);
+    out_lit(o, ",\"policy\":");
+    write_text(o, a->policy, NAME_MAX_SHOWN);
+    out_lit(o, ",\"method\":");
+    write_text(o, a->method, NAME_MAX_SHOWN);
+    out_lit(o, ",\"rule\":");
+    write_text(o, a->rule, NAME_MAX_SHOWN);
+    out_lit(o, ",\"sub\":");
+    write_text(o, a->subject, NAME_MAX_SHOWN);
+    out_lit(o, ",\"detail\":");
+    write_text(o, a->detail, NAME_MAX_SHOWN);
+    out_char(o, '}');
+}
+
 void line_write(struct out *o, struct line_clock *clock, const struct record *r,
                 const struct model_access_log *settings) {
     write_start(o, clock, r);
@@ -282,6 +298,8 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
     write_text(o, trace_id(r->traceparent), 32);
     if (unlikely(r->of == RECORD_TUNNEL_END))
         write_tunnel(o, r);
+    if (unlikely(r->auth.decision != NULL))
+        write_auth(o, &r->auth);
     if (settings && settings->n_headers > 0)
         write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");

@@ -15,10 +15,13 @@
  *    "upstream":0.001180,"connect":0,"bytes":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:8080",
  *    "attempts":1,"tls":"","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}
  *
- * and "headers":{...} where GatewayConfig accessLog.headers names some (8 at most; credentials
- * among them are redacted). Times are seconds. Query strings are never written: they carry secrets.
- * Everything that came from outside is escaped and bounded. A connection of a TCP or TLS listener
- * is
+ * and
+ * "auth":{"decision":"allow","policy":"shop/customers","method":"workforce","rule":"readers","sub":"joe",
+ * "detail":""} where an AuthPolicy was asked ("deny", or "dryDeny" for one that only records;
+ * detail says why); and "headers":{...} where GatewayConfig accessLog.headers names some (8 at
+ * most; credentials among them are redacted). Times are seconds. Query strings are never written:
+ * they carry secrets. Everything that came from outside is escaped and bounded. A connection of a
+ * TCP or TLS listener is
  *
  *   {"ts":...,"listener":"db","sni":"db.example.com","reason":"","origin":"","duration":12.5,"connect":0.0004,
  *    "bytes":5120,"received":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:5432","attempts":1,

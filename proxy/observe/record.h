@@ -16,6 +16,12 @@
  * when the tunnel ends, which has its own bytes and duration. */
 enum record_of { RECORD_REQUEST, RECORD_TUNNEL_OPEN, RECORD_TUNNEL_END };
 
+/* What an AuthPolicy decided; n == 0, NULL: nothing. */
+struct record_auth {
+    struct str policy, method, rule, subject, detail;
+    const char *decision; /* "allow", "deny", "dryDeny"; NULL: none was asked */
+};
+
 struct record {
     enum record_of of;
     const char *tunnel_end; /* why, a word: client_closed, drain; NULL: no tunnel */
@@ -26,7 +32,8 @@ struct record {
     const struct backend *backend;       /* NULL: not forwarded */
     struct str method, host, path;       /* canonical where there is one */
     struct str request_id, traceparent;
-    struct str consumer, tls;        /* who called; the TLS version; n == 0: none */
+    struct str consumer, tls; /* who called; the TLS version; n == 0: none */
+    struct record_auth auth;
     uint8_t client[16];              /* address, v4 as v4-mapped */
     const struct endpoint *endpoint; /* last one asked, or NULL */
     uint16_t status;                 /* sent to the client; 0: nothing was */

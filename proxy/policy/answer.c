@@ -112,6 +112,12 @@ static bool direct(const struct model_direct *d, struct answer *a) {
     return true;
 }
 
+bool policy_preflights(const struct exchange *x, struct answer *a) {
+    const struct model_filter *f = policy_find(x, MODEL_FILTER_CORS);
+    *a = (struct answer){0};
+    return f != NULL && f->cors != NULL && preflight(x, f->cors, a);
+}
+
 bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap) {
     unsigned n = x->rule->model->n_filters;
     *a = (struct answer){0};
@@ -192,6 +198,7 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
         policy_write_preflight(x, a, o);
     else if (x->origin.n > 0)
         policy_write_cors(x, o); /* or its page would not see why */
+    out_str(o, a->fields);
     if (a->status == 503 && a->reason != REASON_NONE)
         out_lit(o, "retry-after: 1\r\n");
     if (tells_reason(x, a))

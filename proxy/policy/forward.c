@@ -236,15 +236,28 @@ uint8_t policy_request_framing(const struct exchange *x) {
     return framing;
 }
 
-void policy_write_request(const struct exchange *x, struct out *o) {
-    const struct head *h = x->request;
-    const struct model_filter *rewrite =
+static inline const struct model_rewrite *rewrite_of(const struct exchange *x) {
+    const struct model_filter *f =
         x->rule->has_filters ? policy_find(x, MODEL_FILTER_REWRITE) : NULL;
-    const struct model_rewrite *r = rewrite != NULL ? rewrite->rewrite : NULL;
-    out_str(o, head_str(h, h->method_text));
-    out_char(o, ' ');
+    return f != NULL ? f->rewrite : NULL;
+}
+
+static inline void write_path(const struct exchange *x, const struct model_rewrite *r,
+                              struct out *o) {
     policy_write_path(x, r != NULL ? r->path_edit : MODEL_PATH_KEEP, r != NULL ? r->path : STR_NONE,
                       o);
+}
+
+void policy_write_forwarded_path(const struct exchange *x, struct out *o) {
+    write_path(x, rewrite_of(x), o);
+}
+
+void policy_write_request(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    const struct model_rewrite *r = rewrite_of(x);
+    out_str(o, head_str(h, h->method_text));
+    out_char(o, ' ');
+    write_path(x, r, o);
     if (x->has_query) {
         out_char(o, '?');
         out_str(o, x->query);
@@ -252,6 +265,8 @@ void policy_write_request(const struct exchange *x, struct out *o) {
     out_lit(o, " HTTP/1.1\r\n");
     write_host(x, r != NULL ? r->hostname : STR_NONE, o);
     write_fields(x, o);
+    if (unlikely(x->identity.n > 0))
+        out_str(o, x->identity);
     write_forwarded(x, o);
     write_named(o, "x-request-id", x->request_id);
     write_named(o, "traceparent", x->traceparent);

@@ -27,6 +27,7 @@ struct answer {
     struct str content_type; /* n == 0: no body */
     struct str body;
     struct str location;
+    struct str fields;                      /* further ones, each with its line end */
     const struct model_cors *cors;          /* a preflight that is granted */
     struct str allow_method, allow_headers; /* what it asked for */
     uint8_t grpc_code;                      /* not 0: to a caller of gRPC, with ... */
@@ -37,6 +38,8 @@ struct answer {
 /* True: the rule answers by itself (redirect, DirectResponse, CORS preflight). room holds what is
  * made up for it; too small a room answers INTERNAL. */
 bool policy_answers(const struct exchange *x, struct answer *a, char *room, size_t cap);
+/* True: it is a preflight that the rule answers. */
+bool policy_preflights(const struct exchange *x, struct answer *a);
 /* Whether the client speaks https: to us, or to a trusted peer that says so. */
 bool policy_is_https(const struct exchange *x);
 /* The same address under https: 308. */
@@ -68,6 +71,9 @@ void policy_write_request(const struct exchange *x, struct out *o);
 /* The request's path after a change, without the query. */
 void policy_write_path(const struct exchange *x, enum model_path_edit edit, struct str with,
                        struct out *o);
+
+/* The path as the upstream gets it. */
+void policy_write_forwarded_path(const struct exchange *x, struct out *o);
 
 /* The answer's head for the client. framing: how its body is sent (enum framing). */
 void policy_write_response(const struct exchange *x, const struct head *response, uint8_t framing,

@@ -4,8 +4,8 @@
  *
  *     node        one id: its object, what was made of it, whom it reads and who reads it. A node
  *                 whose object is not there (yet, or any more) waits for it as long as it is read.
- *     edge        "from names to": route → host, backend, traffic; backend → endpoints, traffic;
- *                 host, listener → certificate
+ *     edge        "from names to": route → host, backend, traffic, auth; backend → endpoints,
+ *                 traffic; host, listener → certificate; auth → key_set
  *     site        one host name: the host objects of that name, and the vhost made of their routes
  *
  *     builder_put/del ──► staged ──check──► nodes, edges, marks ──► backends ──► rules ──► sites
@@ -18,6 +18,8 @@
 #include "lib/map.h"
 #include "lib/mem.h"
 #include "lib/regex.h"
+#include "proxy/route/auth.h"
+#include "proxy/route/consumers.h"
 #include "proxy/route/hosts.h"
 #include "proxy/route/keeper.h"
 #include "proxy/route/pages.h"
@@ -37,10 +39,14 @@ enum route_default {
 /* An object, decoded and found good. */
 struct parsed {
     struct part part;
-    struct object *object;        /* held: the strings of model are in it */
-    void *model;                  /* behind this struct, in the same memory */
-    struct rule_regexes *regexes; /* of a route; NULL: none */
-    bool newer;                   /* something in it is of a later version than we know */
+    struct object *object; /* held: the strings of model are in it */
+    void *model;           /* behind this struct, in the same memory */
+    union {
+        struct rule_regexes *regexes;   /* of a route; NULL: none */
+        struct auth_patterns *patterns; /* of an AuthPolicy */
+        struct jwt_keys *keys;          /* of a key set; NULL: none */
+    };
+    bool newer; /* something in it is of a later version than we know */
 };
 
 /* NULL with *why if the object is bad. */
@@ -68,11 +74,12 @@ struct node {
         struct rule_part *rule;
         struct backend_part *backend;
         struct certificate_part *certificate;
+        struct auth_part *auth;
         struct site *site;
     };
     struct edge *edges, *readers;
     uint32_t n_edges;
-    uint32_t slot; /* of a route, backend or certificate */
+    uint32_t slot; /* of a route, backend, certificate or auth */
     uint64_t slot_born;
     bool dirty, changed; /* to be made anew; with consequences for the readers */
     bool doomed;         /* looked at once more at the end of the transaction */
@@ -114,11 +121,18 @@ struct place {
     uint64_t born;
 };
 
+/* A policy that is named. */
+struct policy_of {
+    bool named;
+    uint32_t slot; /* UINT32_MAX: it is not there */
+};
+
 struct settings {
     struct part part;
     const struct model_gateway *gateway;
     struct limits limits;
-    bool closes; /* every route would have to ask a policy, which this proxy cannot do */
+    bool auth_required;                    /* a route without a policy is closed */
+    struct policy_of override, by_default; /* AuthPolicies that the gateway names */
     uint32_t n_trusted, n_listeners;
     struct cidr *trusted;
     struct listener_law *listeners;
@@ -146,10 +160,12 @@ struct builder {
     struct map staged_by_id; /* id → index in staged, plus one */
     struct staged *staged;   /* in order of arrival */
     size_t n_staged, staged_cap;
-    struct pointers backends_dirty, rules_dirty, sites_dirty, doomed;
+    struct pointers backends_dirty, auths_dirty, rules_dirty, sites_dirty, doomed;
+    struct map consumers_by_id; /* id → struct object, a count each: they are no nodes */
     bool settings_dirty;
     /* the current version */
-    struct pages *rules, *backends, *certificates;
+    struct pages *rules, *backends, *certificates, *auths;
+    struct consumers consumers;
     struct hosts hosts;
     uint32_t wild_count[HOST_MAX + 1]; /* vhosts whose wildcard key has so many bytes */
     uint32_t n_rules, n_backends;
@@ -164,7 +180,8 @@ struct snapshot_parts {
     uint64_t serial;
     struct keeper *keeper;
     struct part *dead;
-    const struct pages *rules, *backends, *certificates;
+    const struct pages *rules, *backends, *certificates, *auths;
+    struct consumers consumers;
     struct hosts hosts;
 };
 struct snapshot *snapshot_new(struct builder *b, uint64_t revision);
@@ -174,6 +191,12 @@ static inline bool node_is(const struct node *n, enum model_kind kind) {
     return n->object && n->object->kind == (uint32_t)kind;
 }
 struct node *builder_node(struct builder *b, struct str id); /* NULL if unknown */
+
+/* auth.c. Borrows m. NULL with *why. */
+struct auth_patterns *auth_patterns_new(const struct model_auth *m, struct why *why);
+void auth_patterns_free(struct auth_patterns *p); /* NULL is fine */
+void auth_make(struct builder *b, struct node *n);
+void auth_unmake(struct builder *b, struct node *n);
 
 /* ---- compile.c: joins; nothing here can fail ---- */
 
@@ -190,7 +213,9 @@ void rule_unmake(struct builder *b, struct node *n);
 /* The site of a name; a new one has a vhost without rules. */
 struct site *site_named(struct builder *b, struct str hostname);
 void site_make(struct builder *b, struct site *s);
-/* settings.c. True if something changed that rules are made of. */
+/* settings.c */
+struct policy_of policy_named(struct builder *b, struct str id);
+/* True if something changed that rules are made of. */
 bool settings_make(struct builder *b);
 
 #endif

@@ -9,6 +9,9 @@
  *     backend   ──► its rules; listeners that name it if it comes or goes
  *     route     ──► itself; its sites only if what leads to it changed (hosts, matches, order)
  *     host      ──► its site
+ *     key set   ──► policies that name it
+ *     auth      ──► itself; its rules only if it comes or goes
+ *     consumer  ──► itself: nobody names it
  *     certificate ──► itself; hosts and listeners that name it only if it comes or goes
  *     gateway   ──► the settings; all rules if it changed what they are made of
  */
@@ -46,7 +49,10 @@ static void mark(struct builder *b, struct node *n, bool changed) {
     if (n->dirty)
         return;
     n->dirty = true;
-    pointers_add(node_is(n, MODEL_KIND_backend) ? &b->backends_dirty : &b->rules_dirty, n);
+    pointers_add(node_is(n, MODEL_KIND_backend) ? &b->backends_dirty
+                 : node_is(n, MODEL_KIND_auth)  ? &b->auths_dirty
+                                                : &b->rules_dirty,
+                 n);
 }
 
 static void mark_site(struct builder *b, struct site *s) {
@@ -179,7 +185,7 @@ static void add_mirror(void *arg, const struct model_mirror *m) {
 
 static void link_route(struct builder *b, struct node *n) {
     const struct model_route *r = n->parsed->model;
-    uint32_t count = r->n_hosts + r->n_backends + route_mirrors(r, NULL, NULL) + 1, at = 0;
+    uint32_t count = r->n_hosts + r->n_backends + route_mirrors(r, NULL, NULL) + 2, at = 0;
     struct str *ids = mem_array(count, sizeof(*ids));
     for (uint32_t i = 0; i < r->n_hosts; i++)
         ids[at++] = r->hosts[i];
@@ -188,6 +194,7 @@ static void link_route(struct builder *b, struct node *n) {
     struct id_list mirrors = {ids, at};
     route_mirrors(r, add_mirror, &mirrors);
     ids[mirrors.n] = r->traffic;
+    ids[mirrors.n + 1] = r->auth;
     link_edges(b, n, ids, count);
     mem_free(ids);
 }
@@ -332,6 +339,52 @@ static void change_certificate(struct builder *b, struct node *n, struct staged 
         mark_showing(b, n);
 }
 
+static void link_auth(struct builder *b, struct node *n) {
+    const struct model_auth *m = n->parsed->model;
+    struct str *ids = mem_array(m->n_methods, sizeof(*ids));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->n_methods; i++)
+        if (m->methods[i].jwt)
+            ids[count++] = m->methods[i].jwt->key_set;
+    link_edges(b, n, ids, count);
+    mem_free(ids);
+}
+
+static void change_auth(struct builder *b, struct node *n, struct staged *s) {
+    bool was = n->object != NULL;
+    unlink_edges(b, n);
+    if (!s->object) {
+        auth_unmake(b, n);
+        slot_retire(b->keeper, SLOT_AUTH, n->slot, n->slot_born);
+    }
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    if (was != (s->object != NULL)) {
+        mark_readers(b, n, false);
+        b->settings_dirty = true; /* it may be the one that all must pass */
+    }
+    if (!s->object)
+        return;
+    n->parsed = s->parsed;
+    if (!was)
+        take_slot(b, n, SLOT_AUTH);
+    link_auth(b, n);
+    mark(b, n, false);
+}
+
+/* A million of them may come: no node, no decoded form. */
+static void change_consumer(struct builder *b, struct staged *s) {
+    struct object *old = s->object ? map_put(&b->consumers_by_id, s->id, s->object)
+                                   : map_del(&b->consumers_by_id, s->id);
+    if (old) {
+        consumers_remove(b->keeper, &b->consumers, old);
+        object_retire(b->keeper, old);
+    }
+    if (s->object)
+        consumers_add(b->keeper, &b->consumers, s->object);
+    s->object = NULL; /* the table's now */
+}
+
 static void change_listener(struct builder *b, struct node *n, struct staged *s) {
     unlink_edges(b, n);
     retire_parsed(b, n);
@@ -362,19 +415,31 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     case MODEL_KIND_listener:
         change_listener(b, n, s);
         return;
+    case MODEL_KIND_auth:
+        change_auth(b, n, s);
+        return;
     default:
         break;
     }
     retire_parsed(b, n);
     set_object(b, n, s->object);
     n->parsed = s->parsed;
-    if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic)
+    if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic || kind == MODEL_KIND_key_set)
         mark_readers(b, n, kind == MODEL_KIND_traffic);
     if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_ticket_keys)
         b->settings_dirty = true;
 }
 
+static bool is_consumer(const struct builder *b, const struct staged *s) {
+    return s->object ? s->object->kind == MODEL_KIND_consumer
+                     : map_get(&b->consumers_by_id, s->id) != NULL;
+}
+
 static void apply(struct builder *b, struct staged *s) {
+    if (is_consumer(b, s)) {
+        change_consumer(b, s);
+        return;
+    }
     struct node *n = s->object ? node_named(b, s->id) : map_get(&b->nodes, s->id);
     if (!n || (!n->object && !s->object))
         return;
@@ -437,7 +502,7 @@ void builder_del(struct builder *b, struct str id) { stage(b, id, NULL); }
 
 static bool is_same(struct builder *b, const struct staged *s) {
     const struct node *n = map_get(&b->nodes, s->id);
-    const struct object *o = n ? n->object : NULL;
+    const struct object *o = n ? n->object : map_get(&b->consumers_by_id, s->id);
     return s->object && o && o->hash == s->object->hash && o->kind == s->object->kind &&
            str_eq(o->bytes, s->object->bytes);
 }
@@ -471,6 +536,12 @@ static void make_dirty(struct builder *b) {
         if (node_is(n, MODEL_KIND_backend))
             backend_make(b, n);
     }
+    for (uint32_t i = 0; i < b->auths_dirty.n; i++) {
+        struct node *n = b->auths_dirty.p[i];
+        n->dirty = n->changed = false;
+        if (node_is(n, MODEL_KIND_auth))
+            auth_make(b, n);
+    }
     for (uint32_t i = 0; i < b->rules_dirty.n; i++) {
         struct node *n = b->rules_dirty.p[i];
         n->dirty = n->changed = false;
@@ -480,6 +551,7 @@ static void make_dirty(struct builder *b) {
     for (uint32_t i = 0; i < b->sites_dirty.n; i++)
         site_make(b, b->sites_dirty.p[i]);
     pointers_empty(&b->backends_dirty);
+    pointers_empty(&b->auths_dirty);
     pointers_empty(&b->rules_dirty);
     pointers_empty(&b->sites_dirty);
 }
@@ -509,6 +581,8 @@ void builder_free(struct builder *b) {
     for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));)
         if (((struct node *)s->value)->object)
             builder_del(b, s->key);
+    for (struct map_slot *s = NULL; (s = map_next(&b->consumers_by_id, s));)
+        builder_del(b, s->key);
     for (size_t i = 0; i < b->n_staged; i++)
         apply(b, &b->staged[i]);
     builder_abort(b);
@@ -518,12 +592,16 @@ void builder_free(struct builder *b) {
     pages_retire(b->keeper, &b->rules);
     pages_retire(b->keeper, &b->backends);
     pages_retire(b->keeper, &b->certificates);
+    pages_retire(b->keeper, &b->auths);
+    consumers_retire(b->keeper, &b->consumers);
+    map_fini(&b->consumers_by_id);
     hosts_retire(b->keeper, &b->hosts);
     if (b->settings)
         part_retire(b->keeper, &b->settings->part);
     map_fini(&b->nodes);
     map_fini(&b->places);
     mem_free(b->backends_dirty.p);
+    mem_free(b->auths_dirty.p);
     mem_free(b->rules_dirty.p);
     mem_free(b->sites_dirty.p);
     mem_free(b->doomed.p);

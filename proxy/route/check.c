@@ -6,6 +6,7 @@
  */
 #include "lib/authority.h"
 #include "lib/certificate.h"
+#include "lib/jwt_keys.h"
 #include "lib/keypair.h"
 #include "lib/ticket.h"
 #include "lib/units.h"
@@ -19,6 +20,7 @@ enum {
     MATCHES_MAX = 1024,
     WEIGHT_MAX = 1000000,
     UPSTREAM_NAMES_MAX = 64,
+    AUTH_METHODS_MAX = 64, /* bits of a rule's mask */
 };
 
 /* ---- where in the user's object ---- */
@@ -283,6 +285,117 @@ static struct rule_regexes *regexes_new(const struct model_route *r, struct why 
     return NULL;
 }
 
+/* ---- AuthPolicies ---- */
+
+static int check_sources(const struct model_value_source *list, uint32_t n, struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; i < n; i++) {
+        bool header = list[i].from == MODEL_FROM_HEADER;
+        if (!header && list[i].from != MODEL_FROM_COOKIE && list[i].from != MODEL_FROM_QUERY)
+            return why_text(why, "a credential is taken from a header, a cookie or the query");
+        if (list[i].name.n == 0 || (header && !is_name(list[i].name)))
+            return why_text(why, "%s is not the name of a place", why_show(list[i].name, &shown));
+    }
+    return 0;
+}
+
+static int check_jwt(const struct model_auth_jwt *m, struct why *why) {
+    struct shown shown;
+    enum jwt_alg alg;
+    if (m->issuer.n == 0 || m->n_algorithms == 0)
+        return why_text(why, "issuer and algorithms must be said");
+    for (uint32_t i = 0; i < m->n_algorithms; i++)
+        if (!jwt_alg_named(m->algorithms[i], &alg))
+            return why_text(why, "%s is not an algorithm", why_show(m->algorithms[i], &shown));
+    return 0;
+}
+
+static int check_method(const struct model_auth_method_config *m, struct why *why) {
+    if (m->name.n == 0)
+        return why_text(why, "a method without a name");
+    if (check_sources(m->from, m->n_from, why) != 0)
+        return -1;
+    switch (m->type) {
+    case MODEL_AUTH_JWT:
+        return m->jwt ? check_jwt(m->jwt, why) : why_text(why, "nothing is said of its tokens");
+    case MODEL_AUTH_API_KEY:
+        return m->consumers ? 0 : why_text(why, "keys are for Consumers, and none are named");
+    case MODEL_AUTH_ANONYMOUS:
+        return 0;
+    default:
+        return why_text(why, "methods of type %s are not supported by this proxy",
+                        model_word(&model_words_auth_method, m->type));
+    }
+}
+
+static int check_auth_rule(const struct model_auth_rule *r, struct why *why) {
+    struct shown shown;
+    struct cidr cidr;
+    for (uint32_t i = 0; i < r->n_cidrs; i++)
+        if (!cidr_parse(r->cidrs[i], &cidr))
+            return why_text(why, "%s is not a network", why_show(r->cidrs[i], &shown));
+    return r->from_minute <= 1440 && r->to_minute <= 1440 && r->days < 128
+               ? 0
+               : why_text(why, "a time that is none");
+}
+
+static int check_identity(const struct model_identity *m, struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; m && i < m->n_headers; i++)
+        if (!is_name(m->headers[i].name))
+            return why_text(why, "%s is not a header name in lower case",
+                            why_show(m->headers[i].name, &shown));
+    return 0;
+}
+
+static int check_auth(const struct model_auth *m, struct why *why) {
+    at_object(why, m->origin);
+    if (m->n_methods > AUTH_METHODS_MAX)
+        return why_text(why, "more than %d methods", AUTH_METHODS_MAX);
+    for (uint32_t i = 0; i < m->n_methods; i++)
+        if (check_method(&m->methods[i], why) != 0) {
+            at_field(why, m->origin, "spec.methods");
+            return -1;
+        }
+    for (uint32_t i = 0; i < m->n_rules; i++)
+        if (check_auth_rule(&m->rules[i], why) != 0) {
+            at_field(why, m->origin, "spec.authorize");
+            return -1;
+        }
+    if (check_identity(m->identity, why) != 0) {
+        at_field(why, m->origin, "spec.identity.headers");
+        return -1;
+    }
+    auth_patterns_free(auth_patterns_new(m, why));
+    return why_set(why) ? -1 : 0;
+}
+
+static int check_consumer(const struct model_consumer *m, struct why *why) {
+    for (uint32_t i = 0; i < m->n_credentials; i++)
+        if (m->credentials[i].digest.n != CREDENTIAL_DIGEST)
+            return why_text(why, "a credential that cannot be found");
+    return 0;
+}
+
+/* NULL with *why, or without: a set without keys, which verifies nothing. */
+static struct jwt_keys *keys_new(const struct model_key_set *m, struct why *why) {
+    struct jwt_key keys[JWT_KEYS_MAX];
+    struct shown shown;
+    at_object(why, m->origin);
+    if (m->n_keys > JWT_KEYS_MAX) {
+        why_text(why, "more than %d keys", JWT_KEYS_MAX);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < m->n_keys; i++) {
+        keys[i] = (struct jwt_key){.kid = m->keys[i].kid, .der = m->keys[i].der};
+        if (!jwt_alg_named(m->keys[i].algorithm, &keys[i].alg)) {
+            why_text(why, "%s is not an algorithm", why_show(m->keys[i].algorithm, &shown));
+            return NULL;
+        }
+    }
+    return m->n_keys > 0 ? jwt_keys_of(keys, m->n_keys, why) : NULL;
+}
+
 /* ---- the other kinds ---- */
 
 static int check_host(const struct model_host *h, struct why *why) {
@@ -432,6 +545,10 @@ static int check(uint32_t kind, void *model, struct why *why) {
         return check_certificate(model, why);
     case MODEL_KIND_ticket_keys:
         return ticket_keys_check(model, why);
+    case MODEL_KIND_auth:
+        return check_auth(model, why);
+    case MODEL_KIND_consumer:
+        return check_consumer(model, why);
     default:
         return 0;
     }
@@ -439,11 +556,13 @@ static int check(uint32_t kind, void *model, struct why *why) {
 
 /* ---- parsed ---- */
 
-/* Kinds whose decoded form the law points at. Hosts and endpoints are decoded again when needed. */
+/* Kinds whose decoded form the law points at. Hosts, endpoints and Consumers are decoded again when
+ * needed. */
 static bool is_kept(uint32_t kind) {
     return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
            kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener ||
-           kind == MODEL_KIND_certificate || kind == MODEL_KIND_ticket_keys;
+           kind == MODEL_KIND_certificate || kind == MODEL_KIND_ticket_keys ||
+           kind == MODEL_KIND_auth || kind == MODEL_KIND_key_set;
 }
 
 /* The encoding without its first field, the origin. Every kind has it there, and it is for the
@@ -486,6 +605,24 @@ static int check_id(const struct object *o, struct why *why) {
     return why_text(why, "%s is not the id of a %.*s", why_show(o->id, &shown), STR_FMT(kind));
 }
 
+/* What is made of it once, beside the model. */
+static int add_more(struct parsed *p, struct why *why) {
+    switch (p->object->kind) {
+    case MODEL_KIND_route:
+        check(MODEL_KIND_route, p->model, why); /* once more, for it cuts the slashes */
+        break;
+    case MODEL_KIND_auth:
+        p->patterns = auth_patterns_new(p->model, why);
+        break;
+    case MODEL_KIND_key_set:
+        p->keys = keys_new(p->model, why);
+        break;
+    default:
+        break;
+    }
+    return why_set(why) ? -1 : 0;
+}
+
 struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
     if (!model_struct_of((enum model_kind)o->kind) || check_id(o, why) != 0)
         return NULL;
@@ -500,15 +637,29 @@ struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
     if (!why_set(why) && is_kept(o->kind)) {
         p = keep(k, o, a.used);
         p->regexes = regexes;
-        if (o->kind == MODEL_KIND_route)
-            check(o->kind, p->model, why); /* once more, for it cuts the slashes */
     }
     arena_fini(&a);
+    if (p && add_more(p, why) != 0) {
+        parsed_free(k, p);
+        return NULL;
+    }
     return p;
 }
 
 void parsed_free(struct keeper *k, struct parsed *p) {
-    regexes_free(p->regexes);
+    switch (p->object->kind) {
+    case MODEL_KIND_route:
+        regexes_free(p->regexes);
+        break;
+    case MODEL_KIND_auth:
+        auth_patterns_free(p->patterns);
+        break;
+    case MODEL_KIND_key_set:
+        jwt_keys_free(p->keys);
+        break;
+    default:
+        break;
+    }
     object_drop(p->object);
     part_give_back(k, &p->part);
 }

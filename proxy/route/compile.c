@@ -327,13 +327,23 @@ static void fill_mirror(void *arg, const struct model_mirror *m) {
     f->r->mirrors[f->r->n_mirrors++] = (struct rule_mirror){m, n ? n->slot : UINT32_MAX};
 }
 
-/* Closed where a policy must decide that this proxy cannot ask, and where something in the route
- * is of a later version: it may be a condition. */
-static enum reason refusal_of(const struct builder *b, const struct parsed *p) {
-    const struct model_route *m = p->model;
-    if (p->newer || m->auth.n > 0 || b->settings->closes)
-        return REASON_POLICY_UNAVAILABLE;
-    return reason_of(m->refusal);
+/* Who must agree: the route's own policy, else the gateway's default one; and the one that all must
+ * pass. Closed where one is named and not there, where there must be one, and where something in
+ * the route is of a later version: it may be a condition. */
+static void fill_auth(struct builder *b, const struct parsed *p, struct rule *r) {
+    const struct settings *s = b->settings;
+    struct policy_of own = policy_named(b, r->model->auth);
+    if (!own.named)
+        own = s->by_default;
+    bool missing = (own.named && own.slot == UINT32_MAX) ||
+                   (s->override.named && s->override.slot == UINT32_MAX) ||
+                   (s->auth_required && !own.named && !s->override.named);
+    r->auth = own.slot;
+    r->override_auth = s->override.slot;
+    r->guarded = own.named || s->override.named;
+    r->refusal = reason_of(r->model->refusal);
+    if (p->newer || missing)
+        r->refusal = REASON_POLICY_UNAVAILABLE;
 }
 
 void rule_make(struct builder *b, struct node *n) {
@@ -348,7 +358,7 @@ void rule_make(struct builder *b, struct node *n) {
     r->id = n->parsed->object->id;
     r->id_hash = n->parsed->object->id_hash;
     r->slot = n->slot;
-    r->refusal = refusal_of(b, n->parsed);
+    fill_auth(b, n->parsed, r);
     fill_policies(b, r);
     fill_shares(b, r, p->shares);
     r->mirrors = (struct rule_mirror *)(void *)(p->shares + m->n_backends);

@@ -9,6 +9,11 @@ struct slot_part {
     uint32_t slot;
 };
 
+struct object_part {
+    struct part part;
+    struct object *object;
+};
+
 struct keeper *keeper_new(void) {
     struct keeper *k = mem_zalloc(sizeof(*k));
     list_init(&k->live);
@@ -66,7 +71,12 @@ void part_free(struct keeper *k, struct part *p) {
     case PART_SLOT_BACKEND:
     case PART_SLOT_ENDPOINT:
     case PART_SLOT_CERTIFICATE:
+    case PART_SLOT_AUTH:
         slot_free(&k->pools[kind - PART_SLOT], ((struct slot_part *)p)->slot);
+        part_give_back(k, p);
+        break;
+    case PART_OBJECT:
+        object_drop(((struct object_part *)p)->object);
         part_give_back(k, p);
         break;
     }
@@ -117,6 +127,12 @@ uint32_t slot_take(struct keeper *k, enum slot_pool_kind which, uint32_t *genera
 void slot_retire(struct keeper *k, enum slot_pool_kind which, uint32_t slot, uint64_t born) {
     struct slot_part *p = part_born_at(k, (enum part_kind)(PART_SLOT + which), sizeof(*p), born);
     p->slot = slot;
+    part_retire(k, &p->part);
+}
+
+void object_retire(struct keeper *k, struct object *o) {
+    struct object_part *p = part_born_at(k, PART_OBJECT, sizeof(*p), 0);
+    p->object = o;
     part_retire(k, &p->part);
 }
 

@@ -29,6 +29,8 @@ enum part_kind {
     PART_SLOT_BACKEND,
     PART_SLOT_ENDPOINT,
     PART_SLOT_CERTIFICATE,
+    PART_SLOT_AUTH,
+    PART_OBJECT, /* a count of an object */
 };
 
 /* First member of everything that snapshots share. */
@@ -37,7 +39,14 @@ struct part {
     struct part *next;
 };
 
-enum slot_pool_kind { SLOT_RULE, SLOT_BACKEND, SLOT_ENDPOINT, SLOT_CERTIFICATE, SLOT_POOLS };
+enum slot_pool_kind {
+    SLOT_RULE,
+    SLOT_BACKEND,
+    SLOT_ENDPOINT,
+    SLOT_CERTIFICATE,
+    SLOT_AUTH,
+    SLOT_POOLS
+};
 
 struct slot_pool {
     uint32_t top;         /* every number given out is below */
@@ -46,6 +55,7 @@ struct slot_pool {
     uint32_t *generation; /* by number: how often it was given out before */
 };
 
+struct object;
 struct snapshot;
 
 struct keeper {
@@ -64,6 +74,8 @@ void keeper_close(struct keeper *k);
 void *part_new(struct keeper *k, enum part_kind kind, size_t n) __attribute__((returns_nonnull));
 /* It is not in the snapshot that is being built, nor in later ones. NULL is fine. */
 void part_retire(struct keeper *k, struct part *p);
+/* A count of an object that older snapshots may point at is given up. */
+void object_retire(struct keeper *k, struct object *o);
 void part_free(struct keeper *k, struct part *p);      /* nobody has it */
 void part_give_back(struct keeper *k, struct part *p); /* its memory alone */
 static inline uint64_t part_born(const struct part *p) { return p->word >> 16; }

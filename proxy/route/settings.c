@@ -104,6 +104,21 @@ static size_t n_defaults(const struct pointers *listeners) {
     return n;
 }
 
+struct policy_of policy_named(struct builder *b, struct str id) {
+    struct node *n = id.n > 0 ? builder_node(b, id) : NULL;
+    bool there = n && node_is(n, MODEL_KIND_auth);
+    return (struct policy_of){id.n > 0, there ? n->slot : UINT32_MAX};
+}
+
+static bool same_policy(struct policy_of a, struct policy_of b) {
+    return a.named == b.named && a.slot == b.slot;
+}
+
+static bool same_auth(const struct settings *a, const struct settings *b) {
+    return a->auth_required == b->auth_required && same_policy(a->override, b->override) &&
+           same_policy(a->by_default, b->by_default);
+}
+
 bool settings_make(struct builder *b) {
     struct pointers listeners = {0};
     const struct model_ticket_keys *tickets = NULL;
@@ -116,7 +131,9 @@ bool settings_make(struct builder *b) {
     s->gateway = g;
     s->limits = limits_of(g);
     s->tickets = tickets;
-    s->closes = g->auth_required || g->override_policy.n > 0 || g->default_policy.n > 0;
+    s->auth_required = g->auth_required;
+    s->override = policy_named(b, g->override_policy);
+    s->by_default = policy_named(b, g->default_policy);
     s->listeners = (struct listener_law *)(void *)((char *)(s + 1) + cidrs + align);
     s->trusted = (struct cidr *)(void *)(s + 1);
     for (uint32_t i = 0; i < g->n_trusted_cidrs; i++)
@@ -138,8 +155,7 @@ bool settings_make(struct builder *b) {
     }
     mem_free(listeners.p);
     struct settings *old = b->settings;
-    bool changed =
-        old && (old->limits.body_bytes != s->limits.body_bytes || old->closes != s->closes);
+    bool changed = old && (old->limits.body_bytes != s->limits.body_bytes || !same_auth(old, s));
     b->settings = s;
     if (old)
         part_retire(b->keeper, &old->part);

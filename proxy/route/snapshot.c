@@ -177,6 +177,8 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                                  .rules = b->rules,
                                  .backends = b->backends,
                                  .certificates = b->certificates,
+                                 .auths = b->auths,
+                                 .consumers = b->consumers,
                                  .hosts = b->hosts};
     *s = (struct snapshot){.revision = revision,
                            .serial = b->keeper->building,

@@ -18,6 +18,7 @@
  *     endpoint.slot   pool, health, active requests    (address, port, protocol; with TLS
  *                                                       the backend and its version as well)
  *     certificate.slot  the parsed pair                (certificate id)
+ *     auth.slot         what was verified by a policy  (auth id)
  *
  * A number is used again only after every snapshot that held it is gone; `generation` of an
  * endpoint tells the difference.
@@ -109,6 +110,7 @@ struct rule {
     enum reason refusal : 16; /* REASON_NONE, or the answer to every request */
     bool has_filters : 1;     /* of the rule itself or of a share */
     bool to_https : 1;        /* plain requests are redirected */
+    bool guarded : 1;         /* an AuthPolicy must agree */
     /* The rule's own, else of the policy that targets it, else of the first backend's Service that
      * has a policy which sets it. UINT32_MAX: none. */
     uint32_t request_ms, backend_request_ms;
@@ -118,6 +120,7 @@ struct rule {
     /* Tunnels: of the policy that targets it, else of the first backend that has one. */
     const struct model_upgrades *upgrades;    /* NULL: nobody says anything */
     uint32_t upgrade_idle_ms, upgrade_age_ms; /* UINT32_MAX: no limit */
+    uint32_t auth, override_auth;             /* slots of policies; UINT32_MAX: none */
     struct rule_mirror *mirrors;
     const struct rule_regexes *regexes; /* of all matches; NULL: none */
     struct str id;                      /* route/ns/name/rule */

@@ -20,6 +20,7 @@ struct stream {
     const struct backend *backend;
     const struct endpoint *endpoint;
     struct mirror *mirror; /* copies that are on their way */
+    struct auth *auth;     /* of a guarded rule, what was decided; else NULL */
     struct tunnel *tunnel; /* not NULL: it is one now, and tunnel.c has it */
     struct web *web;       /* a call of gRPC-Web, which web.c translates; NULL: it is none */
     struct waiter waiter;  /* in the queue of an endpoint */
@@ -86,6 +87,7 @@ void stream_open_pipe(struct stream *st, struct channel *p, const struct side *f
                       const struct side *to, size_t n);
 
 /* request.c */
+const struct share *request_share(struct stream *st); /* picked at random; NULL: there is none */
 void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */
 /* x.request is the head once more: the scratch head may have served another request since, so it is
  * parsed anew from the copy. False: it is not what it was. */

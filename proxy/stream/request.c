@@ -19,7 +19,7 @@ enum { CONNECT_TRIES = 3, HEAD_EXTRA = 1024, RETRIES_ALWAYS = 3 };
 
 /* ---- picking ---- */
 
-static const struct share *pick_share(struct stream *st) {
+const struct share *request_share(struct stream *st) {
     const struct rule *r = st->x.rule;
     if (r->n_shares == 0 || r->total_weight == 0)
         return NULL;
@@ -48,8 +48,12 @@ bool request_restore_head(struct stream *st) {
     const char *detail;
     struct head *h = st->env->sessions.head;
     st->x.request = h;
-    return h1_parse_request(&scan, st->raw, st->raw_n, &wide, h, &skipped, &reason, &detail) ==
-           H1_DONE;
+    if (h1_parse_request(&scan, st->raw, st->raw_n, &wide, h, &skipped, &reason, &detail) !=
+        H1_DONE)
+        return false;
+    if (unlikely(st->auth != NULL))
+        auth_hide(st->auth, h, false);
+    return true;
 }
 
 static bool write_head(struct stream *st) {
@@ -164,7 +168,7 @@ static bool pick_endpoint(struct stream *st) {
 }
 
 void request_forward(struct stream *st) {
-    const struct share *s = pick_share(st);
+    const struct share *s = st->x.share != NULL ? st->x.share : request_share(st);
     if (s == NULL || s->backend == UINT32_MAX) {
         stream_refuse(st, REASON_NO_BACKEND, s != NULL ? s->status : 0);
         return;

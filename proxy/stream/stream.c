@@ -71,6 +71,8 @@ static void stream_free(struct stream *st) {
         mirror_forget(st);
     tunnel_free(st);
     web_free(st);
+    if (unlikely(st->auth != NULL))
+        auth_drop(env->auth, st->auth);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -140,7 +142,23 @@ static const struct model_gateway *gateway_of(const struct stream *st) {
 static const struct head *head_to_log(struct stream *st) {
     const struct model_gateway *g = gateway_of(st);
     bool named = g != NULL && g->access_log != NULL && g->access_log->n_headers > 0;
-    return named && request_restore_head(st) ? st->x.request : NULL;
+    if (!named || !request_restore_head(st))
+        return NULL;
+    if (st->auth != NULL)
+        auth_hide(st->auth, st->env->sessions.head, true);
+    return st->x.request;
+}
+
+static void record_auth(const struct auth *a, struct record *r) {
+    r->consumer = a->consumer;
+    r->auth = (struct record_auth){.policy = a->policy,
+                                   .method = a->method,
+                                   .rule = a->rule,
+                                   .subject = a->subject,
+                                   .detail = a->detail,
+                                   .decision = a->refused ? "deny"
+                                               : a->dry   ? "dryDeny"
+                                                          : "allow"};
 }
 
 void stream_record(struct stream *st) {
@@ -174,6 +192,8 @@ void stream_record(struct stream *st) {
         .connect_ns = st->connect_ns,
     };
     memcpy(r.client, st->address, 16);
+    if (unlikely(st->auth != NULL))
+        record_auth(st->auth, &r);
     /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
      * to its first flush. What a body takes is the client's and the upstream's. */
     uint64_t before =
@@ -284,13 +304,19 @@ static struct str grpc_type_of(struct stream *st) {
                                            : STR_NONE;
 }
 
-void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
+static void refuse_with(struct stream *st, enum reason reason, uint16_t status,
+                        struct str fields) {
     struct answer a;
     struct str type = grpc_type_of(st);
     policy_refusal(&a, reason, status);
+    a.fields = fields;
     if (type.n > 0)
         policy_grpc_answer(&a, type);
     write_answer(st, &a);
+}
+
+void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
+    refuse_with(st, reason, status, STR_NONE);
 }
 
 void stream_fail(struct stream *st, enum reason reason) {
@@ -343,7 +369,38 @@ static void ask_upgrade(struct stream *st, const struct head *h) {
         x->key = head_value(h, key);
 }
 
-static void serve(struct stream *st, const struct head *h) {
+/* False: it was answered. The share is picked first: what is decided is decided for the path that
+ * the upstream gets. */
+static bool guard(struct stream *st, struct head *h) {
+    struct exchange *x = &st->x;
+    struct answer a;
+    if (x->rule->model->n_filters > 0) {
+        x->origin = origin_of(x);
+        if (policy_preflights(x, &a)) { /* a browser's, which never has a credential */
+            write_answer(st, &a);
+            return false;
+        }
+    }
+    x->share = request_share(st);
+    st->auth = auth_judge(st->env->auth, x, st->address, time(NULL));
+    if (st->auth == NULL) {
+        stream_refuse(st, REASON_OVERLOADED, 0);
+        return false;
+    }
+    if (st->auth->refused) {
+        refuse_with(st, st->auth->reason, 0, st->auth->challenge);
+        return false;
+    }
+    x->identity = st->auth->fields;
+    if (st->auth->edits_query) {
+        x->query = st->auth->query;
+        x->has_query = st->auth->has_query;
+    }
+    auth_hide(st->auth, h, false);
+    return true;
+}
+
+static void serve(struct stream *st, struct head *h) {
     struct exchange *x = &st->x;
     struct route_request rq = {.host = x->host, .path = x->path, .head = h, .port = x->port};
     struct match_result found;
@@ -368,6 +425,8 @@ static void serve(struct stream *st, const struct head *h) {
         write_answer(st, &a);
         return;
     }
+    if (unlikely(found.rule->guarded) && !guard(st, h))
+        return;
     if (found.rule->model->n_filters > 0) {
         char room[ANSWER_ROOM];
         struct answer a;
@@ -570,6 +629,7 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     list_init(&env->copies);
     list_init(&env->tunnels);
     env->scratch = route_scratch_new();
+    env->auth = auth_env_new(l);
     env->sessions =
         (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
@@ -583,6 +643,7 @@ void stream_env_fini(struct stream_env *env) {
     upstreams_fini(&env->mirrors);
     sessions_fini(&env->sessions);
     route_scratch_free(env->scratch);
+    auth_env_free(env->auth);
 }
 
 bool stream_env_adopt(struct stream_env *env, struct law *law) {

@@ -24,6 +24,7 @@
 #ifndef SLUICE_PROXY_STREAM_H
 #define SLUICE_PROXY_STREAM_H
 
+#include "proxy/auth/auth.h"
 #include "proxy/observe/record.h"
 #include "proxy/policy/policy.h"
 #include "proxy/session/session.h"
@@ -43,6 +44,7 @@ struct stream_env {
     struct loop *loop;
     struct law *law; /* the current one */
     struct route_scratch *scratch;
+    struct auth_env *auth;
     struct http_date date;
     char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */

@@ -406,6 +406,8 @@ static void leave_law(struct stream *st) {
     st->x.match = NULL;
     st->x.snapshot = NULL;
     st->x.share = NULL;
+    if (st->auth != NULL)
+        auth_leave_law(st->auth);
     st->x.backend = st->backend = NULL;
     st->endpoint = &st->tunnel->endpoint;
     counter_sub(&env->n_streams, 1);

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * consumer: a Consumer's credentials, as the sixteen bytes by which they are found. Of two
+ * Consumers with the same one the older keeps it. What is said of a credential never shows it.
+ *
+ *     digest ─► struct held ─► by: the units that have it, the older first
+ */
+#include "controller/compile/auth.h"
+#include "controller/compile/named.h"
+#include "lib/credential.h"
+#include "lib/mem.h"
+
+enum {
+    KEYS_MAX = 4096,   /* of one Consumer */
+    KEY_BYTES_MIN = 8, /* a shorter one is guessed */
+};
+
+/* One digest, whoever has it. */
+struct held {
+    char digest[CREDENTIAL_DIGEST];
+    struct list by; /* struct holding */
+};
+
+struct holding {
+    struct list unit_link, held_link;
+    struct held *held;
+    struct unit *unit;
+};
+
+static struct str key_of(const struct held *h) { return str_mk(h->digest, sizeof(h->digest)); }
+
+static void others_look_again(struct compiler *c, const struct held *h, const struct unit *u) {
+    list_each(l, &h->by) {
+        struct unit *other = list_entry(l, struct holding, held_link)->unit;
+        if (other != u)
+            store_unit_dirty(c->store, other->su);
+    }
+}
+
+void consumer_none(struct compiler *c, struct unit *u) {
+    list_each_safe(l, &u->holds) {
+        struct holding *x = list_entry(l, struct holding, unit_link);
+        others_look_again(c, x->held, u);
+        list_del(&x->held_link);
+        if (list_empty(&x->held->by)) {
+            map_del(&c->credentials, key_of(x->held));
+            mem_free(x->held);
+        }
+        mem_free(x);
+    }
+    list_init(&u->holds);
+}
+
+static bool older(const struct compiler *c, const struct unit *a, const struct unit *b) {
+    const struct resource *x = store_get(c->store, KUBE_Consumer, a->ns, a->name);
+    const struct resource *y = store_get(c->store, KUBE_Consumer, b->ns, b->name);
+    uint64_t s = x && x->meta.created ? x->meta.created : UINT64_MAX;
+    uint64_t t = y && y->meta.created ? y->meta.created : UINT64_MAX;
+    if (s != t)
+        return s < t;
+    int order = str_cmp(a->ns, b->ns);
+    return order ? order < 0 : str_cmp(a->name, b->name) < 0;
+}
+
+static struct held *held_get(struct compiler *c, const char *digest) {
+    struct held *h = map_get(&c->credentials, str_mk(digest, CREDENTIAL_DIGEST));
+    if (h)
+        return h;
+    h = mem_zalloc(sizeof(*h));
+    memcpy(h->digest, digest, CREDENTIAL_DIGEST);
+    list_init(&h->by);
+    map_put(&c->credentials, key_of(h), h);
+    return h;
+}
+
+static void take(struct compiler *c, struct unit *u, const char *digest) {
+    struct held *h = held_get(c, digest);
+    struct holding *x = mem_zalloc(sizeof(*x));
+    others_look_again(c, h, u);
+    x->held = h;
+    x->unit = u;
+    list_append(&h->by, &x->held_link);
+    list_append(&u->holds, &x->unit_link);
+}
+
+static bool same(const struct unit *u, const struct model_consumer *o) {
+    uint32_t i = 0;
+    list_each(l, &u->holds) {
+        const struct holding *x = list_entry(l, struct holding, unit_link);
+        if (i == o->n_credentials ||
+            memcmp(x->held->digest, o->credentials[i].digest.p, CREDENTIAL_DIGEST) != 0)
+            return false;
+        i++;
+    }
+    return i == o->n_credentials;
+}
+
+/* Whether an older Consumer has it. */
+static bool is_taken(const struct compiler *c, const struct unit *u, const char *digest) {
+    const struct held *h = map_get(&c->credentials, str_mk(digest, CREDENTIAL_DIGEST));
+    list_each(l, &h->by) {
+        const struct unit *other = list_entry(l, struct holding, held_link)->unit;
+        if (other != u && older(c, other, u))
+            return true;
+    }
+    return false;
+}
+
+/* Those that another one keeps are left out. */
+static void keep_own(struct making *m, struct model_consumer *o) {
+    uint32_t kept = 0;
+    if (!same(m->u, o)) {
+        consumer_none(m->c, m->u);
+        for (uint32_t i = 0; i < o->n_credentials; i++)
+            take(m->c, m->u, o->credentials[i].digest.p);
+    }
+    for (uint32_t i = 0; i < o->n_credentials; i++) {
+        if (!is_taken(m->c, m->u, o->credentials[i].digest.p))
+            o->credentials[kept++] = o->credentials[i];
+        else
+            close_as(m, "Conflicted", AT(AT(NULL, "spec"), "credentials"),
+                     "%.*s: an older Consumer has the same credential and keeps it, so it does not "
+                     "count here; make a new one for this Consumer",
+                     STR_FMT(o->credentials[i].name));
+    }
+    o->n_credentials = kept;
+}
+
+/* ---- credentials ---- */
+
+struct filling {
+    struct making *m;
+    struct model_consumer *o;
+    uint32_t cap;
+};
+
+static bool has(const struct model_consumer *o, const char *digest) {
+    for (uint32_t i = 0; i < o->n_credentials; i++)
+        if (memcmp(o->credentials[i].digest.p, digest, CREDENTIAL_DIGEST) == 0)
+            return true;
+    return false;
+}
+
+static struct model_credential *room(struct filling *f) {
+    struct model_consumer *o = f->o;
+    if (o->n_credentials == f->cap) {
+        struct model_credential *old = o->credentials;
+        f->cap = f->cap ? 2 * f->cap : 4;
+        o->credentials = arena_array(&f->m->a, f->cap, sizeof(*old));
+        if (old)
+            memcpy(o->credentials, old, o->n_credentials * sizeof(*old));
+    }
+    return &o->credentials[o->n_credentials++];
+}
+
+static void add(struct filling *f, const struct at *at, enum model_auth_method type,
+                struct str name, struct str a, struct str b) {
+    struct making *m = f->m;
+    char *digest = arena_alloc(&m->a, CREDENTIAL_DIGEST);
+    if (!m->c->digests)
+        m->c->digests = credential_scratch_new();
+    credential_digest(m->c->digests, model_word(&model_words_auth_method, type), a, b, digest);
+    if (f->o->n_credentials == KEYS_MAX)
+        warn(m, at, "more than %d credentials; this one does not count", KEYS_MAX);
+    else if (has(f->o, digest))
+        warn(m, at, "the same credential as one before it; remove it");
+    else
+        *room(f) = (struct model_credential){
+            .type = type, .name = name, .digest = str_mk(digest, CREDENTIAL_DIGEST)};
+}
+
+static void add_key(struct filling *f, const struct at *at, struct str name, struct str key) {
+    if (key.n > 0 && key.p[key.n - 1] == '\n') /* as editors leave it */
+        key.n--;
+    if (key.n < KEY_BYTES_MIN)
+        warn(f->m, at, "a key of %zu bytes would be guessed, and does not count; write at least %d",
+             key.n, KEY_BYTES_MIN);
+    else
+        add(f, at, MODEL_AUTH_API_KEY, name, key, STR_NONE);
+}
+
+static void add_keys(struct filling *f, const struct at *at, struct str name,
+                     const struct kube_credential_api_key *k) {
+    struct making *m = f->m;
+    const struct at *ref = AT(AT(at, "apiKey"), "secretRef");
+    struct named x = named_as(m, m->r, ref, KUBE_Secret, STR_NONE, k->secret_ref->name);
+    struct str value;
+    x.reason = "InvalidSecretRef";
+    if (k->secret_ref->key.n > 0) {
+        if (named_entry(m, &x, k->secret_ref->key, STR_NONE, &value))
+            add_key(f, ref, name, value);
+        return;
+    }
+    const struct resource *r = named_read(m, &x);
+    const struct kube_Secret *s = r && named_is_credential(m, &x, r) ? resource_Secret(r) : NULL;
+    for (uint32_t i = 0; s && i < s->n_data; i++)
+        add_key(f, ref, name, s->data[i].value);
+    for (uint32_t i = 0; s && i < s->n_string_data; i++)
+        add_key(f, ref, name, s->string_data[i].value);
+}
+
+static void add_jwt(struct filling *f, const struct at *at, struct str name,
+                    const struct kube_credential_jwt *k) {
+    const struct at *jwt = AT(at, "jwt");
+    if (k->issuer.n > 0 && k->subject.n > 0 && k->key.n == 0 && !k->secret_ref)
+        add(f, jwt, MODEL_AUTH_JWT, name, k->issuer, k->subject);
+    else if (k->issuer.n > 0 || k->subject.n > 0)
+        warn(f->m, jwt,
+             "write either issuer and subject, or key, algorithm and secretRef; it does "
+             "not count");
+    else
+        warn(f->m, jwt,
+             "a secret of a Consumer is not supported yet; this credential does not "
+             "count");
+}
+
+static void add_credential(struct filling *f, const struct at *at, struct str name,
+                           const struct kube_credential *k) {
+    if (k->api_key)
+        add_keys(f, at, name, k->api_key);
+    else if (k->jwt)
+        add_jwt(f, at, name, k->jwt);
+    else
+        warn(f->m, at, "%s is not supported yet; this credential does not count",
+             k->basic  ? "basic"
+             : k->hmac ? "hmac"
+                       : "clientCertificate");
+}
+
+/* In the log: as the user calls it, else its place. */
+static struct str name_of(struct making *m, const struct kube_credential *k, uint32_t i) {
+    return k->name.n > 0 ? k->name : arena_fmt(&m->a, "credential-%u", i);
+}
+
+void consumer_make(struct making *m, const struct kube_Consumer *k) {
+    struct model_consumer o = {.groups = k->groups,
+                               .n_groups = k->n_groups,
+                               .custom_id = k->custom_id,
+                               .n_labels = m->r->meta.n_labels};
+    struct filling f = {m, &o, 0};
+    o.labels = arena_array(&m->a, o.n_labels, sizeof(*o.labels));
+    for (uint32_t i = 0; i < o.n_labels; i++)
+        o.labels[i] = (struct model_label){m->r->meta.labels[i].key, m->r->meta.labels[i].value};
+    if (k->rate_limit)
+        close_as(m, "NotSupported", AT(AT(NULL, "spec"), "rateLimit"),
+                 "a quota is not supported yet; none of its credentials counts until it is "
+                 "removed");
+    for (uint32_t i = 0; i < k->n_credentials && !k->disabled && !k->rate_limit; i++)
+        add_credential(&f, AT_I(AT(NULL, "spec"), "credentials", i),
+                       name_of(m, &k->credentials[i], i), &k->credentials[i]);
+    keep_own(m, &o);
+    make(m, MODEL_KIND_consumer,
+         model_id(&m->a, MODEL_KIND_consumer, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * named: a Secret or ConfigMap that a policy or a Consumer names, and an entry of it.
+ */
+#ifndef SLUICE_CONTROLLER_COMPILE_NAMED_H
+#define SLUICE_CONTROLLER_COMPILE_NAMED_H
+
+#include "controller/compile/unit.h"
+
+struct named {
+    const struct resource *of; /* whose reference it is */
+    const struct at *at;
+    const char *reason; /* of the condition when it cannot be used */
+    enum kube_kind kind;
+    struct str ns, name;
+    const char *shown; /* "Secret shop-ca", as the user wrote it */
+};
+
+/* ns.n == 0: that of `of`. */
+struct named named_as(struct making *m, const struct resource *of, const struct at *at,
+                      enum kube_kind kind, struct str ns, struct str name);
+/* NULL: it cannot be read, and unresolved() was told why; or it is not known yet (m->keep). */
+const struct resource *named_read(struct making *m, const struct named *x);
+
+/* An entry of a Secret or ConfigMap of its own namespace. A Secret counts only when it is labelled
+ * sluice.dev/credential: "true", so that nobody is made to read one that is not meant for it.
+ * False: as above. key.n == 0: `otherwise`. */
+bool named_entry(struct making *m, const struct named *x, struct str key, struct str otherwise,
+                 struct str *value);
+bool named_is_credential(struct making *m, const struct named *x, const struct resource *r);
+
+#endif

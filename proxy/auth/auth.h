@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * auth: who asks, and whether it may. One answer for each request of a guarded rule, from its own
+ * AuthPolicy and from the one that all must pass:
+ *
+ *     place.c     where a credential is: header, cookie, query
+ *        ▼
+ *     judge.c     methods in their order ──► bearer.c     JSON Web Tokens, and those seen before
+ *        │        Any or All             └─► key.c       API keys of Consumers
+ *        ▼
+ *     rule.c      what the caller may do: the first rule that matches decides
+ *        ▼
+ *     identity.c  what the backend sees of it; the credential is taken away
+ *
+ * A worker's own: its tokens, its scratch. Nothing here waits, and a request that was seen before
+ * costs neither a system call nor memory from the heap.
+ */
+#ifndef SLUICE_PROXY_AUTH_H
+#define SLUICE_PROXY_AUTH_H
+
+#include "proxy/net/loop.h"
+#include "proxy/policy/policy.h"
+#include "proxy/route/auth.h"
+
+struct auth_env;
+
+struct auth_env *auth_env_new(struct loop *l);
+void auth_env_free(struct auth_env *env); /* NULL is fine */
+
+/* What was decided of one request. In one block of the loop's slabs, until auth_drop(). */
+struct auth {
+    uint8_t slab;
+    bool refused;
+    bool dry;                     /* a policy that only records would have refused it: `reason` */
+    enum reason reason;           /* refused or dry: why */
+    struct str policy;            /* that decided: NS/NAME; n == 0: none was there */
+    struct str method, rule;      /* of it; n == 0: none */
+    struct str consumer, subject; /* NS/NAME; sub of the token; n == 0: none */
+    struct str detail;            /* refused or dry: a sentence for the log, nothing secret */
+    struct str challenge;         /* refused: fields of the answer (WWW-Authenticate) */
+    struct str fields;            /* for the backend, each with its line end */
+    struct str query;             /* without the credential, where that was in it */
+    bool has_query, edits_query;
+    unsigned n_shown; /* places where a credential is */
+    const struct model_value_source *shown[8];
+    bool kept[8]; /* it goes on to the backend all the same */
+};
+
+/* The rule is guarded and x->request is its head. client: v4 as v4-mapped; now: seconds since 1970.
+ * NULL: no memory; the request must be refused. Only `shown` borrows from the snapshot. */
+struct auth *auth_judge(struct auth_env *env, const struct exchange *x, const uint8_t client[16],
+                        int64_t now);
+void auth_drop(struct auth_env *env, struct auth *a); /* NULL is fine */
+
+/* Marks what does not go on in the request's head; whenever that was parsed anew. secrets: and
+ * every other credential, so that no log has it. */
+void auth_hide(const struct auth *a, struct head *h, bool secrets);
+/* The snapshot goes. */
+void auth_leave_law(struct auth *a);
+
+/* ---- for the metrics; counters of the worker ---- */
+
+struct auth_counts {
+    uint64_t seen, verified, refused; /* tokens: known, judged by their signature, of no use */
+};
+const struct auth_counts *auth_counts(const struct auth_env *env);
+
+#endif

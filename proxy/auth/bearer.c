@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/auth/bearer.h"
+
+#include "lib/jwt_keys.h"
+#include "lib/list.h"
+#include "lib/map.h"
+#include "lib/mem.h"
+#include "proxy/auth/parts.h"
+
+enum { JUDGED_MAX = 4 };
+
+struct bearer {
+    struct list link; /* of tokens.used: the one that was shown last at the end */
+    struct str bytes; /* owned */
+    struct claims *claims;
+    size_t size;
+    struct str subject, issuer;
+    int64_t expires;
+    uint64_t judged[JUDGED_MAX]; /* versions of methods; 0: none */
+    unsigned next;               /* of judged */
+};
+
+struct bearers {
+    struct map by_bytes;
+    struct list used;
+    size_t size;
+    struct jwt_scratch *scratch;
+};
+
+/* ---- memory ---- */
+
+struct bearers *bearers_new(void) {
+    struct bearers *t = mem_zalloc(sizeof(*t));
+    map_init(&t->by_bytes);
+    list_init(&t->used);
+    t->scratch = jwt_scratch_new();
+    return t;
+}
+
+static void forget(struct bearers *all, struct bearer *t) {
+    map_del(&all->by_bytes, t->bytes);
+    list_del(&t->link);
+    all->size -= t->size;
+    mem_free((char *)t->bytes.p);
+    mem_free(t->claims);
+    mem_free(t);
+}
+
+static struct bearer *oldest(struct bearers *all) {
+    return list_entry(all->used.next, struct bearer, link);
+}
+
+void bearers_free(struct bearers *all) {
+    if (!all)
+        return;
+    while (!list_empty(&all->used))
+        forget(all, oldest(all));
+    map_fini(&all->by_bytes);
+    jwt_scratch_free(all->scratch);
+    mem_free(all);
+}
+
+size_t bearers_count(const struct bearers *t) { return t->by_bytes.n; }
+
+/* Of one that was just found good. NULL: there is no memory. */
+static struct bearer *remember(struct bearers *all, struct str bytes, const struct jwt *jwt) {
+    struct claims *claims = claims_copy(&jwt->claims);
+    if (!claims)
+        return NULL;
+    struct bearer *t = mem_zalloc(sizeof(*t));
+    t->claims = claims;
+    t->bytes = str_mk(str_dup(bytes), bytes.n);
+    t->size = sizeof(*t) + bytes.n + claims->n_text + claims->n_nodes * sizeof(struct claim);
+    t->subject = claim_text(claims, claims_named(claims, "sub"));
+    t->issuer = claim_text(claims, claims_named(claims, "iss"));
+    t->expires = jwt->expires;
+    all->size += t->size;
+    map_put(&all->by_bytes, t->bytes, t);
+    list_append(&all->used, &t->link);
+    while (oldest(all) != t && (all->by_bytes.n > BEARERS_MAX || all->size > BEARERS_BYTES_MAX))
+        forget(all, oldest(all));
+    return t;
+}
+
+static bool was_judged(const struct bearer *t, uint64_t version) {
+    for (unsigned i = 0; i < JUDGED_MAX; i++)
+        if (t->judged[i] == version)
+            return true;
+    return false;
+}
+
+static void note_judged(struct bearer *t, uint64_t version) {
+    t->judged[t->next] = version;
+    t->next = (t->next + 1) % JUDGED_MAX;
+}
+
+/* ---- what is in it ---- */
+
+const struct claims *bearer_claims(const struct bearer *t) { return t->claims; }
+struct str bearer_subject(const struct bearer *t) {
+    return t->subject;
+}
+
+const struct claim *bearer_claim(const struct bearer *t, const struct str *path, size_t n) {
+    return claims_get(t->claims, path, n);
+}
+
+const struct claim *bearer_scopes(const struct bearer *t, const struct model_auth_jwt *jwt) {
+    if (jwt->n_scope_claim > 0)
+        return bearer_claim(t, jwt->scope_claim, jwt->n_scope_claim);
+    const struct claim *scope = claims_named(t->claims, "scope");
+    return scope ? scope : claims_named(t->claims, "scp");
+}
+
+bool bearer_has(const struct bearer *t, const struct claim *c, struct str word) {
+    struct str one;
+    if (!c)
+        return false;
+    for (struct claim_words w = claim_words(t->claims, c); claim_next(&w, &one);)
+        if (str_eq(one, word))
+            return true;
+    return false;
+}
+
+/* ---- the method ---- */
+
+static int64_t skew_of(const struct model_auth_jwt *m) {
+    return m->clock_skew_ms > 0 ? (int64_t)(m->clock_skew_ms / 1000) : 30;
+}
+
+static enum told bad(struct judging *j, const char *detail) {
+    judge_refuse(j, REASON_UNAUTHENTICATED, detail);
+    j->challenge = "invalid_token";
+    return TOLD_BAD;
+}
+
+static enum told bad_why(struct judging *j, const struct why *why) {
+    struct out o = out_fixed(j->text, sizeof(j->text) - 1);
+    out_str(&o, str_of(why->text));
+    j->text[o.n] = 0;
+    return bad(j, j->text);
+}
+
+static bool keys_are_there(const struct judging *j, const struct method_law *m) {
+    return m->keys && (m->stale_after == 0 || (uint64_t)j->now < m->stale_after);
+}
+
+static enum told stands_for(struct judging *j, const struct method_law *m, const struct bearer *t) {
+    j->who.token = t;
+    j->who.jwt = m->model->jwt;
+    if (!m->model->consumers || consumer_look(j, m, t->issuer, t->subject))
+        return TOLD_GOOD;
+    return bad(j, "no Consumer that counts here has this issuer and subject");
+}
+
+/* One that was shown before, under this policy and with these keys. */
+static enum told known(struct judging *j, const struct method_law *m, struct bearer *t) {
+    struct bearers *all = j->env->tokens;
+    if (t->expires + skew_of(m->model->jwt) <= j->now) {
+        forget(all, t);
+        return bad(j, "the token has expired");
+    }
+    j->env->counts.seen++;
+    list_del(&t->link);
+    list_append(&all->used, &t->link);
+    return stands_for(j, m, t);
+}
+
+static int verify(struct judging *j, const struct method_law *m, const struct jwt *t,
+                  struct why *why) {
+    const struct model_auth_jwt *jwt = m->model->jwt;
+    const struct jwt_rules rules = {.issuer = jwt->issuer,
+                                    .audiences = jwt->audiences,
+                                    .n_audiences = jwt->n_audiences,
+                                    .typ = jwt->typ,
+                                    .skew_s = skew_of(jwt)};
+    struct bearers *all = j->env->tokens;
+    if (jwt_judge(t, &rules, j->now, why) != 0) /* it is cheaper than the signature */
+        return -1;
+    return jwt_verify(t, m->keys, m->algorithms, all->scratch, why) == 0 ? 0 : -1;
+}
+
+static bool is_revoked(const struct model_auth_jwt *m, struct str id) {
+    size_t low = 0, high = m->n_revoked;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = str_cmp(m->revoked[middle], id);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static enum told judge_new(struct judging *j, const struct method_law *m, struct str bytes) {
+    struct bearers *all = j->env->tokens;
+    struct why why = {0};
+    struct jwt jwt;
+    if (jwt_read(&jwt, bytes, all->scratch, &why) != 0) {
+        j->unknown = true; /* it may be another method's */
+        return TOLD_ABSENT;
+    }
+    if (!str_eq(jwt.issuer, m->model->jwt->issuer)) {
+        j->unknown = true;
+        return TOLD_ABSENT;
+    }
+    if (!keys_are_there(j, m)) {
+        judge_refuse(j, REASON_KEYS_UNAVAILABLE, "the issuer's keys are not there, or too old");
+        return TOLD_NOTHING;
+    }
+    j->env->counts.verified++;
+    if (verify(j, m, &jwt, &why) != 0) {
+        j->env->counts.refused++;
+        return bad_why(j, &why);
+    }
+    if (is_revoked(m->model->jwt, jwt.id))
+        return bad(j, "the token was revoked");
+    struct bearer *t = map_get(&all->by_bytes, bytes);
+    if (!t)
+        t = remember(all, bytes, &jwt);
+    if (!t) {
+        judge_refuse(j, REASON_OVERLOADED, "no memory for a token");
+        return TOLD_NOTHING;
+    }
+    j->who.token = t;
+    if (!claims_hold(j, m->claims, m->model->jwt->n_claims))
+        return bad(j, "a claim that is required is missing, or is another one");
+    note_judged(t, m->version);
+    return stands_for(j, m, t);
+}
+
+enum told bearer_tell(struct judging *j, const struct method_law *m) {
+    struct str bytes;
+    enum place p = judge_find(j, m->model->from, m->model->n_from, &bytes);
+    if (p == PLACE_NONE)
+        return TOLD_ABSENT;
+    if (p == PLACE_TWICE)
+        return bad(j, "the token is there twice");
+    struct bearer *t = bytes.n > 0 ? map_get(&j->env->tokens->by_bytes, bytes) : NULL;
+    if (t && was_judged(t, m->version) && keys_are_there(j, m))
+        return known(j, m, t);
+    return judge_new(j, m, bytes);
+}

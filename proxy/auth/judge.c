@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * judge: the policies of a request, one after the other: the one that all must pass, then the
+ * rule's own. Whatever cannot be judged is refused.
+ */
+#include "proxy/auth/parts.h"
+
+#include "lib/mem.h"
+#include "proxy/auth/place.h"
+
+/* ---- the environment ---- */
+
+struct auth_env *auth_env_new(struct loop *l) {
+    struct auth_env *env = mem_zalloc(sizeof(*env));
+    env->loop = l;
+    env->tokens = bearers_new();
+    env->digest = credential_scratch_new();
+    env->regex = regex_scratch_new();
+    arena_init(&env->arena);
+    return env;
+}
+
+void auth_env_free(struct auth_env *env) {
+    if (!env)
+        return;
+    bearers_free(env->tokens);
+    credential_scratch_free(env->digest);
+    regex_scratch_free(env->regex);
+    arena_fini(&env->arena);
+    mem_free(env);
+}
+
+const struct auth_counts *auth_counts(const struct auth_env *env) { return &env->counts; }
+
+/* ---- what methods use ---- */
+
+int judge_refuse(struct judging *j, enum reason reason, const char *detail) {
+    j->reason = reason;
+    j->detail = detail;
+    return -1;
+}
+
+enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
+                      struct str *value) {
+    for (uint32_t i = 0; i < n; i++) {
+        enum place p = place_read(&from[i], j->x->request, j->x->query, j->env->query,
+                                  sizeof(j->env->query), value);
+        if (p == PLACE_NONE)
+            continue;
+        if (j->who.n_shown == SHOWN_MAX)
+            return PLACE_TWICE;
+        j->who.shown[j->who.n_shown++] = &from[i];
+        return p;
+    }
+    return PLACE_NONE;
+}
+
+/* ---- methods ---- */
+
+/* Only who has shown nothing: a wrong credential never becomes no credential. */
+static enum told anonymous_tell(struct judging *j, const struct method_law *m) {
+    if (j->who.n_shown > 0) {
+        judge_refuse(j, REASON_UNAUTHENTICATED, "a credential that no method knows");
+        return TOLD_BAD;
+    }
+    j->who.anonymous = m->model->consumer;
+    return TOLD_GOOD;
+}
+
+static enum told tell(struct judging *j, const struct method_law *m) {
+    switch (m->model->type) {
+    case MODEL_AUTH_JWT:
+        return bearer_tell(j, m);
+    case MODEL_AUTH_API_KEY:
+        return key_tell(j, m);
+    case MODEL_AUTH_ANONYMOUS:
+        return anonymous_tell(j, m);
+    default:
+        judge_refuse(j, REASON_POLICY_UNAVAILABLE, "a method that this proxy does not have");
+        return TOLD_NOTHING;
+    }
+}
+
+static void count_in(struct judging *j, uint32_t i) {
+    struct caller *w = &j->who;
+    if (w->methods == 0)
+        w->method = w->law->methods[i].model->name;
+    w->methods |= (uint64_t)1 << i;
+    if (w->n_shown > 0)
+        w->accepted[w->n_shown - 1] = true;
+}
+
+/* The first method that finds a credential decides. */
+static int ask_any(struct judging *j) {
+    for (uint32_t i = 0; i < j->who.law->n_methods; i++)
+        switch (tell(j, &j->who.law->methods[i])) {
+        case TOLD_ABSENT:
+            continue;
+        case TOLD_GOOD:
+            count_in(j, i);
+            return 0;
+        case TOLD_BAD:
+        case TOLD_NOTHING:
+            return -1;
+        }
+    if (j->unknown)
+        j->challenge = "invalid_token";
+    return judge_refuse(j, REASON_UNAUTHENTICATED,
+                        j->unknown ? "a token that no method knows" : "no credential");
+}
+
+static bool same_place(const struct model_value_source *a, const struct model_value_source *b) {
+    return a->from == b->from && str_eq(a->name, b->name);
+}
+
+/* Whether each credential was accepted, by one of the methods that looked there. */
+static bool all_accepted(const struct caller *w) {
+    for (unsigned i = 0; i < w->n_shown; i++) {
+        bool accepted = false;
+        for (unsigned k = 0; k < w->n_shown; k++)
+            accepted |= w->accepted[k] && same_place(w->shown[i], w->shown[k]);
+        if (!accepted)
+            return false;
+    }
+    return true;
+}
+
+static int ask_all(struct judging *j) {
+    for (uint32_t i = 0; i < j->who.law->n_methods; i++) {
+        const struct method_law *m = &j->who.law->methods[i];
+        switch (tell(j, m)) {
+        case TOLD_ABSENT:
+            if (!m->model->optional)
+                return judge_refuse(j, REASON_UNAUTHENTICATED, "one of the credentials is missing");
+            continue;
+        case TOLD_GOOD:
+            count_in(j, i);
+            continue;
+        case TOLD_BAD:
+        case TOLD_NOTHING:
+            return -1;
+        }
+    }
+    if (all_accepted(&j->who))
+        return 0;
+    return judge_refuse(j, REASON_UNAUTHENTICATED, "a credential that no method knows");
+}
+
+static int authenticate(struct judging *j) {
+    const struct auth_law *law = j->who.law;
+    if (law->n_methods == 0)
+        return 0; /* the rules decide by the request alone */
+    return law->model->require == MODEL_REQUIRE_ALL ? ask_all(j) : ask_any(j);
+}
+
+static int judge_one(struct judging *j) {
+    if (j->who.law->refusal != REASON_NONE)
+        return judge_refuse(j, j->who.law->refusal, "the policy cannot be used");
+    if (authenticate(j) != 0)
+        return -1;
+    return rules_judge(j);
+}
+
+/* ---- the answer ---- */
+
+static struct auth *block(struct auth_env *env, enum slab_size size) {
+    struct auth *a = slab_take(&env->loop->slabs, size);
+    if (!a)
+        return NULL;
+    memset(a, 0, sizeof(*a));
+    a->slab = (uint8_t)size;
+    return a;
+}
+
+void auth_drop(struct auth_env *env, struct auth *a) {
+    if (a)
+        slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
+}
+
+/* RFC 9110 11.6.1: a 401 says what would be accepted; RFC 6750 3: what was wrong. */
+static void write_challenges(const struct judging *j, struct out *o) {
+    const struct auth_law *law = j->who.law;
+    bool forbidden = j->reason == REASON_FORBIDDEN;
+    if (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge))
+        return;
+    for (uint32_t i = 0; i < law->n_methods; i++) {
+        enum model_auth_method type = law->methods[i].model->type;
+        const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
+                             : type == MODEL_AUTH_API_KEY ? "Key"
+                                                          : NULL;
+        if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
+            continue;
+        out_fmt(o, "www-authenticate: %s realm=\"%.*s\"", scheme, STR_FMT(law->name));
+        if (type == MODEL_AUTH_JWT && j->challenge)
+            out_fmt(o, ", error=\"%s\"", j->challenge);
+        out_lit(o, "\r\n");
+    }
+}
+
+static void take(struct auth *a, const struct caller *w, bool dry) {
+    const struct model_identity *id = w->law->model->identity;
+    for (unsigned i = 0; i < w->n_shown && a->n_shown < ARRAY_LEN(a->shown); i++) {
+        a->kept[a->n_shown] = dry || (id && id->keep_credential);
+        a->shown[a->n_shown++] = w->shown[i];
+    }
+}
+
+/* Where the answer's strings are: behind it, in its block. */
+struct pens {
+    struct out fields; /* for the backend */
+    struct out texts;
+};
+
+/* What was found out in the arena or of a token may be gone at the next request. */
+static struct str keep(struct out *o, struct str s) {
+    size_t at = o->n;
+    out_str(o, s);
+    return o->over ? STR_NONE : str_mk(o->p + at, s.n);
+}
+
+static void note(struct auth *a, const struct judging *j, struct pens *p) {
+    a->policy = keep(&p->texts, j->who.law->name);
+    a->method = keep(&p->texts, j->who.method);
+    a->rule = keep(&p->texts, j->rule);
+    struct str consumer = caller_consumer(&j->who);
+    if (consumer.n > 0)
+        a->consumer = keep(&p->texts, consumer);
+    if (j->who.token)
+        a->subject = keep(&p->texts, bearer_subject(j->who.token));
+}
+
+/* One policy; what it means for the answer. -1: refused. */
+static int judge_into(struct auth *a, struct judging *j, const struct auth_law *law,
+                      struct pens *p) {
+    bool dry = law->model->mode == MODEL_DRY_RUN;
+    j->who = (struct caller){.law = law};
+    j->rule = STR_NONE;
+    j->challenge = NULL;
+    j->unknown = false;
+    arena_reset(&j->env->arena);
+    int bad = judge_one(j);
+    if (!bad && !dry)
+        bad = identity_write(j, &p->fields);
+    note(a, j, p);
+    take(a, &j->who, dry);
+    if (!bad)
+        return 0;
+    a->reason = j->reason;
+    a->detail = keep(&p->texts, str_of(j->detail));
+    a->dry = dry;
+    a->refused = !dry;
+    if (dry)
+        return 0;
+    size_t begin = p->texts.n;
+    write_challenges(j, &p->texts);
+    a->challenge = str_mk(p->texts.p + begin, p->texts.n - begin);
+    return -1;
+}
+
+static void judge_all(struct auth *a, struct judging *j, struct pens *p) {
+    const uint32_t slots[] = {j->x->rule->override_auth, j->x->rule->auth};
+    for (size_t i = 0; i < ARRAY_LEN(slots) && !a->refused; i++) {
+        if (slots[i] == UINT32_MAX)
+            continue;
+        const struct auth_law *law = snapshot_auth(j->x->snapshot, slots[i]);
+        a->refused = !law || judge_into(a, j, law, p) != 0;
+        a->reason = law ? a->reason : REASON_POLICY_UNAVAILABLE;
+    }
+}
+
+static bool takes_from(const struct auth *a, enum model_take_from from) {
+    for (unsigned i = 0; i < a->n_shown; i++)
+        if (a->shown[i]->from == from && !a->kept[i])
+            return true;
+    return false;
+}
+
+/* The places that are emptied. */
+static unsigned taken(const struct auth *a, const struct model_value_source *to[8]) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < a->n_shown; i++)
+        if (!a->kept[i])
+            to[n++] = a->shown[i];
+    return n;
+}
+
+/* Other cookies go on as one field, other parameters as a query of their own. */
+static void write_others(struct auth *a, const struct exchange *x, struct pens *p) {
+    const struct model_value_source *without[8];
+    unsigned n = taken(a, without);
+    if (takes_from(a, MODEL_FROM_COOKIE)) {
+        size_t begin = p->fields.n;
+        out_lit(&p->fields, "cookie: ");
+        size_t empty = p->fields.n;
+        place_other_cookies(x->request, without, n, &p->fields);
+        if (p->fields.n > empty)
+            out_lit(&p->fields, "\r\n");
+        else
+            p->fields.n = begin;
+    }
+    a->edits_query = takes_from(a, MODEL_FROM_QUERY);
+    if (!a->edits_query)
+        return;
+    size_t begin = p->texts.n;
+    place_other_query(x->query, without, n, &p->texts);
+    a->query = str_mk(p->texts.p + begin, p->texts.n - begin);
+    a->has_query = a->query.n > 0;
+}
+
+static struct auth *judge_in(enum slab_size size, struct judging j) {
+    struct auth *a = block(j.env, size);
+    if (!a)
+        return NULL;
+    size_t room = slab_bytes(size) - sizeof(*a), half = room / 2;
+    char *at = (char *)(a + 1);
+    struct pens p = {out_fixed(at, half), out_fixed(at + half, room - half)};
+    judge_all(a, &j, &p);
+    if (!a->refused)
+        write_others(a, j.x, &p);
+    a->fields = out_done(&p.fields);
+    if (!p.fields.over && !p.texts.over)
+        return a;
+    auth_drop(j.env, a);
+    return NULL;
+}
+
+struct auth *auth_judge(struct auth_env *env, const struct exchange *x, const uint8_t client[16],
+                        int64_t now) {
+    const struct judging j = {.env = env, .x = x, .client = client, .now = now};
+    struct auth *a = judge_in(SLAB_4K, j);
+    return a ? a : judge_in(SLAB_64K, j);
+}
+
+static void drop_named(struct head *h, struct str name) {
+    unsigned from = 0;
+    while (head_each(h, name, &from))
+        h->fields[from - 1].dropped = true;
+}
+
+void auth_hide(const struct auth *a, struct head *h, bool secrets) {
+    for (unsigned i = 0; i < a->n_shown; i++) {
+        if (a->kept[i] && !secrets)
+            continue;
+        if (a->shown[i]->from == MODEL_FROM_HEADER)
+            drop_named(h, a->shown[i]->name);
+        else if (a->shown[i]->from == MODEL_FROM_COOKIE)
+            drop_named(h, STR("cookie"));
+    }
+}
+
+void auth_leave_law(struct auth *a) { a->n_shown = 0; }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * key: API keys. One hash and one look into the table of Consumers (proxy/route/consumers.h): the
+ * time that takes says nothing about the keys that are there.
+ */
+#include "proxy/auth/parts.h"
+
+static bool has_label(const struct model_consumer *c, const struct model_label *label) {
+    for (uint32_t i = 0; i < c->n_labels; i++)
+        if (str_eq(c->labels[i].key, label->key))
+            return str_eq(c->labels[i].value, label->value);
+    return false;
+}
+
+static struct str namespace_of(struct str id) {
+    struct str ns;
+    str_cut(id, '/', &ns);
+    return ns;
+}
+
+bool consumer_counts(const struct model_consumer_scope *s, const struct consumer_found *f) {
+    struct str ns = namespace_of(f->id);
+    bool in = false;
+    for (uint32_t i = 0; i < s->n_namespaces && !in; i++)
+        in = str_eq(s->namespaces[i], ns);
+    for (uint32_t i = 0; i < s->n_labels && in; i++)
+        in = has_label(f->consumer, &s->labels[i]);
+    return in;
+}
+
+bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
+    struct consumer_found found;
+    char digest[CREDENTIAL_DIGEST];
+    const char *word = model_word(&model_words_auth_method, m->model->type);
+    credential_digest(j->env->digest, word, a, b, digest);
+    if (!consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest, &j->env->arena,
+                        &found) ||
+        !consumer_counts(m->model->consumers, &found))
+        return false;
+    if (!j->who.known)
+        j->who.consumer = found;
+    j->who.known = true;
+    return true;
+}
+
+enum told key_tell(struct judging *j, const struct method_law *m) {
+    struct str key;
+    enum place p = judge_find(j, m->model->from, m->model->n_from, &key);
+    if (p == PLACE_NONE)
+        return TOLD_ABSENT;
+    if (p == PLACE_TWICE)
+        judge_refuse(j, REASON_UNAUTHENTICATED, "the key is there twice");
+    else if (key.n > 0 && consumer_look(j, m, key, STR_NONE))
+        return TOLD_GOOD;
+    else
+        judge_refuse(j, REASON_UNAUTHENTICATED, "no Consumer that counts here has this key");
+    return TOLD_BAD;
+}

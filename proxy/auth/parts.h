@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * parts: the caller as it takes shape while a policy judges, for the files of this room.
+ */
+#ifndef SLUICE_PROXY_AUTH_PARTS_H
+#define SLUICE_PROXY_AUTH_PARTS_H
+
+#include "lib/claims.h"
+#include "lib/credential.h"
+#include "lib/regex.h"
+#include "proxy/auth/auth.h"
+#include "proxy/auth/bearer.h"
+#include "proxy/auth/place.h"
+
+enum {
+    QUERY_ROOM = 4096, /* a credential in the query */
+    SHOWN_MAX = 8,     /* credentials of one request */
+};
+
+struct auth_env {
+    struct loop *loop;
+    struct bearers *tokens;
+    struct credential_scratch *digest;
+    struct regex_scratch *regex;
+    struct arena arena; /* of one request */
+    struct auth_counts counts;
+    char query[QUERY_ROOM];
+    char path[HEAD_BYTES_MAX]; /* as the backend gets it */
+};
+
+/* What a method says. */
+enum told { TOLD_ABSENT, TOLD_GOOD, TOLD_BAD, TOLD_NOTHING /* cannot say: reason */ };
+
+/* One who has proved something; several methods may add to it. */
+struct caller {
+    const struct auth_law *law;
+    uint64_t methods;  /* bits of those that have authenticated it */
+    struct str method; /* the first of them */
+    const struct bearer *token;
+    const struct model_auth_jwt *jwt; /* of that token */
+    bool known;                       /* a Consumer */
+    struct consumer_found consumer;
+    struct str anonymous; /* the Consumer that those without credential count as */
+    const struct model_value_source *shown[SHOWN_MAX];
+    bool accepted[SHOWN_MAX]; /* by the method that looked there */
+    unsigned n_shown;
+};
+
+/* One request before one policy. */
+struct judging {
+    struct auth_env *env;
+    const struct exchange *x;
+    const uint8_t *client;
+    int64_t now;
+    struct caller who;
+    enum reason reason;    /* of a refusal */
+    const char *detail;    /* a sentence */
+    const char *challenge; /* error of RFC 6750; NULL: none */
+    bool unknown;          /* something was shown that no method knows, up to now */
+    struct str rule, path; /* path.p == NULL: not made yet */
+    char text[256];        /* of detail, where it is no constant */
+};
+
+/* judge.c */
+int judge_refuse(struct judging *j, enum reason reason, const char *detail); /* -1 */
+
+/* key.c */
+enum told key_tell(struct judging *j, const struct method_law *m);
+bool consumer_counts(const struct model_consumer_scope *s, const struct consumer_found *f);
+/* The Consumer whose credential (a, b) it is, if it is one of the method's: the caller's then. */
+bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
+
+/* bearer.c */
+enum told bearer_tell(struct judging *j, const struct method_law *m);
+
+/* The credential of a method where it is first; marks the place as shown. PLACE_TWICE: refused. */
+enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
+                      struct str *value);
+
+/* rule.c: 0, or -1 with the reason. */
+int rules_judge(struct judging *j);
+/* Visits what the caller is called by: a token's scopes, its groups and its Consumer's. */
+bool caller_has_scope(const struct caller *w, struct str scope);
+bool caller_has_group(const struct caller *w, struct str group);
+struct str caller_consumer(const struct caller *w); /* n == 0: none */
+bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n);
+
+/* identity.c: 0, or -1 with the reason: something cannot be said in a header. */
+int identity_write(struct judging *j, struct out *o);
+
+#endif

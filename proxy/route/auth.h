@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * auth: AuthPolicies as workers see them: what the model says, with its keys, expressions and
+ * networks ready to be used. Part of the snapshot; never changed.
+ *
+ *     rule.auth ──► struct auth_law ──► methods ──► keys of the issuer
+ *                        └────────────► rules
+ *     gateway.override_policy ──► another one, which must agree as well
+ */
+#ifndef SLUICE_PROXY_ROUTE_AUTH_H
+#define SLUICE_PROXY_ROUTE_AUTH_H
+
+#include "proxy/route/consumers.h"
+#include "proxy/route/snapshot.h"
+
+struct claim_match; /* lib/claims.h */
+struct jwt_keys;
+struct regex;
+
+struct method_law {
+    const struct model_auth_method_config *model;
+    const struct jwt_keys *keys; /* jwt; NULL: there are none, and tokens cannot be judged */
+    uint64_t stale_after;        /* of these keys; seconds since 1970; 0 = no end */
+    uint64_t version;            /* of the policy and its keys: what was verified under it counts */
+    uint32_t algorithms;         /* jwt: that are accepted, as a mask */
+    struct claim_match *const *claims; /* as many as the model has */
+};
+
+struct auth_rule_law {
+    const struct model_auth_rule *model;
+    struct claim_match *const *claims;
+    struct regex *const *paths; /* expressions of those paths that are one, in their order */
+    const struct cidr *cidrs;
+    uint64_t methods; /* names of methods: bit n for the policy's n-th */
+};
+
+struct auth_law {
+    uint32_t slot;
+    struct str id, name; /* auth/NS/NAME, NS/NAME */
+    const struct model_auth *model;
+    enum reason refusal; /* REASON_NONE, or the answer to every request */
+    uint32_t n_methods, n_rules;
+    const struct method_law *methods;
+    const struct auth_rule_law *rules;
+};
+
+/* NULL: nothing is there, and the request is refused. */
+const struct auth_law *snapshot_auth(const struct snapshot *s, uint32_t slot);
+const struct consumers *snapshot_consumers(const struct snapshot *s);
+
+#endif

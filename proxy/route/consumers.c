@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proxy/route/consumers.h"
+
+enum {
+    LOAD = CONSUMER_PAGE * 5 / 8, /* of a page on average, at most */
+    PAGE_FULL = CONSUMER_PAGE * 7 / 8,
+    MASK = CONSUMER_PAGE - 1
+};
+
+/* Three parts of a digest, of which nobody can choose any. */
+static uint64_t key_of(const char *digest) {
+    uint64_t key;
+    memcpy(&key, digest, sizeof(key));
+    return key;
+}
+static uint32_t page_of(const struct consumer_root *r, uint64_t key) {
+    return (uint32_t)((key >> 32) * r->n_pages >> 32);
+}
+static uint32_t home_of(uint64_t key) { return (uint32_t)key & MASK; }
+
+struct str consumer_name(struct str id) {
+    const struct str kind = STR("consumer/");
+    return str_starts(id, kind) ? str_skip(id, kind.n) : id;
+}
+
+/* ---- workers ---- */
+
+static bool has(const struct object *o, enum model_auth_method method, const char *digest,
+                struct arena *a, struct consumer_found *found) {
+    const struct model_consumer *m = object_decode(o, a, NULL);
+    for (uint32_t i = 0; i < m->n_credentials; i++) {
+        const struct model_credential *c = &m->credentials[i];
+        if (c->type != method || c->digest.n != CREDENTIAL_DIGEST ||
+            memcmp(c->digest.p, digest, CREDENTIAL_DIGEST) != 0)
+            continue;
+        *found = (struct consumer_found){consumer_name(o->id), m, c};
+        return true;
+    }
+    return false;
+}
+
+bool consumers_find(const struct consumers *c, enum model_auth_method method,
+                    const char digest[CREDENTIAL_DIGEST], struct arena *a,
+                    struct consumer_found *found) {
+    uint64_t key = key_of(digest);
+    unsigned hits = 0;
+    if (!c->root)
+        return false;
+    const struct consumer_page *p = c->root->page[page_of(c->root, key)];
+    for (uint32_t i = home_of(key); p->object[i]; i = (i + 1) & MASK)
+        if (p->key[i] == key && has(p->object[i], method, digest, a, found))
+            hits++;
+    return hits == 1;
+}
+
+/* ---- main thread ---- */
+
+static void insert(struct consumer_page *p, uint64_t key, struct object *o) {
+    uint32_t i = home_of(key);
+    while (p->object[i])
+        i = (i + 1) & MASK;
+    p->key[i] = key;
+    p->object[i] = o;
+    p->n++;
+}
+
+/* Takes out place i and closes the gap: later ones of the run move back, but never before home. */
+static void take_out(struct consumer_page *p, uint32_t gap) {
+    for (uint32_t i = (gap + 1) & MASK; p->object[i]; i = (i + 1) & MASK) {
+        if (((i - home_of(p->key[i])) & MASK) < ((i - gap) & MASK))
+            continue;
+        p->key[gap] = p->key[i];
+        p->object[gap] = p->object[i];
+        gap = i;
+    }
+    p->object[gap] = NULL;
+    p->n--;
+}
+
+static struct consumer_root *root_new(struct keeper *k, uint32_t n) {
+    struct consumer_root *r = part_new(k, PART_BLOCK, sizeof(*r) + n * sizeof(r->page[0]));
+    r->n_pages = n;
+    return r;
+}
+
+static void grow(struct keeper *k, struct consumers *c) {
+    struct consumer_root *old = c->root;
+    struct consumer_root *new = root_new(k, old ? old->n_pages + old->n_pages / 4 + 1 : 1);
+    for (uint32_t i = 0; i < new->n_pages; i++)
+        new->page[i] = part_new(k, PART_BLOCK, sizeof(struct consumer_page));
+    for (uint32_t i = 0; old && i < old->n_pages; i++) {
+        struct consumer_page *p = old->page[i];
+        for (uint32_t j = 0; j < CONSUMER_PAGE; j++)
+            if (p->object[j])
+                insert(new->page[page_of(new, p->key[j])], p->key[j], p->object[j]);
+        part_retire(k, &p->part);
+    }
+    if (old)
+        part_retire(k, &old->part);
+    c->root = new;
+}
+
+static struct consumer_page *writable(struct keeper *k, struct consumers *c, uint32_t at) {
+    if (!part_is_fresh(k, &c->root->part)) {
+        struct consumer_root *r = root_new(k, c->root->n_pages);
+        memcpy(r->page, c->root->page, r->n_pages * sizeof(r->page[0]));
+        part_retire(k, &c->root->part);
+        c->root = r;
+    }
+    struct consumer_page *p = c->root->page[at];
+    if (!part_is_fresh(k, &p->part)) {
+        struct consumer_page *copy = part_new(k, PART_BLOCK, sizeof(*copy));
+        memcpy(&copy->n, &p->n, sizeof(*p) - offsetof(struct consumer_page, n));
+        part_retire(k, &p->part);
+        c->root->page[at] = p = copy;
+    }
+    return p;
+}
+
+/* Places with that key; more than these are not kept: it is nobody's as it is. */
+enum { TWINS_MAX = 4 };
+
+static unsigned twins(const struct consumers *c, uint64_t key) {
+    unsigned n = 0;
+    if (!c->root)
+        return 0;
+    const struct consumer_page *p = c->root->page[page_of(c->root, key)];
+    for (uint32_t i = home_of(key); p->object[i]; i = (i + 1) & MASK)
+        n += p->key[i] == key;
+    return n;
+}
+
+static void add_one(struct keeper *k, struct consumers *c, uint64_t key, struct object *o) {
+    if (twins(c, key) >= TWINS_MAX)
+        return;
+    while (!c->root || c->n >= c->root->n_pages * LOAD ||
+           c->root->page[page_of(c->root, key)]->n >= PAGE_FULL)
+        grow(k, c);
+    insert(writable(k, c, page_of(c->root, key)), key, o);
+    c->n++;
+}
+
+static void remove_one(struct keeper *k, struct consumers *c, uint64_t key, struct object *o) {
+    struct consumer_page *p = writable(k, c, page_of(c->root, key));
+    uint32_t i = home_of(key);
+    while (p->object[i] && (p->key[i] != key || p->object[i] != o))
+        i = (i + 1) & MASK;
+    if (!p->object[i])
+        return;
+    take_out(p, i);
+    c->n--;
+}
+
+static void each(struct keeper *k, struct consumers *c, struct object *o,
+                 void (*what)(struct keeper *, struct consumers *, uint64_t, struct object *)) {
+    struct arena a;
+    arena_init(&a);
+    const struct model_consumer *m = object_decode(o, &a, NULL);
+    for (uint32_t i = 0; i < m->n_credentials; i++)
+        what(k, c, key_of(m->credentials[i].digest.p), o);
+    arena_fini(&a);
+}
+
+void consumers_add(struct keeper *k, struct consumers *c, struct object *o) {
+    each(k, c, o, add_one);
+}
+
+void consumers_remove(struct keeper *k, struct consumers *c, struct object *o) {
+    each(k, c, o, remove_one);
+}
+
+void consumers_retire(struct keeper *k, struct consumers *c) {
+    for (uint32_t i = 0; c->root && i < c->root->n_pages; i++)
+        part_retire(k, &c->root->page[i]->part);
+    if (c->root)
+        part_retire(k, &c->root->part);
+    *c = (struct consumers){0};
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * consumers: from a credential to the Consumer that has it; a persistent hash table as hosts.h is
+ * one. There may be a million of them and each is rarely asked for, so a Consumer is kept as the
+ * object that came and decoded when it is found.
+ *
+ *     digest (lib/credential.h) ─► page ─► key │ key │ ...      8 bytes of the digest
+ *                                       └► object │ object │ ... "consumer/NAMESPACE/NAME"
+ *
+ * A credential that two Consumers have is nobody's: the controller lets the older one keep it, and
+ * what comes here all the same is not trusted.
+ */
+#ifndef SLUICE_PROXY_ROUTE_CONSUMERS_H
+#define SLUICE_PROXY_ROUTE_CONSUMERS_H
+
+#include "lib/credential.h"
+#include "lib/model.h"
+#include "proxy/route/keeper.h"
+
+enum { CONSUMER_PAGE = 256 }; /* places */
+
+struct consumer_page {
+    struct part part;
+    uint32_t n;
+    uint64_t key[CONSUMER_PAGE];
+    struct object *object[CONSUMER_PAGE]; /* NULL: free */
+};
+
+struct consumer_root {
+    struct part part;
+    uint32_t n_pages;
+    struct consumer_page *page[];
+};
+
+struct consumers {
+    struct consumer_root *root; /* NULL: empty */
+    uint32_t n;                 /* credentials */
+};
+
+/* Main thread: what changes. The object's strings stay where they are; whoever has the table holds
+ * a count of each object. */
+void consumers_add(struct keeper *k, struct consumers *c, struct object *o);
+void consumers_remove(struct keeper *k, struct consumers *c, struct object *o);
+void consumers_retire(struct keeper *k, struct consumers *c); /* the pages alone */
+
+/* One that was found; all of it is in the arena and in the object. */
+struct consumer_found {
+    struct str id; /* "NAMESPACE/NAME" */
+    const struct model_consumer *consumer;
+    const struct model_credential *credential; /* of these the one that was shown */
+};
+
+/* Workers. False: nobody has it, or more than one. */
+bool consumers_find(const struct consumers *c, enum model_auth_method method,
+                    const char digest[CREDENTIAL_DIGEST], struct arena *a,
+                    struct consumer_found *found);
+
+/* "shop/alice" of an object of that kind, or of its id. */
+struct str consumer_name(struct str id);
+
+#endif
