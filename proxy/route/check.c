@@ -372,7 +372,7 @@ static int check_auth(const struct model_auth *m, struct why *why) {
 
 static int check_consumer(const struct model_consumer *m, struct why *why) {
     for (uint32_t i = 0; i < m->n_credentials; i++)
-        if (m->credentials[i].digest.n != CREDENTIAL_DIGEST)
+        if (m->credentials[i].digest.n != 0 && m->credentials[i].digest.n != CREDENTIAL_DIGEST)
             return why_text(why, "a credential that cannot be found");
     return 0;
 }

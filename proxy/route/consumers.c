@@ -157,7 +157,8 @@ static void each(struct keeper *k, struct consumers *c, struct object *o,
     arena_init(&a);
     const struct model_consumer *m = object_decode(o, &a, NULL);
     for (uint32_t i = 0; i < m->n_credentials; i++)
-        what(k, c, key_of(m->credentials[i].digest.p), o);
+        if (m->credentials[i].digest.n == CREDENTIAL_DIGEST) /* it is hidden from sluicectl */
+            what(k, c, key_of(m->credentials[i].digest.p), o);
     arena_fini(&a);
 }
 

@@ -182,6 +182,7 @@ static void print_resource_type(const struct kube_field *f) {
         break;
     case KUBE_T_END:
     case KUBE_T_REQUIRED:
+    case KUBE_T_FILLED:
     case KUBE_T_LATER:
     case KUBE_T_CLOSES:
     case KUBE_T_RULE:

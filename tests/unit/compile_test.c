@@ -447,7 +447,9 @@ static void test_auth_policy_closes(void **state) {
     struct arena a;
     arena_init(&a);
     const struct model_route *r = object_decode(need(w, "route/shop/r/rule-0"), &a, NULL);
-    assert_int_equal(r->refusal, MODEL_REFUSE_POLICY);
+    assert_true(str_eq(r->auth, STR("auth/shop/p")));
+    const struct model_auth *p = object_decode(need(w, "auth/shop/p"), &a, NULL);
+    assert_int_equal(p->refusal, MODEL_REFUSE_POLICY);
     assert_string_equal(status(w, KUBE_Route, "shop", "r")->conditions[CONDITION_ACCEPTED].reason,
                         "PolicyUnavailable");
     arena_fini(&a);
@@ -465,13 +467,14 @@ static void test_policies_under_an_older_crd(void **state) {
         add(w,
             "{'apiVersion':'sluice.dev/v1alpha1','kind':'%s'," META(
                 "p", "shop",
-                "") ",'spec':{'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'r'}]}}",
-            kube_kinds[kinds[i]].kind);
+                "") ",'spec':{%s'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'r'}]}}",
+            kube_kinds[kinds[i]].kind, i == 0 ? "'methods':[{'name':'a','anonymous':{}}]," : "");
     run(w);
-    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "PolicyUnavailable");
+    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "Accepted");
+    assert_string_equal(reason(w, KUBE_Route, "r"), "Accepted");
     assert_string_equal(reason(w, KUBE_TrafficPolicy, "p"), "Accepted");
     compile_outdated(w->compiler, KUBE_AuthPolicy, true);
-    assert_int_equal(run(w), 1);
+    assert_int_equal(run(w), 2); /* its Route says so, too */
     assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "CRDOutdated");
     assert_string_equal(reason(w, KUBE_Route, "r"), "PolicyUnavailable"); /* and closed */
     compile_outdated(w->compiler, KUBE_AuthPolicy, true);
@@ -484,7 +487,8 @@ static void test_policies_under_an_older_crd(void **state) {
     compile_outdated(w->compiler, KUBE_AuthPolicy, false);
     compile_outdated(w->compiler, KUBE_TrafficPolicy, false);
     run(w);
-    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "PolicyUnavailable");
+    assert_string_equal(reason(w, KUBE_AuthPolicy, "p"), "Accepted");
+    assert_string_equal(reason(w, KUBE_Route, "r"), "Accepted");
     assert_string_equal(reason(w, KUBE_TrafficPolicy, "p"), "Accepted");
 }
 

@@ -393,9 +393,8 @@ static void objects(void *arg, void (*each)(void *each_arg, const struct object 
                             .n_matches = 1,
                             .filters = &f,
                             .n_filters = 1};
-    struct model_credential secret = {.name = STR("id"), .hash = STR("hunter2hunter2")};
-    struct model_consumer c = {
-        .namespace = STR("n"), .name = STR("c"), .credentials = &secret, .n_credentials = 1};
+    struct model_credential secret = {.name = STR("id"), .digest = STR("hunter2hunter2hu")};
+    struct model_consumer c = {.credentials = &secret, .n_credentials = 1};
     struct object *all[] = {object_new(MODEL_KIND_host, host, &h),
                             object_new(MODEL_KIND_route, STR("route/n/p/direct"), &r),
                             object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c)};
@@ -581,8 +580,8 @@ static void says_why_the_cluster_does_not_answer(void **state) {
 
 static void secrets_stay(void **state) {
     (void)state;
-    struct model_credential secret = {.name = STR("id"), .hash = STR("hunter2")};
-    struct model_consumer c = {.name = STR("c"), .credentials = &secret, .n_credentials = 1};
+    struct model_credential secret = {.name = STR("id"), .digest = STR("hunter2")};
+    struct model_consumer c = {.credentials = &secret, .n_credentials = 1};
     struct object *o = object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c);
     struct model_consumer without = c;
     struct model_credential name_only = {.name = STR("id")};

@@ -323,7 +323,8 @@ static void fields_and_defaults(void **state) {
         good("{'apiVersion': 'sluice.dev/v1alpha1', 'kind': 'Route', 'metadata': {'name': 'r', "
              "'labels': {'b': '2', 'a': '1'}, 'creationTimestamp': '1970-01-02T00:00:01Z', "
              "'generation': 3, 'uid': 'u', 'resourceVersion': '9'}, 'status': {'x': 1}, 'spec': {"
-             "'hostnames': ['*.example.com'], 'auth': {'policyRef': {}}, 'tls': null, 'rules': [{"
+             "'hostnames': ['*.example.com'], 'auth': {'policyRef': {'name': 'p'}}, 'tls': null, "
+             "'rules': [{"
              "'matches': [{'path': {'value': '/a'}}], 'timeouts': {'request': '1h30m'}, 'retry': "
              "{'codes': [500, 503]}, 'backendRefs': [{'name': 'b', 'port': 80}]}, {}]}}");
     const struct kube_Route *f = resource_Route(r);
@@ -337,7 +338,7 @@ static void fields_and_defaults(void **state) {
     assert_null(resource_label(r, STR("c")).p);
     assert_null(resource_annotation(r, STR("a")).p);
     assert_int_equal(f->n_hostnames, 1);
-    assert_true(f->auth); /* CLOSES: accepted, for the compiler to close the route */
+    assert_true(str_eq(f->auth->policy_ref->name, STR("p")));
     assert_false(f->tls);
     assert_null(f->ingress_class_name.p);
     assert_int_equal(f->n_rules, 2);
