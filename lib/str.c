@@ -26,10 +26,25 @@ void str_lower(char *to, struct str s) {
         to[i] = char_lower(s.p[i]);
 }
 
+/* Of eight bytes at once: 0x20 is set where 'A' to 'Z' stands. */
+static inline uint64_t lower8(uint64_t x) {
+    const uint64_t ones = 0x0101010101010101ULL, seven = x & (0x7f * ones);
+    uint64_t from_a = seven + (0x80 - 'A') * ones, past_z = seven + (0x7f - 'Z') * ones;
+    return x | ((from_a & ~past_z & ~x & (0x80 * ones)) >> 2);
+}
+
 bool str_eq_nocase(struct str a, struct str b) {
+    size_t i = 0;
     if (a.n != b.n)
         return false;
-    for (size_t i = 0; i < a.n; i++)
+    for (; i + 8 <= a.n; i += 8) {
+        uint64_t x, y;
+        memcpy(&x, a.p + i, 8);
+        memcpy(&y, b.p + i, 8);
+        if (x != y && lower8(x) != lower8(y))
+            return false;
+    }
+    for (; i < a.n; i++)
         if (char_lower(a.p[i]) != char_lower(b.p[i]))
             return false;
     return true;

@@ -7,7 +7,7 @@
 #include "lib/mem.h"
 #include "proxy/auth/parts.h"
 
-enum { JUDGED_MAX = 4 };
+enum { JUDGED_MAX = 4, TAIL = 32 };
 
 struct bearer {
     struct list link; /* of tokens.used: the one that was shown last at the end */
@@ -21,7 +21,7 @@ struct bearer {
 };
 
 struct bearers {
-    struct map by_bytes;
+    struct map by_tail;
     struct list used;
     size_t size;
     struct jwt_scratch *scratch;
@@ -29,16 +29,26 @@ struct bearers {
 
 /* ---- memory ---- */
 
+/* The end of a good token is the end of its signature, which nobody can choose. */
+static struct str tail_of(struct str bytes) {
+    return str_skip(bytes, bytes.n > TAIL ? bytes.n - TAIL : 0);
+}
+
+static struct bearer *find(const struct bearers *all, struct str bytes) {
+    struct bearer *t = bytes.n > 0 ? map_get(&all->by_tail, tail_of(bytes)) : NULL;
+    return t && str_eq(t->bytes, bytes) ? t : NULL;
+}
+
 struct bearers *bearers_new(void) {
     struct bearers *t = mem_zalloc(sizeof(*t));
-    map_init(&t->by_bytes);
+    map_init(&t->by_tail);
     list_init(&t->used);
     t->scratch = jwt_scratch_new();
     return t;
 }
 
 static void forget(struct bearers *all, struct bearer *t) {
-    map_del(&all->by_bytes, t->bytes);
+    map_del(&all->by_tail, tail_of(t->bytes));
     list_del(&t->link);
     all->size -= t->size;
     mem_free((char *)t->bytes.p);
@@ -55,12 +65,12 @@ void bearers_free(struct bearers *all) {
         return;
     while (!list_empty(&all->used))
         forget(all, oldest(all));
-    map_fini(&all->by_bytes);
+    map_fini(&all->by_tail);
     jwt_scratch_free(all->scratch);
     mem_free(all);
 }
 
-size_t bearers_count(const struct bearers *t) { return t->by_bytes.n; }
+size_t bearers_count(const struct bearers *t) { return t->by_tail.n; }
 
 /* Of one that was just found good. NULL: there is no memory. */
 static struct bearer *remember(struct bearers *all, struct str bytes, const struct jwt *jwt) {
@@ -75,9 +85,12 @@ static struct bearer *remember(struct bearers *all, struct str bytes, const stru
     t->issuer = claim_text(claims, claims_named(claims, "iss"));
     t->expires = jwt->expires;
     all->size += t->size;
-    map_put(&all->by_bytes, t->bytes, t);
+    struct bearer *other = map_get(&all->by_tail, tail_of(t->bytes));
+    if (other)
+        forget(all, other);
+    map_put(&all->by_tail, tail_of(t->bytes), t);
     list_append(&all->used, &t->link);
-    while (oldest(all) != t && (all->by_bytes.n > BEARERS_MAX || all->size > BEARERS_BYTES_MAX))
+    while (oldest(all) != t && (all->by_tail.n > BEARERS_MAX || all->size > BEARERS_BYTES_MAX))
         forget(all, oldest(all));
     return t;
 }
@@ -135,10 +148,11 @@ static enum told bad(struct judging *j, const char *detail) {
 }
 
 static enum told bad_why(struct judging *j, const struct why *why) {
-    struct out o = out_fixed(j->text, sizeof(j->text) - 1);
-    out_str(&o, str_of(why->text));
-    j->text[o.n] = 0;
-    return bad(j, j->text);
+    char *text = j->env->text;
+    struct out o = out_fixed(text, sizeof(j->env->text) - 1);
+    out_str(&o, str_mk(why->text, size_min(strlen(why->text), o.cap)));
+    text[o.n] = 0;
+    return bad(j, text);
 }
 
 static bool keys_are_there(const struct judging *j, const struct method_law *m) {
@@ -218,7 +232,7 @@ static enum told judge_new(struct judging *j, const struct method_law *m, struct
     }
     if (is_revoked(m->model->jwt, jwt.id))
         return bad(j, "the token was revoked");
-    struct bearer *t = map_get(&all->by_bytes, bytes);
+    struct bearer *t = find(all, bytes);
     if (!t)
         t = remember(all, bytes, &jwt);
     if (!t) {
@@ -239,7 +253,7 @@ enum told bearer_tell(struct judging *j, const struct method_law *m) {
         return TOLD_ABSENT;
     if (p == PLACE_TWICE)
         return bad(j, "the token is there twice");
-    struct bearer *t = bytes.n > 0 ? map_get(&j->env->tokens->by_bytes, bytes) : NULL;
+    struct bearer *t = find(j->env->tokens, bytes);
     if (t && was_judged(t, m->version) && keys_are_there(j, m))
         return known(j, m, t);
     return judge_new(j, m, bytes);

@@ -6,7 +6,7 @@
  *     bytes of the token ─► struct bearer ─► its claims
  *                             └ judged: the methods (and versions of their keys) that it passed
  *
- * Found by all of its bytes, under a hash whose key nobody knows. A token is forgotten when it is
+ * Found by the end of its signature and then by all of its bytes. A token is forgotten when it is
  * over, when its place is needed (the one that was not shown for the longest time), and counts no
  * more as soon as the policy or the keys are others: then it is verified anew. What was refused is
  * not remembered. A worker's own.

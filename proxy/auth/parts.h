@@ -26,6 +26,7 @@ struct auth_env {
     struct auth_counts counts;
     char query[QUERY_ROOM];
     char path[HEAD_BYTES_MAX]; /* as the backend gets it */
+    char text[256];            /* of a detail that is no constant */
 };
 
 /* What a method says. */
@@ -58,7 +59,6 @@ struct judging {
     const char *challenge; /* error of RFC 6750; NULL: none */
     bool unknown;          /* something was shown that no method knows, up to now */
     struct str rule, path; /* path.p == NULL: not made yet */
-    char text[256];        /* of detail, where it is no constant */
 };
 
 /* judge.c */

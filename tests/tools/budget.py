@@ -13,6 +13,7 @@ import tempfile
 import certs
 import nginx
 import sluice
+import tokens
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUDGET = os.path.join(sluice.TOP, 'tests/budget.json')
@@ -49,7 +50,31 @@ spec:
   targetRefs: [{kind: Service, name: origin}]
   connection: {tls: {caRefs: [{name: ca}]}}
 '''
+AUTH = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: workforce, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods:
+    - name: workforce
+      jwt: {issuer: https://idp.example.com, audiences: [shop], algorithms: [RS256], jwks: {configMapRef: {name: idp}}}
+  authorize:
+    - {name: readers, action: Allow, methods: [GET], scopes: [catalog.read]}
+    - {name: admins, action: Allow, claims: [{path: [realm_access, roles], values: [admin]}]}
+  identity: {headers: [{name: x-user-id, from: sub}]}
+'''
 CA = certs.Authority()
+
+
+def caller():
+    """(what a gateway needs to know of an issuer, the header with its token of 800 bytes)"""
+    issuer = tokens.Issuer()
+    token = issuer.say('248289761001', aud='shop', scope='openid profile catalog.read catalog.write',
+                       realm_access={'roles': ['viewer', 'editor']}, email='joe@example.com', jti='7' * 36)
+    assert 750 <= len(token) <= 850, len(token)
+    return AUTH + tokens.config_map('idp', 'jwks.json', tokens.key_set(issuer)), \
+        {'Authorization': f'Bearer {token}'}
 
 
 @contextlib.contextmanager
@@ -74,7 +99,9 @@ def backend_of(h2c, upstream):
             yield server
 
 
-def gateway_of(origin, tls, upstream, h2c):
+def gateway_of(origin, tls, upstream, h2c, policies=''):
+    if policies:
+        return sluice.Gateway(ROUTE + policies, origin=origin)
     if upstream:
         return sluice.Gateway(ROUTE + POLICY + certs.config_map('ca', CA), origin=origin)
     if h2c:
@@ -86,18 +113,20 @@ def gateway_of(origin, tls, upstream, h2c):
     return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
 
 
-def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
+def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, token=False, **how):
     """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
     TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
-    h2c-WHAT."""
+    h2c-WHAT, with a JSON Web Token that was seen before auth-WHAT."""
     measure = load_measure()
-    label = ('upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (f'h2-{what}' if streams else what)
-    with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c) as gateway:
+    policies, headers = caller() if token else ('', {})
+    label = ('auth-' if token else 'upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (
+        f'h2-{what}' if streams else what)
+    with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c, policies) as gateway:
         number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
-                                  '/shop/list?page=2', streams, tls, upstream)
+                                  '/shop/list?page=2', streams, tls, upstream, headers)
         figure, detail = measure.WHAT[what](subject, **how)
     judge(label, figure, unit, detail)
 
