@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/auth.h"
 
-#include "controller/compile/named.h"
+#include "controller/compile/material.h"
 #include "controller/compile/route.h"
 #include "lib/claims.h"
 #include "lib/jwt_keys.h"
@@ -156,10 +156,10 @@ static bool key_set(struct making *m, const struct at *at, struct str method,
     }
     if (!ref)
         return not_yet(m, at, "a key set that is fetched");
-    struct named x =
-        named_as(m, m->r, there, k->secret_ref ? KUBE_Secret : KUBE_ConfigMap, STR_NONE, ref->name);
+    struct material x = material_of(m, m->r, there, k->secret_ref ? KUBE_Secret : KUBE_ConfigMap,
+                                    STR_NONE, ref->name);
     x.reason = "InvalidKeySetRef";
-    if (!named_entry(m, &x, ref->key, STR("jwks.json"), &json)) {
+    if (!material_entry(m, &x, ref->key, STR("jwks.json"), &json)) {
         close_as(m, "KeysUnavailable", there,
                  "the key set cannot be read, so everything that this policy targets is answered "
                  "with 503 policy_unavailable until it can");
@@ -178,10 +178,10 @@ static int by_text(const void *a, const void *b) {
 /* One jti a line. */
 static bool revoked(struct making *m, const struct at *at, const struct kube_key_ref *k,
                     struct model_auth_jwt *o) {
-    struct named x = named_as(m, m->r, at, KUBE_ConfigMap, STR_NONE, k->name);
+    struct material x = material_of(m, m->r, at, KUBE_ConfigMap, STR_NONE, k->name);
     struct str text, line;
     x.reason = "InvalidRevokedRef";
-    if (!named_entry(m, &x, k->key, STR("revoked"), &text)) {
+    if (!material_entry(m, &x, k->key, STR("revoked"), &text)) {
         close_as(m, "RevokedUnavailable", at,
                  "nobody knows which tokens are revoked, so everything that this policy targets is "
                  "answered with 503 policy_unavailable until it can be read");
@@ -551,9 +551,7 @@ struct str auth_of_rule(struct making *m, const struct kube_route_auth *own, str
 
 /* ---- a policy's state, for the status of its routes ---- */
 
-static bool is_closed(const struct unit *u) {
-    return u->closed || u->terms.state == POLICY_CLOSED;
-}
+static bool is_closed(const struct unit *u) { return u->closed || u->terms.state == POLICY_CLOSED; }
 
 void auth_tell(struct making *m) {
     struct unit *u = m->u;

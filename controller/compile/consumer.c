@@ -6,7 +6,7 @@
  *     digest ─► struct held ─► by: the units that have it, the older first
  */
 #include "controller/compile/auth.h"
-#include "controller/compile/named.h"
+#include "controller/compile/material.h"
 #include "lib/credential.h"
 #include "lib/mem.h"
 
@@ -183,16 +183,16 @@ static void add_keys(struct filling *f, const struct at *at, struct str name,
                      const struct kube_credential_api_key *k) {
     struct making *m = f->m;
     const struct at *ref = AT(AT(at, "apiKey"), "secretRef");
-    struct named x = named_as(m, m->r, ref, KUBE_Secret, STR_NONE, k->secret_ref->name);
+    struct material x = material_of(m, m->r, ref, KUBE_Secret, STR_NONE, k->secret_ref->name);
     struct str value;
     x.reason = "InvalidSecretRef";
     if (k->secret_ref->key.n > 0) {
-        if (named_entry(m, &x, k->secret_ref->key, STR_NONE, &value))
+        if (material_entry(m, &x, k->secret_ref->key, STR_NONE, &value))
             add_key(f, ref, name, value);
         return;
     }
-    const struct resource *r = named_read(m, &x);
-    const struct kube_Secret *s = r && named_is_credential(m, &x, r) ? resource_Secret(r) : NULL;
+    const struct resource *r = material_read(m, &x);
+    const struct kube_Secret *s = r && material_is_credential(m, &x, r) ? resource_Secret(r) : NULL;
     for (uint32_t i = 0; s && i < s->n_data; i++)
         add_key(f, ref, name, s->data[i].value);
     for (uint32_t i = 0; s && i < s->n_string_data; i++)

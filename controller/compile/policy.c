@@ -260,7 +260,7 @@ static struct str *targets_make(struct making *m, const struct kube_target_ref *
     for (uint32_t i = 0; i < n; i++) {
         const struct kube_target_ref *t = &refs[i];
         list[i] = arena_fmt(&m->a, "%.*s/%.*s%s%.*s", STR_FMT(t->kind), STR_FMT(t->name),
-                                  t->section_name.n > 0 ? "/" : "", STR_FMT(t->section_name));
+                            t->section_name.n > 0 ? "/" : "", STR_FMT(t->section_name));
     }
     return list;
 }

@@ -2,13 +2,13 @@
 #include "controller/compile/upstream.h"
 
 #include "controller/compile/certificate.h"
-#include "controller/compile/named.h"
+#include "controller/compile/material.h"
 #include "lib/certificate.h"
 #include "lib/pem.h"
 
 /* ---- authorities ---- */
 
-static bool add_authorities(struct making *m, const struct named *x, struct str pem,
+static bool add_authorities(struct making *m, const struct material *x, struct str pem,
                             struct out *all, int *n) {
     struct why why = {0};
     STACK_OF(X509) *certs = pem_certs(pem, &why);
@@ -39,10 +39,10 @@ static bool authority(struct making *m, const struct resource *policy, const str
             why_show(k->group, &room));
         return false;
     }
-    struct named x =
-        named_as(m, policy, at, secret ? KUBE_Secret : KUBE_ConfigMap, k->namespace, k->name);
+    struct material x =
+        material_of(m, policy, at, secret ? KUBE_Secret : KUBE_ConfigMap, k->namespace, k->name);
     x.reason = "InvalidCACertificateRef";
-    const struct resource *r = named_read(m, &x);
+    const struct resource *r = material_read(m, &x);
     if (!r)
         return false;
     struct str pem = secret ? resource_secret(r, key) : resource_config(r, key);
@@ -84,9 +84,9 @@ static bool pair(struct making *m, const struct resource *policy, const struct a
         unresolved(m, "InvalidClientCertificateRef", at, "%s", fault);
         return false;
     }
-    struct named x = named_as(m, policy, at, KUBE_Secret, k->namespace, k->name);
+    struct material x = material_of(m, policy, at, KUBE_Secret, k->namespace, k->name);
     x.reason = "InvalidClientCertificateRef";
-    const struct resource *r = named_read(m, &x);
+    const struct resource *r = material_read(m, &x);
     if (!r)
         return false;
     const struct kube_Secret *s = resource_Secret(r);

@@ -9,7 +9,7 @@
 #include "controller/fetch/discovery.h"
 #include "controller/fetch/fetch.h"
 #include "lib/hash.h"
-#include "lib/jwt.h"
+#include "lib/jwt_keys.h"
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/map.h"

@@ -304,8 +304,7 @@ static struct str grpc_type_of(struct stream *st) {
                                            : STR_NONE;
 }
 
-static void refuse_with(struct stream *st, enum reason reason, uint16_t status,
-                        struct str fields) {
+static void refuse_with(struct stream *st, enum reason reason, uint16_t status, struct str fields) {
     struct answer a;
     struct str type = grpc_type_of(st);
     policy_refusal(&a, reason, status);

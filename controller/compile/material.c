@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "controller/compile/named.h"
+#include "controller/compile/material.h"
 
 #include "controller/compile/ref.h"
 
-struct named named_as(struct making *m, const struct resource *of, const struct at *at,
-                      enum kube_kind kind, struct str ns, struct str name) {
-    return (struct named){.of = of,
-                          .at = at,
-                          .kind = kind,
-                          .ns = ns.n > 0 ? ns : of->meta.namespace,
-                          .name = name,
-                          .shown = arena_fmt(&m->a, "%s %.*s%s%.*s", kube_kinds[kind].kind,
-                                             STR_FMT(ns), ns.n > 0 ? "/" : "", STR_FMT(name))
-                                       .p};
+struct material material_of(struct making *m, const struct resource *of, const struct at *at,
+                            enum kube_kind kind, struct str ns, struct str name) {
+    return (struct material){.of = of,
+                             .at = at,
+                             .kind = kind,
+                             .ns = ns.n > 0 ? ns : of->meta.namespace,
+                             .name = name,
+                             .shown = arena_fmt(&m->a, "%s %.*s%s%.*s", kube_kinds[kind].kind,
+                                                STR_FMT(ns), ns.n > 0 ? "/" : "", STR_FMT(name))
+                                          .p};
 }
 
-const struct resource *named_read(struct making *m, const struct named *x) {
+const struct resource *material_read(struct making *m, const struct material *x) {
     const struct why *why = NULL;
     if (!str_eq(x->ns, x->of->meta.namespace) &&
         !granted(m, x->of, STR(""), str_of(kube_kinds[x->kind].kind), x->ns, x->name)) {
@@ -39,7 +39,7 @@ const struct resource *named_read(struct making *m, const struct named *x) {
     return NULL;
 }
 
-bool named_is_credential(struct making *m, const struct named *x, const struct resource *r) {
+bool material_is_credential(struct making *m, const struct material *x, const struct resource *r) {
     struct str label = resource_label(r, STR("sluice.dev/credential"));
     if (x->kind != KUBE_Secret || str_eq(label, STR("true")))
         return true;
@@ -50,11 +50,11 @@ bool named_is_credential(struct making *m, const struct named *x, const struct r
     return false;
 }
 
-bool named_entry(struct making *m, const struct named *x, struct str key, struct str otherwise,
-                 struct str *value) {
+bool material_entry(struct making *m, const struct material *x, struct str key,
+                    struct str otherwise, struct str *value) {
     struct shown room;
-    const struct resource *r = named_read(m, x);
-    if (!r || !named_is_credential(m, x, r))
+    const struct resource *r = material_read(m, x);
+    if (!r || !material_is_credential(m, x, r))
         return false;
     struct str k = key.n > 0 ? key : otherwise;
     *value = x->kind == KUBE_Secret ? resource_secret(r, k) : resource_config(r, k);
