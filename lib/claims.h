@@ -10,7 +10,7 @@
  *
  * A node is 12 bytes; `end` is the first node behind it and all that is in it. There is no
  * allocation: text and nodes are in the caller's room. (The token of tests/tools/jwt_cost.c costs
- * cJSON 29,000 instructions, and this a tenth of it.)
+ * cJSON 29,000 instructions, and this a quarter of it.)
  *
  * Strict: RFC 8259, UTF-8, no NUL, no name twice in one object at any depth (which of two would
  * count is a matter of the reader). Claims never change: any thread may look.

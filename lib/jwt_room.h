@@ -3,7 +3,7 @@
  * jwt_room: what the files of lib/jwt share: the table of algorithms, and what a thread keeps
  * ready.
  *
- * OpenSSL looks an algorithm up by name at each use (some 40,000 instructions a signature), unless
+ * OpenSSL looks an algorithm up by name at each use (some 50,000 instructions a signature), unless
  * one holds on to what it found: so a scratch keeps one context for each hash, and one for each key
  * that it verified or signed with lately, by the key's number. A number is given once in a process:
  * a context is never mistaken for that of another key, and holds its key by a reference.
