@@ -232,7 +232,7 @@ static void add_slice(struct building *w, struct str service, uint16_t port, boo
 
 static void add_slices(struct building *w, struct str service, const struct target *all, size_t n) {
     for (size_t t = 0; t < n; t++) {
-        bool v6, other_v6, first = true;
+        bool v6 = false, other_v6 = false, first = true;
         is_address(all[t].host, &v6);
         for (size_t o = 0; o < t && first; o++)
             first =
