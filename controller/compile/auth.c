@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/auth.h"
 
+#include "controller/compile/fetched.h"
 #include "controller/compile/material.h"
 #include "controller/compile/route.h"
+#include "controller/compile/upstream.h"
 #include "lib/claims.h"
 #include "lib/jwt_keys.h"
+#include "lib/pem.h"
 #include "lib/regex.h"
 
 #include <stdlib.h>
+
+enum { REFRESH_MS = 5 * 60 * 1000, MAX_STALE_MS = 24 * 60 * 60 * 1000 };
 
 static bool not_yet(struct making *m, const struct at *at, const char *what) {
     close_as(m, "NotSupported", at,
@@ -141,12 +146,72 @@ static bool keys_from(struct making *m, const struct at *at, struct str json,
     return o->n_keys > 0;
 }
 
+/* A key set that is fetched: by the controller, never while a request waits. */
+static bool keys_fetched(struct making *m, const struct at *at, struct str method,
+                         struct str issuer, const struct kube_jwks *k, struct model_key_set *o) {
+    bool discovery = k->discovery_uri.n > 0;
+    struct str url = discovery ? k->discovery_uri : k->uri;
+    struct keyset_want want = {.url = url,
+                               .issuer = discovery ? issuer : STR_NONE,
+                               .refresh_ms = k->refresh > 0 ? (uint64_t)k->refresh : REFRESH_MS,
+                               .max_stale_ms =
+                                   k->max_stale > 0 ? (uint64_t)k->max_stale : MAX_STALE_MS};
+    struct str owner = arena_fmt(&m->a, "%.*s/%.*s/%.*s", STR_FMT(m->r->meta.namespace),
+                                 STR_FMT(m->r->meta.name), STR_FMT(method));
+    want.key = keyset_key(&m->a, owner, url, want.issuer);
+    want.allowed = class_private_cidrs(m, &want.n_allowed);
+    if (k->ca_ref) {
+        struct out pem = out_heap(PEM_BYTES_MAX);
+        int n = 0;
+        bool good = upstream_authority(m, m->r, AT(at, "caRef"), k->ca_ref, &pem, &n);
+        want.ca = arena_str(&m->a, out_done(&pem));
+        out_fini(&pem);
+        if (!good) {
+            close_as(m, "NoValidCACertificate", AT(at, "caRef"),
+                     "no authority is there that could be trusted, so no keys are fetched");
+            return false;
+        }
+    }
+    const struct keyset *set = fetched_read(m, &want);
+    const struct at *there = AT(at, discovery ? "discoveryURI" : "uri");
+    switch (set->state) {
+    case KEYSET_GOOD:
+        if (why_set(&set->why))
+            warn(m, there, "%s; the last keys are used", set->why.text);
+        o->fetched = set->fetched;
+        o->stale_after = set->stale_after;
+        return keys_from(m, there, set->document, o);
+    case KEYSET_PENDING:
+        close_as(m, "KeysPending", there, "the keys are being fetched for the first time");
+        return false;
+    default:
+        close_as(m, "KeysUnavailable", there,
+                 "%s; everything that this policy targets is answered with 503 "
+                 "policy_unavailable until the keys can be read",
+                 set->why.text);
+        return false;
+    }
+}
+
+static bool keys_named(struct making *m, const struct at *at, const struct kube_jwks *k,
+                       struct model_key_set *o) {
+    const struct kube_key_ref *ref = k->secret_ref ? k->secret_ref : k->config_map_ref;
+    const struct at *there = AT(at, k->secret_ref ? "secretRef" : "configMapRef");
+    struct str json;
+    struct material x = material_of(m, m->r, there, k->secret_ref ? KUBE_Secret : KUBE_ConfigMap,
+                                    STR_NONE, ref->name);
+    x.reason = "InvalidKeySetRef";
+    if (material_entry(m, &x, ref->key, STR("jwks.json"), &json))
+        return keys_from(m, there, json, o);
+    close_as(m, "KeysUnavailable", there,
+             "the key set cannot be read, so everything that this policy targets is answered with "
+             "503 policy_unavailable until it can");
+    return false;
+}
+
 static bool key_set(struct making *m, const struct at *at, struct str method,
                     const struct kube_jwks *k, struct model_auth_jwt *o) {
     struct model_key_set set = {.origin = origin_of(m, m->r, at)};
-    struct str json;
-    const struct kube_key_ref *ref = k->secret_ref ? k->secret_ref : k->config_map_ref;
-    const struct at *there = AT(at, k->secret_ref ? "secretRef" : "configMapRef");
     if ((k->uri.n > 0) + (k->discovery_uri.n > 0) + (k->backend_ref != NULL) +
             (k->secret_ref != NULL) + (k->config_map_ref != NULL) !=
         1) {
@@ -154,18 +219,10 @@ static bool key_set(struct making *m, const struct at *at, struct str method,
                  "write exactly one of uri, discoveryURI, backendRef, secretRef and configMapRef");
         return false;
     }
-    if (!ref)
-        return not_yet(m, at, "a key set that is fetched");
-    struct material x = material_of(m, m->r, there, k->secret_ref ? KUBE_Secret : KUBE_ConfigMap,
-                                    STR_NONE, ref->name);
-    x.reason = "InvalidKeySetRef";
-    if (!material_entry(m, &x, ref->key, STR("jwks.json"), &json)) {
-        close_as(m, "KeysUnavailable", there,
-                 "the key set cannot be read, so everything that this policy targets is answered "
-                 "with 503 policy_unavailable until it can");
-        return false;
-    }
-    if (!keys_from(m, there, json, &set))
+    if (k->backend_ref)
+        return not_yet(m, AT(at, "backendRef"), "a key set of a Service");
+    if (k->secret_ref || k->config_map_ref ? !keys_named(m, at, k, &set)
+                                           : !keys_fetched(m, at, method, o->issuer, k, &set))
         return false;
     o->key_set = key_set_id(m, method);
     return make(m, MODEL_KIND_key_set, o->key_set, &set) == 0;

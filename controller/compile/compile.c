@@ -170,6 +170,14 @@ static void take_nothing(struct making *m) {
 /* It has objects, and reads something that is not known yet. */
 static bool stays(const struct making *m) { return m->keep && m->u->objects.n > 0; }
 
+/* It has nothing yet, and what it needs (a Secret, an issuer's keys) is not known yet: the
+ * controller has just started, and the fleet has what it made before. Until then nobody passes
+ * where the fleet has nothing, since its targets name it. */
+static bool waits(const struct making *m) {
+    enum unit_kind kind = m->u->kind;
+    return m->keep && m->u->objects.n == 0 && (kind == UNIT_AUTH || kind == UNIT_CONSUMER);
+}
+
 static bool is_policy(enum unit_kind kind) { return kind == UNIT_TRAFFIC || kind == UNIT_AUTH; }
 
 /* The resource is refused: its last good version is compiled again instead, against the world of
@@ -239,10 +247,14 @@ static bool run_resource(struct making *m) {
     } else if (nacked(m)) {
         refuse_as(m, "Rejected", NULL, "a proxy could not use it: %s", u->nack->text);
     } else {
+        bool restored = u->restored;
         become_good(m);
         if (is_policy(u->kind))
             policy_attach(m);
-        unit_take(m);
+        if (!waits(m))
+            unit_take(m);
+        else if (!restored)
+            unit_lost(m->c, u, true);
     }
     if (m->keep && !why_set(&m->why))
         return true; /* there is nothing to say before it is known */

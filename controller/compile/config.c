@@ -328,6 +328,8 @@ bool external_name_allowed(const struct class_ *k, struct str name) {
     return false;
 }
 
+enum { PRIVATE_MAX = 256 };
+
 static bool covers(const struct str *patterns, size_t n, struct str name) {
     for (size_t i = 0; i < n; i++) {
         struct str p = patterns[i];
@@ -344,24 +346,46 @@ bool identity_header(const struct class_ *k, struct str name) {
     return covers(k->identity, k->n_identity, name);
 }
 
-bool class_identity(struct making *m, struct str name) {
-    size_t n, n_default;
-    const struct str *usual = class_identity_default(&n_default);
+/* Of our classes: each with its GatewayConfig, or NULL. */
+static bool next_config(struct making *m, size_t *at, const struct kube_GatewayConfig **g) {
+    size_t n;
     const struct resource *const *all =
         store_read_all(m->c->store, m->u->su, STR("IngressClass/all"), &n);
-    for (size_t i = 0; i < n; i++) {
-        const struct kube_IngressClass *k = resource_IngressClass(all[i]);
+    while (*at < n) {
+        const struct kube_IngressClass *k = resource_IngressClass(all[(*at)++]);
         if (!k || !str_eq(k->controller, STR("sluice.dev/ingress-controller")))
             continue;
         const struct resource *r = k->parameters
                                        ? store_read(m->c->store, m->u->su, KUBE_GatewayConfig,
                                                     STR_NONE, k->parameters->name)
                                        : NULL;
-        const struct kube_GatewayConfig *g = r ? resource_GatewayConfig(r) : NULL;
-        bool own = g && g->n_identity_headers > 0;
-        if (own ? covers(g->identity_headers, g->n_identity_headers, name)
-                : covers(usual, n_default, name))
-            return true;
+        *g = r ? resource_GatewayConfig(r) : NULL;
+        return true;
     }
-    return n == 0 && covers(usual, n_default, name);
+    return false;
+}
+
+bool class_identity(struct making *m, struct str name) {
+    size_t n_usual, at = 0;
+    const struct str *usual = class_identity_default(&n_usual);
+    const struct kube_GatewayConfig *g;
+    while (next_config(m, &at, &g))
+        if (g && g->n_identity_headers > 0
+                ? covers(g->identity_headers, g->n_identity_headers, name)
+                : covers(usual, n_usual, name))
+            return true;
+    return at == 0 && covers(usual, n_usual, name);
+}
+
+struct unit_cidr *class_private_cidrs(struct making *m, uint32_t *n) {
+    struct unit_cidr *all = arena_array(&m->a, PRIVATE_MAX, sizeof(*all));
+    const struct kube_GatewayConfig *g;
+    size_t at = 0;
+    *n = 0;
+    while (next_config(m, &at, &g))
+        for (uint32_t i = 0; g && g->auth && i < g->auth->n_allowed_private_cidrs; i++)
+            if (*n < PRIVATE_MAX &&
+                unit_cidr(g->auth->allowed_private_cidrs[i], &all[*n], NULL) == 0)
+                ++*n;
+    return all;
 }

@@ -26,8 +26,8 @@ static bool add_authorities(struct making *m, const struct material *x, struct s
     return certs && fits;
 }
 
-static bool authority(struct making *m, const struct resource *policy, const struct at *at,
-                      const struct kube_ca_ref *k, struct out *all, int *n) {
+bool upstream_authority(struct making *m, const struct resource *policy, const struct at *at,
+                        const struct kube_ca_ref *k, struct out *all, int *n) {
     bool secret = str_eq(k->kind, STR("Secret"));
     struct str key = k->key.n > 0 ? k->key : STR("ca.crt");
     struct shown room;
@@ -59,7 +59,7 @@ static int authorities(struct making *m, const struct resource *policy, const st
     int n = 0;
     unsigned good = 0;
     for (uint32_t i = 0; i < k->n_ca_refs; i++)
-        good += authority(m, policy, AT_I(at, "caRefs", i), &k->ca_refs[i], &all, &n);
+        good += upstream_authority(m, policy, AT_I(at, "caRefs", i), &k->ca_refs[i], &all, &n);
     bool fits = !all.over;
     if (good > 0 && fits)
         o->ca = arena_str(&m->a, out_done(&all));
