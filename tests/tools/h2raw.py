@@ -67,8 +67,9 @@ def head(path='/', method='GET', host='shop.example.com', more=()):
 
 
 class Connection:
-    def __init__(self, port, settings=b'', timeout=20):
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=timeout)
+    def __init__(self, port, settings=b'', timeout=20, over=None):
+        """over: a socket that is connected already, and speaks TLS, say."""
+        self.socket = over or socket.create_connection(('127.0.0.1', port), timeout=timeout)
         self.buffer, self.seen, self.closed = b'', [], False
         self.raw(PREFACE + frame(SETTINGS, 0, settings))
 
