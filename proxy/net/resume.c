@@ -111,8 +111,9 @@ static bool set_mac(EVP_MAC_CTX *mac, struct key *k) {
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* 1: as it is; 2: and the client gets a new one (TLS 1.2); 0: not known; -1: failed. One that was
- * offered is sealed, even if its key has ended since. */
+/* 1: as it is; 2: and the client gets a new one: the key seals no more, or it is TLS 1.3, where
+ * clients use each ticket once (RFC 8446 C.4); 0: not known; -1: failed. One that was offered is
+ * sealed, even if its key has ended since. */
 static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                   EVP_MAC_CTX *mac, int sealing) {
     struct resume *r = resume_of(ssl);
@@ -130,7 +131,7 @@ static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
     if (EVP_CipherInit_ex2(cipher, r->cipher, k->derived + NAME, iv, sealing, NULL) != 1 ||
         !set_mac(mac, k))
         return -1;
-    return sealing || k == seals ? 1 : 2;
+    return sealing || (k == seals && SSL_version(ssl) < TLS1_3_VERSION) ? 1 : 2;
 }
 
 /* ---- what it is for ---- */
