@@ -4,6 +4,8 @@
  */
 #include "lib/certificate.h"
 
+#include "lib/keypair.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -168,14 +170,6 @@ static int read_chain(struct pair *p, struct str pem, struct why *why) {
 
 /* ---- the key ---- */
 
-static EVP_PKEY *key_of_pkcs8(const struct block *b) {
-    const unsigned char *at = b->der;
-    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, b->n);
-    EVP_PKEY *key = info ? EVP_PKCS82PKEY(info) : NULL;
-    PKCS8_PRIV_KEY_INFO_free(info);
-    return key;
-}
-
 static int take_key(struct pair *p, const struct block *b, struct why *why) {
     struct shown shown;
     const unsigned char *at = b->der;
@@ -186,7 +180,7 @@ static int take_key(struct pair *p, const struct block *b, struct why *why) {
     if (p->key)
         return why_text(why, "tls.key holds more than one key");
     if (is_label(b, PEM_STRING_PKCS8INF))
-        p->key = key_of_pkcs8(b);
+        p->key = keypair_key(str_mk((const char *)b->der, (size_t)b->n));
     else if (is_label(b, PEM_STRING_RSA))
         p->key = d2i_PrivateKey(EVP_PKEY_RSA, NULL, &at, b->n);
     else if (is_label(b, PEM_STRING_ECPRIVATEKEY))

@@ -15,6 +15,7 @@
 #define SLUICE_PROXY_ROUTE_BUILD_H
 
 #include "lib/hash.h"
+#include "lib/keypair.h"
 #include "lib/map.h"
 #include "lib/mem.h"
 #include "lib/regex.h"
@@ -50,7 +51,8 @@ struct parsed {
 };
 
 /* NULL with *why if the object is bad. */
-struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why);
+struct parsed *parsed_new(struct keeper *k, struct issuers *issuers, struct object *o,
+                          struct why *why);
 void parsed_free(struct keeper *k, struct parsed *p);
 /* "10.0.0.0/8", "fd00::/8", or an address alone. */
 bool cidr_parse(struct str text, struct cidr *c) MUST_USE; /* settings.c */
@@ -154,6 +156,7 @@ struct staged {
 
 struct builder {
     struct keeper *keeper;
+    struct issuers *issuers;
     struct map nodes;  /* id → struct node */
     struct map places; /* key → struct place */
     struct pointers place_of_slot;

@@ -7,7 +7,6 @@
 #include "lib/authority.h"
 #include "lib/certificate.h"
 #include "lib/jwt_keys.h"
-#include "lib/keypair.h"
 #include "lib/ticket.h"
 #include "lib/units.h"
 #include "lib/ws_tls.h"
@@ -449,7 +448,7 @@ static int check_tls(const struct model_upstream_tls *m, struct why *why) {
     }
     if (m->client_chain.n == 0)
         return 0;
-    if (keypair_load(&pair, m->client_chain, m->client_key, why) != 0)
+    if (keypair_load(&pair, NULL, m->client_chain, m->client_key, why) != 0)
         return -1;
     keypair_free(&pair);
     return 0;
@@ -514,18 +513,19 @@ static int check_listener(const struct model_listener *m, struct why *why) {
 }
 
 /* The pair is read as a handshake will read it. */
-static int check_certificate(const struct model_certificate *m, struct why *why) {
+static int check_certificate(const struct model_certificate *m, struct issuers *issuers,
+                             struct why *why) {
     struct keypair pair;
     at_object(why, m->origin);
     if (m->n_names > CERTIFICATE_NAMES_MAX)
         return why_text(why, "more than %d names", CERTIFICATE_NAMES_MAX);
-    if (keypair_load(&pair, m->chain, m->key, why) != 0)
+    if (keypair_load(&pair, issuers, m->chain, m->key, why) != 0)
         return -1;
     keypair_free(&pair);
     return 0;
 }
 
-static int check(uint32_t kind, void *model, struct why *why) {
+static int check(uint32_t kind, void *model, struct issuers *issuers, struct why *why) {
     switch (kind) {
     case MODEL_KIND_route:
         return check_route(model, why);
@@ -542,7 +542,7 @@ static int check(uint32_t kind, void *model, struct why *why) {
     case MODEL_KIND_listener:
         return check_listener(model, why);
     case MODEL_KIND_certificate:
-        return check_certificate(model, why);
+        return check_certificate(model, issuers, why);
     case MODEL_KIND_ticket_keys:
         return ticket_keys_check(model, why);
     case MODEL_KIND_auth:
@@ -606,10 +606,10 @@ static int check_id(const struct object *o, struct why *why) {
 }
 
 /* What is made of it once, beside the model. */
-static int add_more(struct parsed *p, struct why *why) {
+static int add_more(struct parsed *p, struct issuers *issuers, struct why *why) {
     switch (p->object->kind) {
     case MODEL_KIND_route:
-        check(MODEL_KIND_route, p->model, why); /* once more, for it cuts the slashes */
+        check(MODEL_KIND_route, p->model, issuers, why); /* once more, for it cuts the slashes */
         break;
     case MODEL_KIND_auth:
         p->patterns = auth_patterns_new(p->model, why);
@@ -623,13 +623,14 @@ static int add_more(struct parsed *p, struct why *why) {
     return why_set(why) ? -1 : 0;
 }
 
-struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
+struct parsed *parsed_new(struct keeper *k, struct issuers *issuers, struct object *o,
+                          struct why *why) {
     if (!model_struct_of((enum model_kind)o->kind) || check_id(o, why) != 0)
         return NULL;
     struct arena a;
     arena_init(&a);
     void *model = object_decode(o, &a, NULL);
-    int bad = check(o->kind, model, why);
+    int bad = check(o->kind, model, issuers, why);
     struct rule_regexes *regexes = NULL;
     if (!bad && o->kind == MODEL_KIND_route)
         regexes = regexes_new(model, why);
@@ -639,7 +640,7 @@ struct parsed *parsed_new(struct keeper *k, struct object *o, struct why *why) {
         p->regexes = regexes;
     }
     arena_fini(&a);
-    if (p && add_more(p, why) != 0) {
+    if (p && add_more(p, issuers, why) != 0) {
         parsed_free(k, p);
         return NULL;
     }

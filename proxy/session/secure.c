@@ -31,6 +31,7 @@ struct secure {
     struct pair **by_slot;
     uint32_t n_slots, n_pairs;
     struct list pairs;
+    struct issuers *issuers;
     const char *refused; /* why, of the handshake that is on the stack */
     struct log_limit lines;
     struct secure_counts counts;
@@ -58,7 +59,7 @@ static struct pair *pair_new(struct secure *s, const struct certificate_law *c) 
     struct why why = {0};
     struct pair *p = mem_zalloc(sizeof(*p));
     *p = (struct pair){.slot = c->slot, .id_hash = c->id_hash, .version = c->version};
-    if (keypair_load(&p->keys, c->model->chain, c->model->key, &why) != 0) {
+    if (keypair_load(&p->keys, s->issuers, c->model->chain, c->model->key, &why) != 0) {
         log_error("tls", "a certificate cannot be used id=%.*s reason=%s", STR_FMT(c->id),
                   why.text); /* it could when it was taken */
         mem_free(p);
@@ -317,6 +318,7 @@ struct secure *secure_new(struct loop *l) {
                                      .mark = on_mark,
                                      .over = on_over};
     list_init(&s->pairs);
+    s->issuers = issuers_new();
     return s;
 }
 
@@ -325,6 +327,7 @@ void secure_free(struct secure *s) {
         pair_free(s, list_entry(s->pairs.next, struct pair, link));
     for (uint32_t i = 0; i < s->n_ports; i++)
         tls_server_free(s->ports[i].server);
+    issuers_free(s->issuers);
     mem_free(s->by_slot);
     mem_free(s);
 }

@@ -18,7 +18,7 @@
 struct secure;
 struct visitor;
 
-enum { SECURE_PAIRS_MAX = 512 }; /* that are kept parsed, about 20 kB each */
+enum { SECURE_PAIRS_MAX = 1024 }; /* that are kept parsed, about 7 kB each */
 
 struct secure_counts {       /* of handshakes; relaxed */
     uint64_t done, resumed;  /* whole ones; from a ticket */

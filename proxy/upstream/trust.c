@@ -88,7 +88,8 @@ static struct tls_client *client_new(struct trusts *t, const struct backend *b, 
         if (p.authorities == NULL)
             return NULL;
     }
-    if (m->client_chain.n == 0 || keypair_load(&pair, m->client_chain, m->client_key, why) == 0) {
+    if (m->client_chain.n == 0 ||
+        keypair_load(&pair, NULL, m->client_chain, m->client_key, why) == 0) {
         p.pair = pair.leaf != NULL ? &pair : NULL;
         k = tls_client_new(&p, why);
         keypair_free(&pair);
