@@ -32,8 +32,16 @@ struct tls_server {
 
 /* What stands in for any size from BUFFER_MIN to BUFFER_MAX: records read and written, messages of
  * a handshake (21.8 kB: in the hole of one, small things would settle, and the next one would need
- * more of the heap). A worker has a few of them at most, since a connection that waits has none. */
-enum { BUFFER_MIN = 16 << 10, BUFFER_MAX = 22 << 10, BUFFER_SLACK = 64, BUFFERS_KEPT = 16 };
+ * more of the heap). A worker has a few of them at most, since a connection that waits has none.
+ * They begin at a page, which nearly nothing else does: a handshake frees 700 small things, whose
+ * sizes need not be asked for. */
+enum {
+    BUFFER_MIN = 16 << 10,
+    BUFFER_MAX = 24 << 10, /* pages */
+    BUFFER_SLACK = 64,
+    BUFFER_PAGE = 4096,
+    BUFFERS_KEPT = 16
+};
 
 struct spare {
     unsigned n;
@@ -53,7 +61,7 @@ static void *buffer_malloc(size_t n, const char *file, int line) {
     (void)file, (void)line;
     if (n < BUFFER_MIN || n > BUFFER_MAX)
         return malloc(n);
-    return spare.n > 0 ? spare.buffer[--spare.n] : malloc(BUFFER_MAX);
+    return spare.n > 0 ? spare.buffer[--spare.n] : aligned_alloc(BUFFER_PAGE, BUFFER_MAX);
 }
 
 static void *buffer_realloc(void *p, size_t n, const char *file, int line) {
@@ -62,7 +70,7 @@ static void *buffer_realloc(void *p, size_t n, const char *file, int line) {
 
 static void buffer_free(void *p, const char *file, int line) {
     (void)file, (void)line;
-    size_t n = p != NULL ? malloc_usable_size(p) : 0;
+    size_t n = (uintptr_t)p % BUFFER_PAGE == 0 && p != NULL ? malloc_usable_size(p) : 0;
     if (n < BUFFER_MAX || n > BUFFER_MAX + BUFFER_SLACK || spare.n == BUFFERS_KEPT) {
         free(p);
         return;
@@ -226,7 +234,9 @@ static uint64_t mark_of(const SSL *ssl) {
 
 void tls_set_up(SSL_CTX *x, uint16_t min_version) {
     must(SSL_CTX_set_min_proto_version(x, min_version) == 1);
-    must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+    must(SSL_CTX_set_cipher_list(x, "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+    must(SSL_CTX_set_ciphersuites(x, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                     "TLS_CHACHA20_POLY1305_SHA256") == 1);
     must(SSL_CTX_set1_sigalgs_list(x, "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:"
                                       "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"
                                       "rsa_pss_pss_sha256:RSA+SHA256:RSA+SHA384:RSA+SHA512") == 1);
