@@ -113,6 +113,25 @@ def gateway_of(origin, tls, upstream, h2c, policies=''):
     return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
 
 
+def judge(label, figure, words, detail=''):
+    """Prints the figure, and ends the test if it is more than its budget allows."""
+    with open(BUDGET, encoding='utf-8') as f:
+        budgets = json.load(f)
+    budget = budgets[label]
+    print(f'{label}: {figure:.5g} {words} (at most {budget["at_most"]:g}'
+          + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
+    if os.environ.get('SLUICE_RECORD') == '1' and 'recorded' in budget:
+        budget['recorded'] = round(figure)
+        with open(BUDGET, 'w', encoding='utf-8') as f:
+            rows = [f'  {json.dumps(k)}: {json.dumps(v)}' for k, v in budgets.items()]
+            f.write('{\n' + ',\n'.join(rows) + '\n}\n')
+    if figure > budget['at_most']:
+        sys.exit(f'{figure:.5g} is more than the {budget["at_most"]:g} that are allowed')
+    recorded = budget.get('recorded')
+    if recorded and figure > recorded * (1 + budget['drift']):
+        sys.exit(f'{figure:.5g} is more than {budget["drift"]:.0%} above the recorded {recorded:g}')
+
+
 def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, token=False, **how):
     """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
     TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
@@ -129,22 +148,3 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, token=Fal
                                   '/shop/list?page=2', streams, tls, upstream, headers)
         figure, detail = measure.WHAT[what](subject, **how)
     judge(label, figure, unit, detail)
-
-
-def judge(label, figure, unit, detail=''):
-    """Ends the test if the figure is more than tests/budget.json allows."""
-    with open(BUDGET, encoding='utf-8') as f:
-        budgets = json.load(f)
-    budget = budgets[label]
-    print(f'{label}: {figure:.5g} {unit} (at most {budget["at_most"]:g}'
-          + (f', recorded {budget["recorded"]:g}' if budget.get('recorded') else '') + ')', detail)
-    if os.environ.get('SLUICE_RECORD') == '1' and 'recorded' in budget:
-        budget['recorded'] = round(figure)
-        with open(BUDGET, 'w', encoding='utf-8') as f:
-            rows = [f'  {json.dumps(k)}: {json.dumps(v)}' for k, v in budgets.items()]
-            f.write('{\n' + ',\n'.join(rows) + '\n}\n')
-    if figure > budget['at_most']:
-        sys.exit(f'{figure:.5g} is more than the {budget["at_most"]:g} that are allowed')
-    recorded = budget.get('recorded')
-    if recorded and figure > recorded * (1 + budget['drift']):
-        sys.exit(f'{figure:.5g} is more than {budget["drift"]:.0%} above the recorded {recorded:g}')

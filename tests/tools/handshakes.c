@@ -144,6 +144,9 @@ static void make_context(int version) {
     must(context && SSL_CTX_set_min_proto_version(context, version) == 1 &&
          SSL_CTX_set_max_proto_version(context, version) == 1 &&
          SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols) - 1) == 0);
+    /* In the order of browsers: some servers let the client choose. */
+    must(SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384") == 1 &&
+         SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM+AES128:ECDHE+AESGCM") == 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_session);
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);

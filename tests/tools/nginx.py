@@ -49,7 +49,8 @@ TELL = '$ssl_protocol name=$ssl_server_name client=$ssl_client_s_dn host=$http_h
 class Server(sluice.Program):
     """It answers with what it knows of the connection."""
 
-    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3', body=TELL, listen='ssl'):
+    def __init__(self, pair, ca=None, protocols='TLSv1.2 TLSv1.3', body=TELL, listen='ssl',
+                 cpus=None):
         if not os.access('/usr/sbin/nginx', os.X_OK):
             sluice.skip('nginx is not installed')
         self.port = sluice.port()
@@ -62,7 +63,7 @@ class Server(sluice.Program):
             f.write(CONF.format(folder=self.folder, port=self.port, protocols=protocols,
                                 more=more, body=body, listen=listen, crt=pair.crt, key=pair.key))
         super().__init__('nginx', ['/usr/sbin/nginx', '-p', self.folder, '-c', path, '-e',
-                                   os.path.join(self.folder, 'error.log')])
+                                   os.path.join(self.folder, 'error.log')], cpus=cpus)
         sluice.eventually(self._listens, 'nginx listens')
 
     def _listens(self):
