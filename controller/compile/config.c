@@ -6,6 +6,7 @@
 #include "controller/compile/class.h"
 #include "controller/compile/clients.h"
 #include "controller/compile/passing.h"
+#include "lib/units.h"
 
 /* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
 static uint64_t or_never(int64_t v) { return v < 0 ? 0 : v == 0 ? MODEL_NEVER : (uint64_t)v; }
