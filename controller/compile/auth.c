@@ -186,9 +186,11 @@ static bool keys_fetched(struct making *m, const struct at *at, struct str metho
         return false;
     default:
         close_as(m, "KeysUnavailable", there,
-                 "%s; everything that this policy targets is answered with 503 "
-                 "policy_unavailable until the keys can be read",
-                 set->why.text);
+                 "%s; until the keys can be read everything that this policy targets is answered "
+                 "with 503 policy_unavailable%s",
+                 set->why.text,
+                 m->fails ? ", but for proxies that have keys of before, which are not too old"
+                          : "");
         return false;
     }
 }

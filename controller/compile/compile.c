@@ -170,12 +170,13 @@ static void take_nothing(struct making *m) {
 /* It has objects, and reads something that is not known yet. */
 static bool stays(const struct making *m) { return m->keep && m->u->objects.n > 0; }
 
-/* It has nothing yet, and what it needs (a Secret, an issuer's keys) is not known yet: the
- * controller has just started, and the fleet has what it made before. Until then nobody passes
- * where the fleet has nothing, since its targets name it. */
+/* It has nothing yet, and what it needs (a Secret, an issuer's keys) is not known yet, or could not
+ * be had: the controller has just started, and the fleet may have what it made before. Nobody
+ * passes where the fleet has nothing, since its targets name it. */
 static bool waits(const struct making *m) {
     enum unit_kind kind = m->u->kind;
-    return m->keep && m->u->objects.n == 0 && (kind == UNIT_AUTH || kind == UNIT_CONSUMER);
+    return (m->keep || m->fails) && m->u->objects.n == 0 &&
+           (kind == UNIT_AUTH || kind == UNIT_CONSUMER);
 }
 
 static bool is_policy(enum unit_kind kind) { return kind == UNIT_TRAFFIC || kind == UNIT_AUTH; }

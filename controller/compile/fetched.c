@@ -85,6 +85,7 @@ const struct keyset *fetched_read(struct making *m, const struct keyset_want *wa
     store_read_key(c->store, m->u->su, fetched_key(&m->a, want->key));
     m->keep = m->keep || f->result.state == KEYSET_PENDING ||
               (f->result.state == KEYSET_FAILED && m->u->restored);
+    m->fails = m->fails || f->result.state == KEYSET_FAILED;
     return &f->result;
 }
 

@@ -300,7 +300,8 @@ void auth_compile(struct making *m) {
         auth_fill(m, k, &o);
     if (why_set(&m->why))
         return;
-    m->u->closed = !good;
+    if (!m->keep)
+        m->u->closed = !good;
     if (!good)
         o = (struct model_auth){.origin = origin, .refusal = MODEL_REFUSE_POLICY};
     o.targets = targets_make(m, k->target_refs, k->n_target_refs);

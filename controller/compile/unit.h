@@ -152,6 +152,7 @@ struct making {
     struct objects objects;
     size_t cap;
     bool keep;                 /* what it reads cannot be read: its objects stay as they are */
+    bool fails;                /* what it reads could never be had: what the fleet has of it stays */
     bool wait;                 /* a fact is still to be compiled: the unit steps back */
     bool late;                 /* what the resource names is not there, and may be on its way */
     bool foreign;              /* the resource is another controller's */
