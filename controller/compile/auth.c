@@ -621,33 +621,40 @@ void auth_tell(struct making *m) {
     store_touch(m->c->store, policy_id(m, u->ns, u->name));
 }
 
-static void tell_of(struct making *m, const char *which, struct str policy) {
+/* rule.n > 0: of that rule alone, and the others are as they are. */
+static void tell_of(struct making *m, const char *which, struct str policy, struct str rule) {
     struct str name, ns, rest = str_cut(policy, '/', &ns);
     name = str_cut(rest, '/', &ns);
     store_read_key(m->c->store, m->u->su, policy);
     const struct unit *u = unit_find(m->c, UNIT_AUTH, ns, name, STR_NONE);
-    if (!store_read(m->c->store, m->u->su, KUBE_AuthPolicy, ns, name))
-        close_as(m, "PolicyNotFound", NULL,
-                 "%s AuthPolicy %.*s is not there, so every request is answered with 503 "
+    bool there = store_read(m->c->store, m->u->su, KUBE_AuthPolicy, ns, name) != NULL;
+    const char *fault = !there              ? "is not there"
+                        : u && is_closed(u) ? "cannot be used (its status says why)"
+                                            : NULL;
+    if (!fault)
+        return;
+    if (rule.n > 0)
+        warn(m, NULL,
+             "AuthPolicy %.*s of rule %.*s %s, so its requests are answered with 503 "
+             "policy_unavailable",
+             STR_FMT(name), STR_FMT(rule), fault);
+    else
+        close_as(m, there ? "PolicyUnavailable" : "PolicyNotFound", NULL,
+                 "%s AuthPolicy %.*s %s, so every request is answered with 503 "
                  "policy_unavailable",
-                 which, STR_FMT(name));
-    else if (u && is_closed(u))
-        close_as(m, "PolicyUnavailable", NULL,
-                 "%s AuthPolicy %.*s cannot be used, so every request is answered with 503 "
-                 "policy_unavailable; its status says why",
-                 which, STR_FMT(name));
+                 which, STR_FMT(name), fault);
 }
 
-void auth_tell_route(struct making *m, struct str policy) {
+void auth_tell_route(struct making *m, struct str policy, struct str rule) {
     const struct kube_gateway_auth *g = m->class->config ? m->class->config->auth : NULL;
     const struct kube_policy_ref *usual = g ? g->default_policy_ref : NULL;
     const struct kube_policy_ref *all = g ? g->override_policy_ref : NULL;
     if (policy.n > 0)
-        tell_of(m, "its", policy);
+        tell_of(m, "its", policy, rule);
     else if (usual)
-        tell_of(m, "the gateway's default", policy_id(m, usual->namespace, usual->name));
+        tell_of(m, "the gateway's default", policy_id(m, usual->namespace, usual->name), STR_NONE);
     if (all)
-        tell_of(m, "the gateway's", policy_id(m, all->namespace, all->name));
+        tell_of(m, "the gateway's", policy_id(m, all->namespace, all->name), STR_NONE);
     if (g && g->required && policy.n == 0 && !usual && !all)
         close_as(m, "PolicyRequired", NULL,
                  "the class requires authentication (GatewayConfig spec.auth.required) and no "

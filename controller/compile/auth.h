@@ -25,8 +25,9 @@ struct str auth_of_rule(struct making *m, const struct kube_route_auth *own, str
 
 /* Said in both ways at once. */
 bool auth_conflicts(const struct kube_route_auth *own, struct str targeting);
-/* Says in the status of m->r that its policy lets nobody pass, while that is so. */
-void auth_tell_route(struct making *m, struct str policy);
+/* Says in the status of m->r that its policy lets nobody pass, while that is so; n == 0: it has
+ * none of its own. rule.n > 0: it is that rule's alone. */
+void auth_tell_route(struct making *m, struct str policy, struct str rule);
 /* Readers look again when m->u, a policy, is closed now, or open again. */
 void auth_tell(struct making *m);
 

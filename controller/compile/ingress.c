@@ -249,7 +249,7 @@ void ingress_compile(struct making *m) {
     g.routes = arena_array(&m->a, paths + m->n_hosts, sizeof(*g.routes));
     g.hosts = arena_array(&m->a, paths + 1, sizeof(*g.hosts));
     route_base(m, MODEL_SOURCE_INGRESS, NULL, &g.base);
-    auth_tell_route(m, g.base.auth);
+    auth_tell_route(m, g.base.auth, STR_NONE);
     g.base.one_label = true;
     g.base.body_limit = m->class->ingress_body_limit;
     route_traffic(m, STR_NONE, &g.base);

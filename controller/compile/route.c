@@ -218,7 +218,7 @@ static int rule_make(struct making *m, const struct at *at, const struct kube_ro
         o->auth = policy;
     if (auth_conflicts(auth, policy))
         o->refusal = MODEL_REFUSE_POLICY;
-    auth_tell_route(m, o->auth);
+    auth_tell_route(m, o->auth, policy.n > 0 ? o->rule : STR_NONE);
     o->origin = origin_of(m, m->r, at);
     return backends_make(m, at, k, o);
 }

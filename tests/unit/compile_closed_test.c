@@ -25,16 +25,29 @@ static void add_traffic(struct world *w, const char *spec) {
 #define SERVICE "'targetRefs':[{'kind':'Service','name':'web'}]"
 #define ROUTE   "'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'r'}]"
 
+/* Proxies close a route whose AuthPolicy is not there, or is closed itself. */
+static bool lets_nobody_pass(struct world *w, struct str policy, struct arena *a) {
+    char id[128];
+    snprintf(id, sizeof(id), "%.*s", STR_FMT(policy));
+    const struct object *o = policy.n > 0 ? object(w, id) : NULL;
+    const struct model_auth *m = o ? object_decode(o, a, NULL) : NULL;
+    return policy.n > 0 && (!m || m->refusal == MODEL_REFUSE_POLICY);
+}
+
 static bool is_closed(struct world *w, const char *id) {
     const struct object *o = need(w, id);
     struct arena a;
     arena_init(&a);
     const void *v = object_decode(o, &a, NULL);
-    enum model_refusal refusal = o->kind == MODEL_KIND_backend
-                                     ? ((const struct model_backend *)v)->refusal
-                                     : ((const struct model_route *)v)->refusal;
+    bool closed;
+    if (o->kind == MODEL_KIND_backend) {
+        closed = ((const struct model_backend *)v)->refusal == MODEL_REFUSE_POLICY;
+    } else {
+        const struct model_route *r = v;
+        closed = r->refusal == MODEL_REFUSE_POLICY || lets_nobody_pass(w, r->auth, &a);
+    }
     arena_fini(&a);
-    return refusal == MODEL_REFUSE_POLICY;
+    return closed;
 }
 
 static bool has_tls(struct world *w, const char *id) {
