@@ -58,6 +58,10 @@ struct turn {
         void (*call)(void *arg);
         void *arg;
     } on_compiled;
+    struct {
+        void (*call)(void *arg, const struct str *sources, size_t n);
+        void *arg;
+    } on_unknown_keys;
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -538,6 +542,12 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
     turn_wake(t);
 }
 
+static void on_unknown_keys(void *arg, const struct str *sources, size_t n) {
+    struct turn *t = arg;
+    if (t->on_unknown_keys.call)
+        t->on_unknown_keys.call(t->on_unknown_keys.arg, sources, n);
+}
+
 /* ---- who may link ---- */
 
 static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
@@ -559,6 +569,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
                                               .on_nack = on_nack,
                                               .on_have = on_have,
                                               .on_have_end = on_have_end,
+                                              .on_unknown_keys = on_unknown_keys,
                                               .on_token = on_token,
                                               .on_gone = on_gone};
     struct turn *t = mem_zalloc(sizeof(*t));
@@ -626,6 +637,14 @@ void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg) {
     t->on_compiled.call = compiled;
     t->on_compiled.arg = arg;
 }
+
+void turn_on_unknown_keys(struct turn *t,
+                          void (*unknown)(void *arg, const struct str *sources, size_t n),
+                          void *arg) {
+    t->on_unknown_keys.call = unknown;
+    t->on_unknown_keys.arg = arg;
+}
+
 uint64_t turn_published(const struct turn *t) {
     return t->committed && !t->changed ? push_version(t->push) : 0;
 }

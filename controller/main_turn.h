@@ -49,6 +49,10 @@ void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct reso
                   void (*on_fleet)(void *arg), void *arg);
 /* For who fetches: after each compile_run(), wants may be other ones. NULL: nobody cares. */
 void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg);
+/* Proxies met tokens with keys that these sources (key_set.source) do not have. NULL: as above. */
+void turn_on_unknown_keys(struct turn *t,
+                          void (*unknown)(void *arg, const struct str *sources, size_t n),
+                          void *arg);
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 

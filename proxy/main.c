@@ -230,14 +230,36 @@ static void listener_metrics(void *arg, struct metric_text *t) {
     mem_free(envs);
 }
 
+enum { UNKNOWN_KEYS_MAX = 8 };
+
+struct unknown_list {
+    struct wire_report *report;
+    struct arena a;
+};
+
+/* Each once, however many workers have met it. */
+static void add_unknown_key(void *arg, struct str source) {
+    struct unknown_list *l = arg;
+    struct wire_report *r = l->report;
+    for (uint32_t i = 0; i < r->n_unknown_keys; i++)
+        if (str_eq(r->unknown_keys[i], source))
+            return;
+    if (r->n_unknown_keys < UNKNOWN_KEYS_MAX)
+        r->unknown_keys[r->n_unknown_keys++] = arena_str(&l->a, source);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct proxy *p = arg;
-    struct wire_report r = {.memory_bytes = resident_bytes()};
+    struct str unknown[UNKNOWN_KEYS_MAX];
+    struct wire_report r = {.memory_bytes = resident_bytes(), .unknown_keys = unknown};
+    struct unknown_list list = {.report = &r};
     (void)fd, (void)what;
+    arena_init(&list.a);
     for (unsigned i = 0; i < p->o.workers; i++) {
         struct worker_gauges g;
         struct observe_worker *o = p->members[i].observe;
         worker_gauges(p->members[i].worker, &g);
+        worker_unknown_keys(p->members[i].worker, add_unknown_key, &list);
         r.connections += g.sessions + g.relays + g.intros;
         r.active_requests += g.streams;
         r.requests_total += g.requests;
@@ -260,6 +282,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     r.requests_milli = load.requests_milli;
     r.gateway_p99_us = load.gateway_p99_us;
     config_report(p->config, &r);
+    arena_fini(&list.a);
 }
 
 /* ---- the end ---- */

@@ -327,6 +327,10 @@ struct secure_counts worker_handshakes(const struct worker *w) {
     return secure_counts(w->env.sessions.secure);
 }
 
+void worker_unknown_keys(struct worker *w, void (*each)(void *arg, struct str source), void *arg) {
+    auth_unknown_keys(w->env.auth, each, arg);
+}
+
 struct relay_env *worker_relays(struct worker *w) {
     return &w->relays;
 }

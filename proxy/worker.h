@@ -68,6 +68,8 @@ struct worker_gauges {
     uint64_t lag_ns;                   /* longest turn since the last call */
     uint64_t cpu_ns;                   /* of the thread */
 };
+/* Sources of key sets that tokens named unknown keys of, since the last call. */
+void worker_unknown_keys(struct worker *w, void (*each)(void *arg, struct str source), void *arg);
 bool worker_listening(const struct worker *w); /* on every port that it should */
 void worker_gauges(struct worker *w, struct worker_gauges *g);
 struct secure_counts worker_handshakes(const struct worker *w); /* of TLS, with clients */

@@ -180,6 +180,7 @@ static bool keys_fetched(struct making *m, const struct at *at, struct str metho
             warn(m, there, "%s; the last keys are used", set->why.text);
         o->fetched = set->fetched;
         o->stale_after = set->stale_after;
+        o->source = arena_str(&m->a, want.key);
         return keys_from(m, there, set->document, o);
     case KEYSET_PENDING:
         close_as(m, "KeysPending", there, "the keys are being fetched for the first time");

@@ -362,7 +362,11 @@ static void on_nack(struct peer *r, const struct wire_nack *m) {
 }
 
 static void on_report(struct peer *r, const struct wire_report *m) {
+    if (m->n_unknown_keys > 0 && r->push->events.on_unknown_keys)
+        r->push->events.on_unknown_keys(r->push->arg, m->unknown_keys, m->n_unknown_keys);
     r->report = *m;
+    r->report.unknown_keys = NULL; /* the message's */
+    r->report.n_unknown_keys = 0;
     r->reported_ms = push_unix_ms();
     r->push->changed = true;
 }

@@ -74,6 +74,8 @@ struct push_events {
     /* Answers to push_get. The object is the receiver's (object_drop). */
     void (*on_have)(void *arg, uint64_t proxy, uint64_t ask, struct object *o);
     void (*on_have_end)(void *arg, uint64_t proxy, uint64_t ask, bool complete);
+    /* Tokens named keys that are not in these sets (key_set.source). */
+    void (*on_unknown_keys)(void *arg, const struct str *sources, size_t n);
     /* Secure links: who is this? token.n == 0: it has shown none. The answer may come at once, also
      * from inside, or never. proxy: the number of its connection. */
     void (*on_token)(void *arg, uint64_t proxy, struct str token, const char *address);

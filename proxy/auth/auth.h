@@ -58,6 +58,12 @@ void auth_hide(const struct auth *a, struct head *h, bool secrets);
 /* The snapshot goes. */
 void auth_leave_law(struct auth *a);
 
+/* ---- keys that were asked for and are not there ---- */
+
+/* Main thread: calls each() with the sources (key_set.source) that the worker met since the last
+ * call; a few, and each of them once in a while. */
+void auth_unknown_keys(struct auth_env *env, void (*each)(void *arg, struct str source), void *arg);
+
 /* ---- for the metrics; counters of the worker ---- */
 
 struct auth_counts {

@@ -191,7 +191,10 @@ static int verify(struct judging *j, const struct method_law *m, const struct jw
     struct bearers *all = j->env->tokens;
     if (jwt_judge(t, &rules, j->now, why) != 0) /* it is cheaper than the signature */
         return -1;
-    return jwt_verify(t, m->keys, m->algorithms, all->scratch, why) == 0 ? 0 : -1;
+    int bad = jwt_verify(t, m->keys, m->algorithms, all->scratch, why);
+    if (bad == JWT_KEY_UNKNOWN)
+        judge_unknown_key(j->env, m->source);
+    return bad ? -1 : 0;
 }
 
 static bool is_revoked(const struct model_auth_jwt *m, struct str id) {

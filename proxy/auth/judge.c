@@ -8,6 +8,8 @@
 #include "lib/mem.h"
 #include "proxy/auth/place.h"
 
+#include <stdatomic.h>
+
 /* ---- the environment ---- */
 
 struct auth_env *auth_env_new(struct loop *l) {
@@ -31,6 +33,32 @@ void auth_env_free(struct auth_env *env) {
 }
 
 const struct auth_counts *auth_counts(const struct auth_env *env) { return &env->counts; }
+
+/* ---- unknown keys ---- */
+
+void judge_unknown_key(struct auth_env *env, struct str source) {
+    struct unknown_keys *u = &env->unknown;
+    uint32_t put = atomic_load_explicit(&u->put, memory_order_relaxed);
+    uint32_t taken = atomic_load_explicit(&u->taken, memory_order_acquire);
+    if (source.n == 0 || source.n > SOURCE_MAX || put - taken == UNKNOWN_KEYS)
+        return; /* the next token will say it again */
+    for (uint32_t i = taken; i != put; i++)
+        if (str_eq(str_mk(u->v[i % UNKNOWN_KEYS].source, u->v[i % UNKNOWN_KEYS].n), source))
+            return;
+    u->v[put % UNKNOWN_KEYS].n = (uint16_t)source.n;
+    memcpy(u->v[put % UNKNOWN_KEYS].source, source.p, source.n);
+    atomic_store_explicit(&u->put, put + 1, memory_order_release);
+}
+
+void auth_unknown_keys(struct auth_env *env, void (*each)(void *arg, struct str source),
+                       void *arg) {
+    struct unknown_keys *u = &env->unknown;
+    uint32_t put = atomic_load_explicit(&u->put, memory_order_acquire);
+    uint32_t taken = atomic_load_explicit(&u->taken, memory_order_relaxed);
+    for (; taken != put; taken++)
+        each(arg, str_mk(u->v[taken % UNKNOWN_KEYS].source, u->v[taken % UNKNOWN_KEYS].n));
+    atomic_store_explicit(&u->taken, taken, memory_order_release);
+}
 
 /* ---- what methods use ---- */
 

@@ -17,6 +17,16 @@ enum {
     SHOWN_MAX = 8,     /* credentials of one request */
 };
 
+/* From the worker to main: one writes, one reads. */
+enum { UNKNOWN_KEYS = 4, SOURCE_MAX = 300 };
+struct unknown_keys {
+    _Atomic uint32_t put, taken; /* numbers of those that ever were */
+    struct {
+        uint16_t n;
+        char source[SOURCE_MAX];
+    } v[UNKNOWN_KEYS];
+};
+
 struct auth_env {
     struct loop *loop;
     struct bearers *tokens;
@@ -24,6 +34,7 @@ struct auth_env {
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
     struct auth_counts counts;
+    struct unknown_keys unknown;
     char query[QUERY_ROOM];
     char path[HEAD_BYTES_MAX]; /* as the backend gets it */
     char text[256];            /* of a detail that is no constant */
@@ -63,6 +74,9 @@ struct judging {
 
 /* judge.c */
 int judge_refuse(struct judging *j, enum reason reason, const char *detail); /* -1 */
+
+/* A token named a key that the method's set does not have. */
+void judge_unknown_key(struct auth_env *env, struct str source);
 
 /* key.c */
 enum told key_tell(struct judging *j, const struct method_law *m);

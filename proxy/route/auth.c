@@ -129,6 +129,7 @@ static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
     const struct model_key_set *set = n->parsed->model;
     to->keys = n->parsed->keys;
     to->stale_after = set->stale_after;
+    to->source = set->source;
     to->version = hash_mix(to->version, n->object->hash) | 1; /* never 0 */
 }
 

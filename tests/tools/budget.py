@@ -132,19 +132,32 @@ def judge(label, figure, words, detail=''):
         sys.exit(f'{figure:.5g} is more than {budget["drift"]:.0%} above the recorded {recorded:g}')
 
 
-def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, token=False, **how):
-    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
-    TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
-    h2c-WHAT, with a JSON Web Token that was seen before auth-WHAT."""
+def figure_of(what, streams=0, tls=False, upstream=False, h2c=False, policies='', headers=None, **how):
+    """(the figure, detail)"""
     measure = load_measure()
-    policies, headers = caller() if token else ('', {})
-    label = ('auth-' if token else 'upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (
-        f'h2-{what}' if streams else what)
     with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c, policies) as gateway:
         number = gateway.https if tls else gateway.port
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
                                   '/shop/list?page=2', streams, tls, upstream, headers)
-        figure, detail = measure.WHAT[what](subject, **how)
+        return measure.WHAT[what](subject, **how)
+
+
+def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
+    """streams: of HTTP/2 on each connection; its budget is called h2-WHAT, over TLS tls-WHAT, with
+    TLS to the upstream alone upstream-tls-WHAT, with HTTP/2 to it
+    h2c-WHAT."""
+    label = ('upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (f'h2-{what}' if streams else what)
+    figure, detail = figure_of(what, streams, tls, upstream, h2c, **how)
     judge(label, figure, unit, detail)
+
+
+def check_token(what, unit, beside=False):
+    """The same for a request with a JSON Web Token that was seen before: auth-WHAT. beside: what is
+    more than without a policy, with the same bytes in the request."""
+    policies, headers = caller()
+    figure, detail = figure_of(what, policies=policies, headers=headers)
+    if beside:
+        figure -= figure_of(what, headers=headers)[0]
+    judge(f'auth-{what}', figure, unit, detail)
