@@ -13,7 +13,7 @@ struct main_crds {
 };
 
 static void mark(struct main_crds *m) {
-    static const enum kube_kind policies[] = {KUBE_AuthPolicy, KUBE_TrafficPolicy};
+    static const enum kube_kind policies[] = {KUBE_AuthPolicy, KUBE_TrafficPolicy, KUBE_Consumer};
     for (size_t i = 0; i < ARRAY_LEN(policies); i++)
         compile_outdated(turn_compiler(m->turn), policies[i], crds_may_lose(m->crds, policies[i]));
     turn_wake(m->turn);

@@ -58,7 +58,8 @@ static struct status_condition programmed(const struct status_served *v, struct 
 }
 
 static bool makes_objects(enum kube_kind kind) {
-    return kind == KUBE_Route || kind == KUBE_TrafficPolicy || kind == KUBE_Ingress;
+    return kind == KUBE_Route || kind == KUBE_TrafficPolicy || kind == KUBE_Ingress ||
+           kind == KUBE_AuthPolicy || kind == KUBE_Consumer;
 }
 
 static void want_programmed(const struct compile_status *s, const struct resource *r,
