@@ -15,10 +15,7 @@
 enum { REFRESH_MS = 5 * 60 * 1000, MAX_STALE_MS = 24 * 60 * 60 * 1000 };
 
 static bool not_yet(struct making *m, const struct at *at, const char *what) {
-    close_as(m, "NotSupported", at,
-             "%s is not supported yet; everything that this policy targets is answered with 503 "
-             "policy_unavailable until it is removed",
-             what);
+    refuse_as(m, "NotSupported", at, "%s is not supported yet; remove it", what);
     return false;
 }
 
@@ -52,8 +49,8 @@ static bool sources_are_good(struct making *m, const struct at *at,
     for (uint32_t i = 0; i < n; i++)
         if ((k[i].header.n > 0) + (k[i].cookie.n > 0) + (k[i].query.n > 0) != 1 ||
             (k[i].prefix.n > 0 && k[i].header.n == 0)) {
-            close_as(m, "Invalid", AT_I(at, "from", i),
-                     "write exactly one of header, cookie and query; prefix belongs to header");
+            refuse(m, AT_I(at, "from", i),
+                   "write exactly one of header, cookie and query; prefix belongs to header");
             return false;
         }
     return true;
@@ -108,7 +105,7 @@ static struct model_claim_match *claims(struct making *m, const struct at *at, c
             struct why why = {0};
             struct regex *re = regex_new(k[i].values[v], &why);
             if (!re) {
-                close_as(m, "Invalid", AT_I(one, "values", v), "%s", why.text);
+                refuse(m, AT_I(one, "values", v), "%s", why.text);
                 return NULL;
             }
             regex_free(re);
@@ -218,8 +215,8 @@ static bool key_set(struct making *m, const struct at *at, struct str method,
     if ((k->uri.n > 0) + (k->discovery_uri.n > 0) + (k->backend_ref != NULL) +
             (k->secret_ref != NULL) + (k->config_map_ref != NULL) !=
         1) {
-        close_as(m, "Invalid", at,
-                 "write exactly one of uri, discoveryURI, backendRef, secretRef and configMapRef");
+        refuse(m, at,
+               "write exactly one of uri, discoveryURI, backendRef, secretRef and configMapRef");
         return false;
     }
     if (k->backend_ref)
@@ -260,8 +257,7 @@ static bool revoked(struct making *m, const struct at *at, const struct kube_key
             o->revoked[o->n_revoked++] = line;
     }
     if (o->n_revoked > MODEL_LIST_MAX) {
-        close_as(m, "Invalid", at, "%u tokens are more than the limit of %d", o->n_revoked,
-                 MODEL_LIST_MAX);
+        refuse(m, at, "%u tokens are more than the limit of %d", o->n_revoked, MODEL_LIST_MAX);
         return false;
     }
     qsort(o->revoked, o->n_revoked, sizeof(struct str), by_text);
@@ -310,7 +306,7 @@ static bool jwt_make(struct making *m, const struct at *at, const struct kube_jw
         return false;
     if (k->jwks)
         return key_set(m, AT(at, "jwks"), o->name, k->jwks, j);
-    close_as(m, "Invalid", AT(at, "jwks"), "is missing; say where the issuer's keys are");
+    refuse(m, AT(at, "jwks"), "is missing; say where the issuer's keys are");
     return false;
 }
 
@@ -351,7 +347,7 @@ static bool method_make(struct making *m, const struct at *at, const struct kube
             which = i;
         }
     if (n != 1) {
-        close_as(m, "Invalid", at, "says %zu ways to prove who one is; write exactly one", n);
+        refuse(m, at, "says %zu ways to prove who one is; write exactly one", n);
         return false;
     }
     o->type = all[which].type;
@@ -463,9 +459,9 @@ static bool rule_fill(struct making *m, const struct at *at, const struct kube_A
         o->hosts[i] = lower(&m->a, k->hostnames[i]);
     for (uint32_t i = 0; i < k->n_auth_methods; i++)
         if (!names_a_method(p, k->auth_methods[i])) {
-            close_as(m, "Invalid", AT_I(at, "authMethods", i),
-                     "%s is no method of this policy; write the name of one of spec.methods",
-                     why_show(k->auth_methods[i], &shown));
+            refuse(m, AT_I(at, "authMethods", i),
+                   "%s is no method of this policy; write the name of one of spec.methods",
+                   why_show(k->auth_methods[i], &shown));
             return false;
         }
     o->claims = claims(m, at, "claims", k->claims, k->n_claims);
@@ -513,15 +509,15 @@ static bool identity_make(struct making *m, const struct at *at, const struct ku
         const struct at *one = AT_I(at, "headers", n);
         to->name = lower(&m->a, h->name);
         if ((h->from.n > 0) == (h->n_path > 0)) {
-            close_as(m, "Invalid", one, "write exactly one of from and path");
+            refuse(m, one, "write exactly one of from and path");
             return false;
         }
         if (!class_identity(m, to->name)) {
-            close_as(m, "Invalid", AT(one, "name"),
-                     "%s is not an identity header, so clients could set it as well; use one that "
-                     "GatewayConfig spec.identityHeaders covers (x-user*, x-consumer*, x-auth* by "
-                     "default)",
-                     why_show(h->name, &shown));
+            refuse(m, AT(one, "name"),
+                   "%s is not an identity header, so clients could set it as well; use one that "
+                   "GatewayConfig spec.identityHeaders covers (x-user*, x-consumer*, x-auth* by "
+                   "default)",
+                   why_show(h->name, &shown));
             return false;
         }
         to->from = h->n_path > 0 ? MODEL_IDENTITY_CLAIM : identity_from(h->from);
@@ -542,9 +538,7 @@ bool auth_fill(struct making *m, const struct kube_AuthPolicy *k, struct model_a
     o->mode = k->mode;
     o->require = k->require;
     if (k->n_methods == 0 && k->n_authorize == 0) {
-        close_as(m, "Invalid", spec,
-                 "neither methods nor authorize says who may call; everything that this policy "
-                 "targets is answered with 503 policy_unavailable");
+        refuse(m, spec, "neither methods nor authorize says who may call");
         return false;
     }
     if (k->failure_limit)
