@@ -298,8 +298,8 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
     write_text(o, trace_id(r->traceparent), 32);
     if (unlikely(r->of == RECORD_TUNNEL_END))
         write_tunnel(o, r);
-    if (unlikely(r->auth.decision != NULL))
-        write_auth(o, &r->auth);
+    if (unlikely(r->auth != NULL))
+        write_auth(o, r->auth);
     if (settings && settings->n_headers > 0)
         write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");

@@ -16,10 +16,10 @@
  * when the tunnel ends, which has its own bytes and duration. */
 enum record_of { RECORD_REQUEST, RECORD_TUNNEL_OPEN, RECORD_TUNNEL_END };
 
-/* What an AuthPolicy decided; n == 0, NULL: nothing. */
+/* What an AuthPolicy decided; n == 0: nothing. */
 struct record_auth {
     struct str policy, method, rule, subject, detail;
-    const char *decision; /* "allow", "deny", "dryDeny"; NULL: none was asked */
+    const char *decision; /* "allow", "deny", "dryDeny" */
 };
 
 struct record {
@@ -32,8 +32,8 @@ struct record {
     const struct backend *backend;       /* NULL: not forwarded */
     struct str method, host, path;       /* canonical where there is one */
     struct str request_id, traceparent;
-    struct str consumer, tls; /* who called; the TLS version; n == 0: none */
-    struct record_auth auth;
+    struct str consumer, tls;        /* who called; the TLS version; n == 0: none */
+    const struct record_auth *auth;  /* NULL: none was asked */
     uint8_t client[16];              /* address, v4 as v4-mapped */
     const struct endpoint *endpoint; /* last one asked, or NULL */
     uint16_t status;                 /* sent to the client; 0: nothing was */

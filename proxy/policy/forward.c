@@ -203,6 +203,11 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
         write_forwarded_field(x, o);
 }
 
+static inline bool may_be_identity(const struct snapshot *s, struct str name) {
+    unsigned char c = name.n > 0 ? (unsigned char)name.p[0] : 0;
+    return (s->not_identity[c >> 6] >> (c & 63) & 1) == 0;
+}
+
 static void write_fields(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     const struct model_gateway *g = x->snapshot->gateway;
@@ -210,7 +215,8 @@ static void write_fields(const struct exchange *x, struct out *o) {
     for (unsigned i = 0; i < h->n_fields; i++) {
         const struct head_field *f = &h->fields[i];
         struct str name = head_name(h, f);
-        if (f->dropped || is_ours(x, (enum token)f->token) || is_identity(g, name))
+        if (f->dropped || is_ours(x, (enum token)f->token) ||
+            (may_be_identity(x->snapshot, name) && is_identity(g, name)))
             continue;
         if (unlikely(edits) && !policy_keeps(x, MODEL_FILTER_REQUEST_HEADERS, name))
             continue;

@@ -167,6 +167,23 @@ bool snapshot_trusts(const struct snapshot *s, const uint8_t address[16]) {
 
 /* ---- main thread ---- */
 
+static void begins_with(uint64_t set[4], unsigned char c) {
+    set[c >> 6] &= ~((uint64_t)1 << (c & 63));
+}
+
+/* A pattern is a name in lower case, or a beginning with '*' behind it. */
+static void fill_not_identity(const struct model_gateway *g, uint64_t set[4]) {
+    memset(set, 0xff, 4 * sizeof(*set));
+    for (uint32_t i = 0; i < g->n_identity_headers; i++) {
+        struct str p = g->identity_headers[i];
+        unsigned char c = p.n > 0 ? (unsigned char)p.p[0] : 0;
+        begins_with(set, c);
+        begins_with(set, (unsigned char)(c >= 'a' && c <= 'z' ? c - 0x20 : c));
+        if (c == '*')
+            memset(set, 0, 4 * sizeof(*set)); /* it is all of them */
+    }
+}
+
 struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
     struct snapshot *s = mem_zalloc(sizeof(*s) + sizeof(struct snapshot_parts));
     struct snapshot_parts *p = (struct snapshot_parts *)(void *)(s + 1);
@@ -197,6 +214,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .certificate_slots = pools[SLOT_CERTIFICATE].top,
                            .parts = p,
                            .refs = 1};
+    fill_not_identity(s->gateway, s->not_identity);
     keeper_add(b->keeper, s);
     return s;
 }

@@ -87,7 +87,14 @@ void stream_open_pipe(struct stream *st, struct channel *p, const struct side *f
                       const struct side *to, size_t n);
 
 /* request.c */
-const struct share *request_share(struct stream *st); /* picked at random; NULL: there is none */
+const struct share *request_draw(struct stream *st); /* at random, of several */
+/* NULL: there is none. */
+static inline const struct share *request_share(struct stream *st) {
+    const struct rule *r = st->x.rule;
+    if (r->n_shares == 0 || r->total_weight == 0)
+        return NULL;
+    return likely(r->n_shares == 1) ? &r->shares[0] : request_draw(st);
+}
 void request_forward(struct stream *st); /* pick and try; answers by itself when it cannot */
 /* x.request is the head once more: the scratch head may have served another request since, so it is
  * parsed anew from the copy. False: it is not what it was. */

@@ -19,12 +19,8 @@ enum { CONNECT_TRIES = 3, HEAD_EXTRA = 1024, RETRIES_ALWAYS = 3 };
 
 /* ---- picking ---- */
 
-const struct share *request_share(struct stream *st) {
+const struct share *request_draw(struct stream *st) {
     const struct rule *r = st->x.rule;
-    if (r->n_shares == 0 || r->total_weight == 0)
-        return NULL;
-    if (r->n_shares == 1)
-        return &r->shares[0];
     uint32_t at = prng_below(&st->env->loop->prng, r->total_weight);
     const struct share *s = r->shares;
     while (at >= s->upto)

@@ -61,8 +61,10 @@ static void close_pipe(struct stream *st, struct channel *p) {
 
 static void stream_free(struct stream *st) {
     struct stream_env *env = st->env;
-    close_pipe(st, &st->there);
-    close_pipe(st, &st->back);
+    if (unlikely(st->there.open | st->back.open)) {
+        close_pipe(st, &st->there);
+        close_pipe(st, &st->back);
+    }
     struct law *law = st->law;
     upstream_unwait(&st->waiter);
     request_retry_over(st);
@@ -149,16 +151,15 @@ static const struct head *head_to_log(struct stream *st) {
     return st->x.request;
 }
 
-static void record_auth(const struct auth *a, struct record *r) {
-    r->consumer = a->consumer;
-    r->auth = (struct record_auth){.policy = a->policy,
-                                   .method = a->method,
-                                   .rule = a->rule,
-                                   .subject = a->subject,
-                                   .detail = a->detail,
-                                   .decision = a->refused ? "deny"
-                                               : a->dry   ? "dryDeny"
-                                                          : "allow"};
+static struct record_auth auth_to_log(const struct auth *a) {
+    return (struct record_auth){.policy = a->policy,
+                                .method = a->method,
+                                .rule = a->rule,
+                                .subject = a->subject,
+                                .detail = a->detail,
+                                .decision = a->refused ? "deny"
+                                            : a->dry   ? "dryDeny"
+                                                       : "allow"};
 }
 
 void stream_record(struct stream *st) {
@@ -192,8 +193,12 @@ void stream_record(struct stream *st) {
         .connect_ns = st->connect_ns,
     };
     memcpy(r.client, st->address, 16);
-    if (unlikely(st->auth != NULL))
-        record_auth(st->auth, &r);
+    struct record_auth auth;
+    if (unlikely(st->auth != NULL)) {
+        auth = auth_to_log(st->auth);
+        r.consumer = st->auth->consumer;
+        r.auth = &auth;
+    }
     /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
      * to its first flush. What a body takes is the client's and the upstream's. */
     uint64_t before =
