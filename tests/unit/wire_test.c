@@ -31,7 +31,8 @@ static int make_samples(void **state) {
                                             UINT64_MAX, true, true});
     sample(WIRE_ack, &(struct wire_ack){1, 2, 3});
     sample(WIRE_nack, &(struct wire_nack){7, faults, 2});
-    sample(WIRE_report, &(struct wire_report){1, 2, 3, 4, 5, 6});
+    struct str unknown[] = {STR("shop/customers/idp#1"), STR("shop/customers/idp#2")};
+    sample(WIRE_report, &(struct wire_report){1, 2, 3, 4, 5, 6, unknown, ARRAY_LEN(unknown)});
     sample(WIRE_have, &(struct wire_have){1, objects, 2, true});
     sample(WIRE_begin, &(struct wire_begin){9, str_mk(buckets, sizeof(buckets))});
     sample(WIRE_put, &(struct wire_put){5, STR("route/a/b/c"), STR("\x01\x02")});
