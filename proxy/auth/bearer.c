@@ -170,10 +170,8 @@ static enum told stands_for(struct judging *j, const struct method_law *m, const
 /* One that was shown before, under this policy and with these keys. */
 static enum told known(struct judging *j, const struct method_law *m, struct bearer *t) {
     struct bearers *all = j->env->tokens;
-    if (t->expires + skew_of(m->model->jwt) <= j->now) {
-        forget(all, t);
-        return bad(j, "the token has expired");
-    }
+    if (t->expires + skew_of(m->model->jwt) <= j->now)
+        return bad(j, "the token has expired"); /* another method may still have it in hand */
     j->env->counts.seen++;
     list_del(&t->link);
     list_append(&all->used, &t->link);

@@ -6,10 +6,10 @@
  *     bytes of the token ─► struct bearer ─► its claims
  *                             └ judged: the methods (and versions of their keys) that it passed
  *
- * Found by the end of its signature and then by all of its bytes. A token is forgotten when it is
- * over, when its place is needed (the one that was not shown for the longest time), and counts no
- * more as soon as the policy or the keys are others: then it is verified anew. What was refused is
- * not remembered. A worker's own.
+ * Found by the end of its signature and then by all of its bytes. A token is forgotten when
+ * its place is needed (the one that was not shown for the longest time), and counts no more when it
+ * is over, and as soon as the policy or the keys are others: then it is verified anew. What was
+ * refused is not remembered. A worker's own.
  */
 #ifndef SLUICE_PROXY_AUTH_BEARER_H
 #define SLUICE_PROXY_AUTH_BEARER_H
