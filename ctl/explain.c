@@ -8,6 +8,7 @@
 #include "ctl/certificate.h"
 #include "ctl/reasons.h"
 #include "ctl/request.h"
+#include "proxy/route/auth.h"
 
 #include <arpa/inet.h>
 
@@ -75,6 +76,35 @@ static void add_filters(cJSON *to, const struct model_route *m) {
     cJSON *list = doc_list(to, "filters");
     for (uint32_t i = 0; i < m->n_filters; i++)
         cJSON_AddItemToArray(list, doc_of_part(&model_struct_filter, &m->filters[i]));
+}
+
+static void add_policy(const struct world *w, cJSON *list, uint32_t slot) {
+    const struct auth_law *law = slot == UINT32_MAX ? NULL : snapshot_auth(w->snapshot, slot);
+    if (!law)
+        return;
+    cJSON *j = doc_item(list), *methods;
+    doc_text(j, "policy", law->name);
+    doc_text(j, "mode", str_of(model_word(&model_words_policy_mode, law->model->mode)));
+    if (law->refusal != REASON_NONE)
+        cJSON_AddStringToObject(j, "reason", reasons[law->refusal].name);
+    doc_text(j, "require", str_of(model_word(&model_words_require, law->model->require)));
+    methods = doc_list(j, "methods");
+    for (uint32_t i = 0; i < law->n_methods; i++) {
+        const struct model_auth_method_config *m = law->methods[i].model;
+        cJSON *one = doc_item(methods);
+        doc_text(one, "name", m->name);
+        doc_text(one, "type", str_of(model_word(&model_words_auth_method, m->type)));
+    }
+    cJSON *rules = doc_list(j, "rules");
+    for (uint32_t i = 0; i < law->n_rules; i++)
+        doc_text(doc_item(rules), "name", law->rules[i].model->name);
+}
+
+/* The one that all must pass comes first. */
+static void add_policies(const struct world *w, cJSON *to, const struct rule *r) {
+    cJSON *list = doc_list(to, "policies");
+    add_policy(w, list, r->override_auth);
+    add_policy(w, list, r->auth);
 }
 
 /* status 0: the reason's own */
@@ -164,6 +194,8 @@ static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r
         add_rule(w, j, m.rule, m.match);
         doc_text(j, "hostname", words_host(&w->arena, m.hostname));
         certificate_tls(w, j, m.rule->model, m.hostname);
+        if (m.rule->guarded)
+            add_policies(w, j, m.rule);
         add_filters(j, m.rule->model);
         add_backends(w, j, m.rule);
         if (m.rule->refusal != REASON_NONE) {

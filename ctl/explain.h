@@ -2,7 +2,7 @@
  *
  * explain: the document of `sluicectl explain`, for people.
  *
- *   {"request":{method,url,host,path}, "winner":{rule,match,hostname,object,field,place,filters,
+ *   {"request":{method,url,host,path}, "winner":{rule,match,hostname,object,field,place,policies,filters,
  *    backends:[{backend,weight,percent,endpoints:[{address,state}]}]},
  * "answer":{status,reason,...}, "losing":[{rule,match,...,because}], "notMatching":[...]}
  */

@@ -26,12 +26,37 @@ static void print_backend(struct ctl *c, const cJSON *b) {
     fputc('\n', c->out);
 }
 
+/* "policy    shop/customers: any of workforce (jwt), partners (apiKey); then 2 rules" */
+static void print_policy(struct ctl *c, const cJSON *p) {
+    const cJSON *methods = doc_each(p, "methods"), *m;
+    int rules = cJSON_GetArraySize(doc_each(p, "rules"));
+    const char *closed = doc_get(p, "reason"), *comma = "";
+    bool dry = strcmp(doc_get(p, "mode"), "DryRun") == 0;
+    fprintf(c->out, "  policy    %s%s: ", doc_get(p, "policy"), dry ? " (DryRun)" : "");
+    if (closed[0]) {
+        fprintf(c->out, "lets nobody pass, 503 %s\n", closed);
+        return;
+    }
+    if (cJSON_GetArraySize(methods) == 0)
+        fputs("nobody is asked", c->out);
+    else
+        fputs(strcmp(doc_get(p, "require"), "All") == 0 ? "all of " : "any of ", c->out);
+    cJSON_ArrayForEach(m, methods) {
+        fprintf(c->out, "%s%s (%s)", comma, doc_get(m, "name"), doc_get(m, "type"));
+        comma = ", ";
+    }
+    if (rules > 0)
+        fprintf(c->out, "; then %d rule%s", rules, rules == 1 ? "" : "s");
+    fputs("\n", c->out);
+}
+
 static void print_winner(struct ctl *c, const cJSON *w) {
     const cJSON *j;
     fprintf(c->out, "\n%srule %s%s  ", tone_on(c, TONE_HEAD), doc_get(w, "rule"), tone_off(c));
     print_place(c, w);
     fprintf(c->out, "  because   host %s, %s\n", doc_get(w, "hostname"), doc_get(w, "match"));
     certificate_print(c, doc_each(w, "tls"));
+    cJSON_ArrayForEach(j, doc_each(w, "policies")) print_policy(c, j);
     cJSON_ArrayForEach(j, doc_each(w, "filters")) {
         char *text = cJSON_PrintUnformatted(j);
         fprintf(c->out, "  filter    %s\n", text);
