@@ -50,6 +50,7 @@ static bool probe(const struct world *w, const struct rule *rule, struct model_m
     r.n_filters = r.n_backends = 0;
     r.traffic = r.auth = STR_NONE;
     struct builder *b = builder_new();
+    builder_redacted(b); /* it has been looked at before */
     builder_begin(b);
     for (size_t i = 0; i < w->n_objects; i++)
         if (w->objects[i]->kind == MODEL_KIND_host)

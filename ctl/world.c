@@ -197,8 +197,10 @@ void world_ignore(void *arg, struct str id, const struct why *why) {
     (void)arg, (void)id, (void)why;
 }
 
-static void build(struct world *w) {
+static void build(struct world *w, bool redacted) {
     w->builder = builder_new();
+    if (redacted)
+        builder_redacted(w->builder);
     builder_begin(w->builder);
     for (size_t i = 0; i < w->n_objects; i++)
         builder_put(w->builder, object_hold(w->objects[i]));
@@ -210,7 +212,7 @@ enum ctl_exit world_open(struct ctl *c, struct world *w) {
     arena_init(&w->arena);
     enum ctl_exit code = c->file ? from_files(c, w) : from_proxy(c, w);
     if (code == CTL_OK)
-        build(w);
+        build(w, !c->file);
     if (w->n_findings > 0)
         qsort(w->findings, w->n_findings, sizeof(*w->findings), finding_cmp);
     return code;

@@ -50,8 +50,13 @@ struct parsed {
     bool newer; /* something in it is of a later version than we know */
 };
 
+struct checking {
+    struct issuers *issuers;
+    bool redacted; /* secrets are not there, and not looked for: see builder_redacted() */
+};
+
 /* NULL with *why if the object is bad. */
-struct parsed *parsed_new(struct keeper *k, struct issuers *issuers, struct object *o,
+struct parsed *parsed_new(struct keeper *k, const struct checking *how, struct object *o,
                           struct why *why);
 void parsed_free(struct keeper *k, struct parsed *p);
 /* "10.0.0.0/8", "fd00::/8", or an address alone. */
@@ -156,7 +161,7 @@ struct staged {
 
 struct builder {
     struct keeper *keeper;
-    struct issuers *issuers;
+    struct checking checking;
     struct map nodes;  /* id → struct node */
     struct map places; /* key → struct place */
     struct pointers place_of_slot;

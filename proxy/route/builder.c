@@ -37,10 +37,12 @@ static void pointers_empty(struct pointers *list) {
 struct builder *builder_new(void) {
     struct builder *b = mem_zalloc(sizeof(*b));
     b->keeper = keeper_new();
-    b->issuers = issuers_new();
+    b->checking.issuers = issuers_new();
     b->settings_dirty = true;
     return b;
 }
+
+void builder_redacted(struct builder *b) { b->checking.redacted = true; }
 
 /* ---- marks ---- */
 
@@ -516,7 +518,7 @@ static bool check_all(struct builder *b,
         if (!s->object || is_same(b, s))
             continue;
         struct why why = {0};
-        s->parsed = parsed_new(b->keeper, b->issuers, s->object, &why);
+        s->parsed = parsed_new(b->keeper, &b->checking, s->object, &why);
         if (why_set(&why)) {
             bad(arg, s->id, &why);
             good = false;
@@ -590,7 +592,7 @@ void builder_free(struct builder *b) {
     make_dirty(b);
     bury_doomed(b);
     must(b->nodes.n == 0 && b->hosts.n == 0 && b->places.n == 0);
-    issuers_free(b->issuers);
+    issuers_free(b->checking.issuers);
     pages_retire(b->keeper, &b->rules);
     pages_retire(b->keeper, &b->backends);
     pages_retire(b->keeper, &b->certificates);

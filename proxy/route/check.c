@@ -429,7 +429,8 @@ static int check_endpoints(const struct model_endpoints *e, struct why *why) {
 }
 
 /* Everything is read as a handshake will read it. */
-static int check_tls(const struct model_upstream_tls *m, struct why *why) {
+static int check_tls(const struct model_upstream_tls *m, const struct checking *how,
+                     struct why *why) {
     struct keypair pair;
     if (m->n_hosts + m->n_uris > UPSTREAM_NAMES_MAX)
         return why_text(why, "more than %d names", UPSTREAM_NAMES_MAX);
@@ -448,19 +449,22 @@ static int check_tls(const struct model_upstream_tls *m, struct why *why) {
     }
     if (m->client_chain.n == 0)
         return 0;
+    if (how->redacted)
+        return 0;
     if (keypair_load(&pair, NULL, m->client_chain, m->client_key, why) != 0)
         return -1;
     keypair_free(&pair);
     return 0;
 }
 
-static int check_backend(const struct model_backend *m, struct why *why) {
+static int check_backend(const struct model_backend *m, const struct checking *how,
+                         struct why *why) {
     at_object(why, m->origin);
     if (m->external_name.n > 0 && unit_dns_name(m->external_name, why) != 0) {
         at_field(why, m->origin, "spec.externalName");
         return -1;
     }
-    if (m->tls && check_tls(m->tls, why) != 0)
+    if (m->tls && check_tls(m->tls, how, why) != 0)
         return -1;
     return m->service.n > 0 ? 0 : why_text(why, "a backend without the name of its Service");
 }
@@ -513,26 +517,28 @@ static int check_listener(const struct model_listener *m, struct why *why) {
 }
 
 /* The pair is read as a handshake will read it. */
-static int check_certificate(const struct model_certificate *m, struct issuers *issuers,
+static int check_certificate(const struct model_certificate *m, const struct checking *how,
                              struct why *why) {
     struct keypair pair;
     at_object(why, m->origin);
     if (m->n_names > CERTIFICATE_NAMES_MAX)
         return why_text(why, "more than %d names", CERTIFICATE_NAMES_MAX);
-    if (keypair_load(&pair, issuers, m->chain, m->key, why) != 0)
+    if (how->redacted)
+        return 0;
+    if (keypair_load(&pair, how->issuers, m->chain, m->key, why) != 0)
         return -1;
     keypair_free(&pair);
     return 0;
 }
 
-static int check(uint32_t kind, void *model, struct issuers *issuers, struct why *why) {
+static int check(uint32_t kind, void *model, const struct checking *how, struct why *why) {
     switch (kind) {
     case MODEL_KIND_route:
         return check_route(model, why);
     case MODEL_KIND_host:
         return check_host(model, why);
     case MODEL_KIND_backend:
-        return check_backend(model, why);
+        return check_backend(model, how, why);
     case MODEL_KIND_endpoints:
         return check_endpoints(model, why);
     case MODEL_KIND_traffic:
@@ -542,9 +548,9 @@ static int check(uint32_t kind, void *model, struct issuers *issuers, struct why
     case MODEL_KIND_listener:
         return check_listener(model, why);
     case MODEL_KIND_certificate:
-        return check_certificate(model, issuers, why);
+        return check_certificate(model, how, why);
     case MODEL_KIND_ticket_keys:
-        return ticket_keys_check(model, why);
+        return how->redacted ? 0 : ticket_keys_check(model, why);
     case MODEL_KIND_auth:
         return check_auth(model, why);
     case MODEL_KIND_consumer:
@@ -606,10 +612,10 @@ static int check_id(const struct object *o, struct why *why) {
 }
 
 /* What is made of it once, beside the model. */
-static int add_more(struct parsed *p, struct issuers *issuers, struct why *why) {
+static int add_more(struct parsed *p, const struct checking *how, struct why *why) {
     switch (p->object->kind) {
     case MODEL_KIND_route:
-        check(MODEL_KIND_route, p->model, issuers, why); /* once more, for it cuts the slashes */
+        check(MODEL_KIND_route, p->model, how, why); /* once more, for it cuts the slashes */
         break;
     case MODEL_KIND_auth:
         p->patterns = auth_patterns_new(p->model, why);
@@ -623,14 +629,14 @@ static int add_more(struct parsed *p, struct issuers *issuers, struct why *why) 
     return why_set(why) ? -1 : 0;
 }
 
-struct parsed *parsed_new(struct keeper *k, struct issuers *issuers, struct object *o,
+struct parsed *parsed_new(struct keeper *k, const struct checking *how, struct object *o,
                           struct why *why) {
     if (!model_struct_of((enum model_kind)o->kind) || check_id(o, why) != 0)
         return NULL;
     struct arena a;
     arena_init(&a);
     void *model = object_decode(o, &a, NULL);
-    int bad = check(o->kind, model, issuers, why);
+    int bad = check(o->kind, model, how, why);
     struct rule_regexes *regexes = NULL;
     if (!bad && o->kind == MODEL_KIND_route)
         regexes = regexes_new(model, why);
@@ -640,7 +646,7 @@ struct parsed *parsed_new(struct keeper *k, struct issuers *issuers, struct obje
         p->regexes = regexes;
     }
     arena_fini(&a);
-    if (p && add_more(p, issuers, why) != 0) {
+    if (p && add_more(p, how, why) != 0) {
         parsed_free(k, p);
         return NULL;
     }

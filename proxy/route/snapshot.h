@@ -256,6 +256,8 @@ struct builder;
 
 struct builder *builder_new(void);
 void builder_free(struct builder *b);
+/* What comes is as a proxy shows it, without its secrets. To explain by, not to serve by. */
+void builder_redacted(struct builder *b);
 
 /* A transaction. put takes the count of o; del of an unknown id is nothing. */
 void builder_begin(struct builder *b);
