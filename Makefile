@@ -129,4 +129,4 @@ help:
 	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-budget test-chart test-kube test-cluster'
 	@echo 'make asan tsan fuzz bench soak layers lint docs crds manifests format clean'
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) build/fuzz -name '*.d' 2>/dev/null)
