@@ -387,8 +387,11 @@ static void add_trust(struct building *w, cJSON *tls, struct str namespace) {
 static void add_tls(struct building *w, cJSON *connection, struct str host, struct str namespace) {
     cJSON *tls = cJSON_AddObjectToObject(connection, "tls");
     bool v6;
-    if (!is_address(host, &v6) && str_find(host, '.', 0) < host.n)
+    bool named = !is_address(host, &v6) && str_find(host, '.', 0) < host.n;
+    if (named && import_fits(KUBE_HOSTNAME, host))
         doc_text(tls, "hostname", host);
+    else if (named)
+        close_backend(w, "host", host, "is not a name that could be verified");
     add_trust(w, tls, namespace);
     const cJSON *shown = json_get(w->service->json, "client_certificate");
     const struct kong_entity *e = kong_ref(w->i->kong, KONG_CERTIFICATE, shown);

@@ -7,6 +7,7 @@
  */
 #include "ctl/import.h"
 #include "lib/json.h"
+#include "lib/jwt.h"
 #include "lib/mem.h"
 
 #include <openssl/bn.h>
@@ -204,7 +205,14 @@ static void check(struct import *i, struct import_route *r, const struct kong_en
 
 static void add_method(struct import *i, struct import_route *r, const struct kong_entity *e,
                        const cJSON *config, cJSON *methods) {
-    struct str key = str_of(e->name), jwks = is_shared(e) ? STR_NONE : import_jwks(i, e);
+    struct str key = str_of(e->name);
+    enum jwt_alg alg;
+    if (!jwt_alg_named(algorithm_of(e), &alg)) {
+        import_say(i, IMPORT_LOST, import_object(i, e), STR("algorithm"), algorithm_of(e),
+                   "is no algorithm for tokens; its tokens are refused");
+        return;
+    }
+    struct str jwks = is_shared(e) ? STR_NONE : import_jwks(i, e);
     if (!import_fits(KUBE_SHORT, key)) {
         import_say(i, IMPORT_LOST, import_object(i, e), STR("key"), STR("(not shown)"),
                    "is not in this file or no issuer; its tokens are refused");
