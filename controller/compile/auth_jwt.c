@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/compile/auth_parts.h"
+
+#include "controller/compile/fetched.h"
+#include "controller/compile/material.h"
+#include "controller/compile/upstream.h"
+#include "lib/jwt_keys.h"
+#include "lib/pem.h"
+
+#include <stdlib.h>
+
+enum { REFRESH_MS = 5 * 60 * 1000, MAX_STALE_MS = 24 * 60 * 60 * 1000 };
+
+static struct str key_set_id(struct making *m, struct str method) {
+    return model_id(&m->a, MODEL_KIND_key_set, m->r->meta.namespace, m->r->meta.name, method);
+}
+
+/* The keys of a document that a Secret or ConfigMap holds. */
+static bool keys_from(struct making *m, const struct at *at, struct str json,
+                      struct model_key_set *o) {
+    struct why why = {0};
+    struct jwt_set *set = jwt_set_new(json, &why);
+    if (!set) {
+        close_as(m, "InvalidKeySet", at, "it is no key set (RFC 7517): %s", why.text);
+        return false;
+    }
+    for (size_t i = 0; i < set->n_left_out; i++)
+        warn(m, at, "%.*s", STR_FMT(set->left_out[i]));
+    o->n_keys = (uint32_t)set->n_keys;
+    o->keys = arena_array(&m->a, set->n_keys, sizeof(*o->keys));
+    for (size_t i = 0; i < set->n_keys; i++)
+        o->keys[i] = (struct model_key){.kid = arena_str(&m->a, set->keys[i].kid),
+                                        .algorithm = str_of(jwt_alg_name(set->keys[i].alg)),
+                                        .der = arena_str(&m->a, set->keys[i].der)};
+    jwt_set_free(set);
+    if (o->n_keys == 0)
+        close_as(m, "InvalidKeySet", at, "no key in it can verify a signature");
+    return o->n_keys > 0;
+}
+
+/* A key set that is fetched: by the controller, never while a request waits. */
+static bool keys_fetched(struct making *m, const struct at *at, struct str method,
+                         struct str issuer, const struct kube_jwks *k, struct model_key_set *o) {
+    bool discovery = k->discovery_uri.n > 0;
+    struct str url = discovery ? k->discovery_uri : k->uri;
+    struct keyset_want want = {.url = url,
+                               .issuer = discovery ? issuer : STR_NONE,
+                               .refresh_ms = k->refresh > 0 ? (uint64_t)k->refresh : REFRESH_MS,
+                               .max_stale_ms =
+                                   k->max_stale > 0 ? (uint64_t)k->max_stale : MAX_STALE_MS};
+    struct str owner = arena_fmt(&m->a, "%.*s/%.*s/%.*s", STR_FMT(m->r->meta.namespace),
+                                 STR_FMT(m->r->meta.name), STR_FMT(method));
+    want.key = keyset_key(&m->a, owner, url, want.issuer);
+    want.allowed = class_private_cidrs(m, &want.n_allowed);
+    if (k->ca_ref) {
+        struct out pem = out_heap(PEM_BYTES_MAX);
+        int n = 0;
+        bool good = upstream_authority(m, m->r, AT(at, "caRef"), k->ca_ref, &pem, &n);
+        want.ca = arena_str(&m->a, out_done(&pem));
+        out_fini(&pem);
+        if (!good) {
+            close_as(m, "NoValidCACertificate", AT(at, "caRef"),
+                     "no authority is there that could be trusted, so no keys are fetched");
+            return false;
+        }
+    }
+    const struct keyset *set = fetched_read(m, &want);
+    const struct at *there = AT(at, discovery ? "discoveryURI" : "uri");
+    switch (set->state) {
+    case KEYSET_GOOD:
+        if (why_set(&set->why))
+            warn(m, there, "%s; the last keys are used", set->why.text);
+        o->fetched = set->fetched;
+        o->stale_after = set->stale_after;
+        o->source = arena_str(&m->a, want.key);
+        return keys_from(m, there, set->document, o);
+    case KEYSET_PENDING:
+        close_as(m, "KeysPending", there, "the keys are being fetched for the first time");
+        return false;
+    default:
+        close_as(m, "KeysUnavailable", there,
+                 "%s; until the keys can be read everything that this policy targets is answered "
+                 "with 503 policy_unavailable%s",
+                 set->why.text,
+                 m->fails ? ", but for proxies that have keys of before, which are not too old"
+                          : "");
+        return false;
+    }
+}
+
+static bool keys_named(struct making *m, const struct at *at, const struct kube_jwks *k,
+                       struct model_key_set *o) {
+    const struct kube_key_ref *ref = k->secret_ref ? k->secret_ref : k->config_map_ref;
+    const struct at *there = AT(at, k->secret_ref ? "secretRef" : "configMapRef");
+    struct str json;
+    struct material x = material_of(m, m->r, there, k->secret_ref ? KUBE_Secret : KUBE_ConfigMap,
+                                    STR_NONE, ref->name);
+    x.reason = "InvalidKeySetRef";
+    if (material_entry(m, &x, ref->key, STR("jwks.json"), &json))
+        return keys_from(m, there, json, o);
+    close_as(m, "KeysUnavailable", there,
+             "the key set cannot be read, so everything that this policy targets is answered with "
+             "503 policy_unavailable until it can");
+    return false;
+}
+
+static bool key_set(struct making *m, const struct at *at, struct str method,
+                    const struct kube_jwks *k, struct model_auth_jwt *o) {
+    struct model_key_set set = {.origin = origin_of(m, m->r, at)};
+    if ((k->uri.n > 0) + (k->discovery_uri.n > 0) + (k->backend_ref != NULL) +
+            (k->secret_ref != NULL) + (k->config_map_ref != NULL) !=
+        1) {
+        refuse(m, at,
+               "write exactly one of uri, discoveryURI, backendRef, secretRef and configMapRef");
+        return false;
+    }
+    if (k->backend_ref)
+        return auth_not_yet(m, AT(at, "backendRef"), "a key set of a Service");
+    if (k->secret_ref || k->config_map_ref ? !keys_named(m, at, k, &set)
+                                           : !keys_fetched(m, at, method, o->issuer, k, &set))
+        return false;
+    o->key_set = key_set_id(m, method);
+    return make(m, MODEL_KIND_key_set, o->key_set, &set) == 0;
+}
+
+static int by_text(const void *a, const void *b) {
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* One jti a line. */
+static bool revoked(struct making *m, const struct at *at, const struct kube_key_ref *k,
+                    struct model_auth_jwt *o) {
+    struct material x = material_of(m, m->r, at, KUBE_ConfigMap, STR_NONE, k->name);
+    struct str text, line;
+    x.reason = "InvalidRevokedRef";
+    if (!material_entry(m, &x, k->key, STR("revoked"), &text)) {
+        close_as(m, "RevokedUnavailable", at,
+                 "nobody knows which tokens are revoked, so everything that this policy targets is "
+                 "answered with 503 policy_unavailable until it can be read");
+        return false;
+    }
+    size_t lines = 1;
+    for (size_t i = 0; i < text.n; i++)
+        lines += text.p[i] == '\n';
+    o->revoked = arena_array(&m->a, lines, sizeof(struct str));
+    while (text.p) {
+        text = str_cut(text, '\n', &line);
+        if (line.n > 0 && line.p[line.n - 1] == '\r')
+            line.n--;
+        line = str_trim(line);
+        if (line.n > 0)
+            o->revoked[o->n_revoked++] = line;
+    }
+    if (o->n_revoked > MODEL_LIST_MAX) {
+        refuse(m, at, "%u tokens are more than the limit of %d", o->n_revoked, MODEL_LIST_MAX);
+        return false;
+    }
+    qsort(o->revoked, o->n_revoked, sizeof(struct str), by_text);
+    return true;
+}
+
+static bool algorithms_are_good(struct making *m, const struct at *at, const struct kube_jwt *k) {
+    for (uint32_t i = 0; i < k->n_algorithms; i++) {
+        enum jwt_alg alg;
+        if (!jwt_alg_named(k->algorithms[i], &alg) || (JWT_ALG(alg) & JWT_ALGS_SECRET))
+            return auth_not_yet(m, AT_I(at, "algorithms", i),
+                                "a signature with a secret of a Consumer");
+    }
+    return true;
+}
+
+bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
+                   struct model_auth_method_config *o) {
+    static const struct model_value_source bearer = {
+        MODEL_FROM_HEADER, {"authorization", 13}, {"Bearer ", 7}};
+    struct model_auth_jwt *j = o->jwt = arena_zalloc(&m->a, sizeof(*j));
+    uint64_t skew = 0;
+    *j = (struct model_auth_jwt){.issuer = k->issuer,
+                                 .audiences = k->audiences,
+                                 .n_audiences = k->n_audiences,
+                                 .algorithms = k->algorithms,
+                                 .n_algorithms = k->n_algorithms,
+                                 .typ = k->typ,
+                                 .scope_claim = k->scope_claim,
+                                 .n_scope_claim = k->n_scope_claim,
+                                 .group_claim = k->group_claim,
+                                 .n_group_claim = k->n_group_claim,
+                                 .n_claims = k->n_required_claims};
+    if (!auth_sources_are_good(m, at, k->from, k->n_from) || !algorithms_are_good(m, at, k))
+        return false;
+    if (k->clock_skew > 0)
+        skew = (uint64_t)k->clock_skew;
+    j->clock_skew_ms = skew;
+    o->from = auth_sources(m, k->from, k->n_from, &bearer, &o->n_from);
+    o->consumers = k->consumers ? auth_scope(m, at, k->consumers) : NULL;
+    j->claims = auth_claims(m, at, "requiredClaims", k->required_claims, k->n_required_claims);
+    if (!j->claims)
+        return false;
+    if (k->certificate_bound)
+        return auth_not_yet(m, AT(at, "certificateBound"),
+                            "a token that is bound to a certificate");
+    if (k->revoked_ref && !revoked(m, AT(at, "revokedRef"), k->revoked_ref, j))
+        return false;
+    if (k->jwks)
+        return key_set(m, AT(at, "jwks"), o->name, k->jwks, j);
+    refuse(m, AT(at, "jwks"), "is missing; say where the issuer's keys are");
+    return false;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * auth_parts: what the methods of an AuthPolicy have in common, and the methods themselves, each in
+ * a file of its own (auth_jwt.c, ...). Private to auth*.c.
+ *
+ * All that return bool: false when it was refused, or closed, in words.
+ */
+#ifndef SLUICE_CONTROLLER_COMPILE_AUTH_PARTS_H
+#define SLUICE_CONTROLLER_COMPILE_AUTH_PARTS_H
+
+#include "controller/compile/class.h"
+
+/* Refuses: "what is not supported yet; remove it". False. */
+bool auth_not_yet(struct making *m, const struct at *at, const char *what);
+
+/* Where a credential is; otherwise: where, when k is empty. */
+struct model_value_source *auth_sources(struct making *m, const struct kube_value_source *k,
+                                        uint32_t n, const struct model_value_source *otherwise,
+                                        uint32_t *n_made);
+bool auth_sources_are_good(struct making *m, const struct at *at, const struct kube_value_source *k,
+                           uint32_t n);
+/* Consumers that count: k may be NULL, for those of the policy's own namespace. */
+struct model_consumer_scope *auth_scope(struct making *m, const struct at *at,
+                                        const struct kube_consumer_scope *k);
+/* NULL: refused. */
+struct model_claim_match *auth_claims(struct making *m, const struct at *at, const char *name,
+                                      const struct kube_claim_match *k, uint32_t n);
+
+/* ---- methods ---- */
+
+bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
+                   struct model_auth_method_config *o);
+
+#endif
