@@ -12,24 +12,29 @@
  *        ▼
  *     identity.c  what the backend sees of it; the credential is taken away
  *
- * A worker's own: its tokens, its scratch. Nothing here waits, and a request that was seen before
- * costs neither a system call nor memory from the heap.
+ * A worker's own: its tokens, its scratch. Nothing here waits: what lacks something sends an errand
+ * (proxy/errand) and says so, and all is judged anew when it is back. A request that was seen
+ * before costs neither a system call nor memory from the heap.
  */
 #ifndef SLUICE_PROXY_AUTH_H
 #define SLUICE_PROXY_AUTH_H
 
+#include "proxy/errand/errand.h"
 #include "proxy/net/loop.h"
 #include "proxy/policy/policy.h"
 #include "proxy/route/auth.h"
 
 struct auth_env;
+struct callers;
 
-struct auth_env *auth_env_new(struct loop *l);
+struct auth_env *auth_env_new(struct loop *l, struct callers *calls);
 void auth_env_free(struct auth_env *env); /* NULL is fine */
 
 /* What was decided of one request. In one block of the loop's slabs, until auth_drop(). */
 struct auth {
     uint8_t slab;
+    bool waits;          /* nothing is decided: errands run, or the body is wanted */
+    uint32_t wants_body; /* waits: for the body, if it has at most so many bytes; 0: not */
     bool refused;
     bool dry;                     /* a policy that only records would have refused it: `reason` */
     enum reason reason;           /* refused or dry: why */
@@ -46,10 +51,20 @@ struct auth {
     bool kept[8]; /* it goes on to the backend all the same */
 };
 
-/* The rule is guarded and x->request is its head. client: v4 as v4-mapped; now: seconds since 1970.
- * NULL: no memory; the request must be refused. Only `shown` borrows from the snapshot. */
-struct auth *auth_judge(struct auth_env *env, const struct exchange *x, const uint8_t client[16],
-                        int64_t now);
+/* What is known beside the request's head. */
+struct auth_known {
+    const uint8_t *client;   /* 16 bytes, v4 as v4-mapped */
+    int64_t now;             /* seconds since 1970 */
+    struct errands *errands; /* of the request, from one judgement to the next */
+    struct str body;         /* what was read of it */
+    bool body_whole;         /* and that is all of it */
+    bool body_over;          /* it is longer than what was wanted */
+};
+
+/* The rule is guarded and x->request is its head. NULL: no memory; the request must be refused.
+ * Only `shown` borrows from the snapshot. */
+struct auth *auth_judge(struct auth_env *env, const struct exchange *x,
+                        const struct auth_known *known);
 void auth_drop(struct auth_env *env, struct auth *a); /* NULL is fine */
 
 /* Marks what does not go on in the request's head; whenever that was parsed anew. secrets: and

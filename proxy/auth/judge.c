@@ -12,9 +12,10 @@
 
 /* ---- the environment ---- */
 
-struct auth_env *auth_env_new(struct loop *l) {
+struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     struct auth_env *env = mem_zalloc(sizeof(*env));
     env->loop = l;
+    env->calls = calls;
     env->tokens = bearers_new();
     env->digest = credential_scratch_new();
     env->regex = regex_scratch_new();
@@ -83,6 +84,19 @@ enum place judge_find(struct judging *j, const struct model_value_source *from, 
     return PLACE_NONE;
 }
 
+enum told judge_body(struct judging *j, uint32_t max, struct str *body) {
+    const struct auth_known *known = j->known;
+    *body = known->body;
+    if (known->body_over || (known->body_whole && known->body.n > max)) {
+        judge_refuse(j, REASON_BODY_TOO_LARGE, "the body is larger than the policy looks at");
+        return TOLD_BAD;
+    }
+    if (known->body_whole)
+        return TOLD_GOOD;
+    j->wants_body = max;
+    return TOLD_WAITS;
+}
+
 /* ---- methods ---- */
 
 /* Only who has shown nothing: a wrong credential never becomes no credential. */
@@ -127,6 +141,9 @@ static int ask_any(struct judging *j) {
         case TOLD_GOOD:
             count_in(j, i);
             return 0;
+        case TOLD_WAITS:
+            j->waits = true;
+            return -1;
         case TOLD_BAD:
         case TOLD_NOTHING:
             return -1;
@@ -164,6 +181,9 @@ static int ask_all(struct judging *j) {
         case TOLD_GOOD:
             count_in(j, i);
             continue;
+        case TOLD_WAITS:
+            j->waits = true;
+            return -1;
         case TOLD_BAD:
         case TOLD_NOTHING:
             return -1;
@@ -267,6 +287,10 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->unknown = false;
     arena_reset(&j->env->arena);
     int bad = judge_one(j);
+    a->waits = j->waits;
+    a->wants_body = j->wants_body;
+    if (a->waits)
+        return -1;
     if (!bad && !dry)
         bad = identity_write(j, &p->fields);
     note(a, j, p);
@@ -287,11 +311,11 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
 
 static void judge_all(struct auth *a, struct judging *j, struct pens *p) {
     const uint32_t slots[] = {j->x->rule->override_auth, j->x->rule->auth};
-    for (size_t i = 0; i < ARRAY_LEN(slots) && !a->refused; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(slots) && !a->refused && !a->waits; i++) {
         if (slots[i] == UINT32_MAX)
             continue;
         const struct auth_law *law = snapshot_auth(j->x->snapshot, slots[i]);
-        a->refused = !law || judge_into(a, j, law, p) != 0;
+        a->refused = !law || (judge_into(a, j, law, p) != 0 && !a->waits);
         a->reason = law ? a->reason : REASON_POLICY_UNAVAILABLE;
     }
 }
@@ -343,7 +367,7 @@ static struct auth *judge_in(enum slab_size size, struct judging j) {
     char *at = (char *)(a + 1);
     struct pens p = {out_fixed(at, half), out_fixed(at + half, room - half)};
     judge_all(a, &j, &p);
-    if (!a->refused)
+    if (!a->refused && !a->waits)
         write_others(a, j.x, &p);
     a->fields = out_done(&p.fields);
     if (!p.fields.over && !p.texts.over)
@@ -352,9 +376,10 @@ static struct auth *judge_in(enum slab_size size, struct judging j) {
     return NULL;
 }
 
-struct auth *auth_judge(struct auth_env *env, const struct exchange *x, const uint8_t client[16],
-                        int64_t now) {
-    const struct judging j = {.env = env, .x = x, .client = client, .now = now};
+struct auth *auth_judge(struct auth_env *env, const struct exchange *x,
+                        const struct auth_known *known) {
+    const struct judging j = {
+        .env = env, .x = x, .known = known, .client = known->client, .now = known->now};
     struct auth *a = judge_in(SLAB_4K, j);
     return a ? a : judge_in(SLAB_64K, j);
 }

@@ -29,6 +29,7 @@ struct unknown_keys {
 
 struct auth_env {
     struct loop *loop;
+    struct callers *calls;
     struct bearers *tokens;
     struct credential_scratch *digest;
     struct regex_scratch *regex;
@@ -41,7 +42,13 @@ struct auth_env {
 };
 
 /* What a method says. */
-enum told { TOLD_ABSENT, TOLD_GOOD, TOLD_BAD, TOLD_NOTHING /* cannot say: reason */ };
+enum told {
+    TOLD_ABSENT,
+    TOLD_GOOD,
+    TOLD_BAD,
+    TOLD_NOTHING, /* cannot say: reason */
+    TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
+};
 
 /* One who has proved something; several methods may add to it. */
 struct caller {
@@ -62,8 +69,11 @@ struct caller {
 struct judging {
     struct auth_env *env;
     const struct exchange *x;
+    const struct auth_known *known;
     const uint8_t *client;
     int64_t now;
+    bool waits;
+    uint32_t wants_body;
     struct caller who;
     enum reason reason;    /* of a refusal */
     const char *detail;    /* a sentence */
@@ -74,6 +84,10 @@ struct judging {
 
 /* judge.c */
 int judge_refuse(struct judging *j, enum reason reason, const char *detail); /* -1 */
+
+/* The request's body, if it has at most max (1 .. 1 MiB) bytes. TOLD_GOOD: *body; TOLD_BAD: it is
+ * longer, and the reason is set; TOLD_WAITS: the method says that. */
+enum told judge_body(struct judging *j, uint32_t max, struct str *body);
 
 /* A token named a key that the method's set does not have. */
 void judge_unknown_key(struct auth_env *env, struct str source);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * mirror: copies of a request for further backends, whose answers are read and thrown away. A copy
- * has connections of its own (env->mirrors, another set of pools), so nothing that happens to it is
+ * has connections of its own (env->asides, another set of pools), so nothing that happens to it is
  * felt by the request: when its backend is slow or gone, or more of its body than a slab holds (64
  * KiB) could not be sent, the copy is given up and counted.
  *
@@ -10,18 +10,21 @@
 #include "proxy/stream/parts.h"
 
 #include "lib/mem.h"
+#include "proxy/upstream/aside.h"
 
 enum { MIRROR_MS = 60000, HEAD_ROOM = 4096 };
 
+static const struct upstream_ops mirror_ops;
+
 struct mirror {
+    struct aside aside;  /* first: the owner of its connection */
     struct mirror *next; /* of the same stream */
     struct list link;    /* env->copies */
     struct stream_env *env;
     struct law *law;
     struct upstream *up;
     const struct backend *backend;
-    struct stream *stream; /* NULL: it is over, nothing more will come */
-    struct waiter waiter;
+    struct stream *stream;    /* NULL: it is over, nothing more will come */
     struct piece waits, lent; /* of the request's body: copies */
     bool whole;               /* the request came to its end */
     bool end_lent;            /* which was handed over */
@@ -101,29 +104,30 @@ static struct mirror *copy(struct stream *st, const struct model_mirror *f) {
     uint32_t slot = rule_mirror(st->x.rule, f);
     const struct backend *b = slot != UINT32_MAX ? snapshot_backend(st->law->snapshot, slot) : NULL;
     bool open = b != NULL && b->refusal == REASON_NONE;
-    const struct endpoint *e = open ? upstream_pick(&env->mirrors, b, &none) : NULL;
+    const struct endpoint *e = open ? upstream_pick(&env->asides, b, &none) : NULL;
     struct mirror *m = e != NULL ? mem_try_zero(sizeof(*m)) : NULL;
     if (m == NULL) {
         counter_add(&env->unmirrored, 1);
         return NULL;
     }
-    *m = (struct mirror){.env = env,
+    *m = (struct mirror){.aside = {.ops = &mirror_ops},
+                         .env = env,
                          .law = law_hold(st->law),
                          .backend = b,
                          .stream = st,
-                         .whole = st->request_last,
-                         .end_lent = st->request_last,
+                         .whole = st->request_last && st->held.n == 0,
+                         .end_lent = st->request_last && st->held.n == 0,
                          .method = st->x.method,
                          .next = st->mirror};
     st->mirror = m;
     list_append(&env->copies, &m->link);
-    switch (upstream_get(&env->mirrors, b, e, false, false, m, &m->waiter, &m->up)) {
+    switch (upstream_get(&env->asides, b, e, false, false, &m->aside, &m->aside.waiter, &m->up)) {
     case UPSTREAM_REUSED:
     case UPSTREAM_CONNECTING:
         side_deadline(&m->up->side, env->loop->now_ms + MIRROR_MS);
         return m;
     case UPSTREAM_WAIT: /* a copy does not queue */
-        upstream_unwait(&m->waiter);
+        upstream_unwait(&m->aside.waiter);
         break;
     case UPSTREAM_FULL:
     case UPSTREAM_NO_WAY:
@@ -231,7 +235,7 @@ static void on_broken(struct upstream *u, enum conn_end why) {
 static void on_timeout(struct upstream *u) { give_up(u->owner); }
 static void on_turn(struct waiter *w) { (void)w; /* copies do not queue */ }
 
-const struct upstream_ops mirror_ops = {
+static const struct upstream_ops mirror_ops = {
     .ready = on_ready,
     .readable = on_readable,
     .sent = on_sent,

@@ -19,22 +19,25 @@ struct stream {
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
     const struct endpoint *endpoint;
-    struct mirror *mirror; /* copies that are on their way */
-    struct auth *auth;     /* of a guarded rule, what was decided; else NULL */
-    struct tunnel *tunnel; /* not NULL: it is one now, and tunnel.c has it */
-    struct web *web;       /* a call of gRPC-Web, which web.c translates; NULL: it is none */
-    struct waiter waiter;  /* in the queue of an endpoint */
-    struct timer timer;    /* backoff, or waiting in the queue */
+    struct mirror *mirror;  /* copies that are on their way */
+    struct auth *auth;      /* of a guarded rule, what was decided; else NULL */
+    struct tunnel *tunnel;  /* not NULL: it is one now, and tunnel.c has it */
+    struct web *web;        /* a call of gRPC-Web, which web.c translates; NULL: it is none */
+    struct errands errands; /* what it waits for before it goes on, and has learnt */
+    struct waiter waiter;   /* in the queue of an endpoint */
+    struct timer timer;     /* backoff, or waiting in the queue */
     struct exchange x;
     struct tries tried;
     struct channel there, back; /* what large bodies go through, while they last */
     char *raw;                  /* the request's head, as it came */
     uint32_t raw_n;
-    uint8_t slab; /* enum slab_size of this block */
+    struct out held; /* of the request's body, read before it is judged */
+    uint8_t slab;    /* enum slab_size of this block */
 
     /* the request */
     bool ready;        /* the upstream connection stands: the head was written */
-    bool request_last; /* all of the body was handed on */
+    bool request_last; /* all of the body was handed on, or is held */
+    bool holding;      /* the body is being read, to be held */
     bool body_touched; /* some of it: the request cannot be sent again */
     bool keep;         /* the client may ask again on its connection */
     bool expects;      /* 100 Continue is due */
@@ -59,6 +62,8 @@ struct stream {
     uint64_t request_bytes, response_bytes;
     uint64_t start_ns, head_ns, asked_ns, sent_ns, response_ns, first_flush_ns;
     uint64_t upstream_ns, connect_ns;
+    uint64_t waits_ns,
+        auth_ns; /* since when it waits to be judged (0: it does not); how long it did */
 };
 
 /* stream.c */
@@ -86,7 +91,14 @@ bool stream_end_body(struct stream *st, const struct side *from, struct side *to
 void stream_open_pipe(struct stream *st, struct channel *p, const struct side *from,
                       const struct side *to, size_t n);
 
+/* It is judged, anew when it was before. */
+void stream_judge(struct stream *st);
+
 /* request.c */
+/* Reads the request's body, up to so many bytes, and keeps it until it was judged and sent; then,
+ * or when it is longer, stream_judge(). */
+void request_hold(struct stream *st, uint32_t max);
+void request_hold_more(struct stream *st);           /* st->holding, and bytes may have come */
 const struct share *request_draw(struct stream *st); /* at random, of several */
 /* NULL: there is none. */
 static inline const struct share *request_share(struct stream *st) {
@@ -158,7 +170,6 @@ void tunnel_upstream_sent(struct stream *st, size_t lent);
 void tunnel_upstream_broken(struct stream *st, enum conn_end why);
 
 /* mirror.c */
-extern const struct upstream_ops mirror_ops;
 void mirror_begin(struct stream *st);
 void mirror_body(struct stream *st, struct str piece, bool last);
 void mirrors_close_all(struct stream_env *env);

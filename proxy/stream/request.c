@@ -62,8 +62,25 @@ static bool write_head(struct stream *st) {
         struct out o = out_fixed(p, sizes[i]);
         policy_write_request(&st->x, &o);
         if (!o.over)
-            return side_head(to, o.n, policy_request_framing(&st->x), st->request_last);
+            return side_head(to, o.n, policy_request_framing(&st->x),
+                             st->request_last && st->held.n == 0);
     }
+    return false;
+}
+
+/* All of the body is held. False: it failed. */
+static bool send_held(struct stream *st) {
+    struct str piece = out_done(&st->held);
+    st->body_touched = st->web != NULL; /* which translates it where it is */
+    if (st->web != NULL && !web_request(st, &piece, true)) {
+        stream_fail(st, REASON_BAD_REQUEST);
+        return false;
+    }
+    if (st->mirror != NULL && st->attempts == 1)
+        mirror_body(st, piece, true);
+    if (side_lend(&st->up->side, piece, true))
+        return true;
+    stream_fail(st, REASON_OVERLOADED);
     return false;
 }
 
@@ -81,6 +98,8 @@ static void begin(struct stream *st) {
     st->sent_ns = loop_clock_ns();
     if (st->asked_ns == 0)
         st->asked_ns = st->sent_ns;
+    if (unlikely(st->held.n > 0) && !send_held(st))
+        return;
     if (st->request_last) {
         response_await(st);
         return;
@@ -346,6 +365,45 @@ static void body_failed(struct stream *st, enum body what) {
         stream_fail(st, REASON_OVERLOADED);
         return;
     }
+}
+
+void request_hold(struct stream *st, uint32_t max) {
+    st->held = out_heap(max);
+    st->holding = true;
+    if (st->expects && !client_proceed(st->client)) {
+        stream_fail(st, REASON_OVERLOADED);
+        return;
+    }
+    st->expects = false;
+    request_hold_more(st);
+}
+
+void request_hold_more(struct stream *st) {
+    struct side *s = &st->client->side;
+    while (!st->request_last && !st->held.over) {
+        struct str piece = STR_NONE;
+        bool last;
+        enum body got = side_take(s, &piece, &last);
+        if (got == BODY_AGAIN) {
+            uint32_t idle_ms = st->client->env->limits->idle_timeout_ms;
+            side_deadline(s, earliest(s->loop->now_ms + idle_ms, st->deadline_ms));
+            return;
+        }
+        if (got != BODY_PIECE) {
+            body_failed(st, got);
+            return;
+        }
+        out_str(&st->held, piece);
+        st->request_bytes += piece.n;
+        side_repay(s, piece.n);
+        if (st->request_bytes - st->raw_n > stream_body_limit(st)) {
+            stream_fail(st, REASON_BODY_TOO_LARGE);
+            return;
+        }
+        st->request_last = last;
+    }
+    st->holding = false;
+    stream_judge(st);
 }
 
 /* After the answer is complete, or without an upstream, nobody wants the body any more. */

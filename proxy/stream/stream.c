@@ -2,6 +2,7 @@
 #include "proxy/stream/parts.h"
 
 #include "proxy/http/path.h"
+#include "proxy/upstream/aside.h"
 
 #include <time.h>
 
@@ -75,6 +76,8 @@ static void stream_free(struct stream *st) {
     web_free(st);
     if (unlikely(st->auth != NULL))
         auth_drop(env->auth, st->auth);
+    errands_drop(&st->errands);
+    out_fini(&st->held);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -191,6 +194,7 @@ void stream_record(struct stream *st) {
         .read_ns = st->head_ns - st->start_ns,
         .upstream_ns = st->upstream_ns,
         .connect_ns = st->connect_ns,
+        .auth_ns = st->auth_ns,
     };
     memcpy(r.client, st->address, 16);
     struct record_auth auth;
@@ -201,8 +205,8 @@ void stream_record(struct stream *st) {
     }
     /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
      * to its first flush. What a body takes is the client's and the upstream's. */
-    uint64_t before =
-        asked > st->head_ns + st->connect_ns ? asked - st->head_ns - st->connect_ns : 0;
+    uint64_t waited = st->head_ns + st->connect_ns + st->auth_ns;
+    uint64_t before = asked > waited ? asked - waited : 0;
     uint64_t answered = st->first_flush_ns > 0 ? st->first_flush_ns : now;
     uint64_t after =
         st->response_ns > 0 && answered > st->response_ns ? answered - st->response_ns : 0;
@@ -323,6 +327,14 @@ void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
     refuse_with(st, reason, status, STR_NONE);
 }
 
+/* It waits no more. */
+static void judged(struct stream *st) {
+    if (st->waits_ns > 0)
+        st->auth_ns += loop_clock_ns() - st->waits_ns;
+    st->waits_ns = 0;
+    st->holding = false;
+}
+
 void stream_fail(struct stream *st, enum reason reason) {
     if (st->answering || reason == REASON_CLIENT_CLOSED) {
         if (!st->answering)
@@ -333,10 +345,15 @@ void stream_fail(struct stream *st, enum reason reason) {
     stream_drop_upstream(st, false);
     upstream_unwait(&st->waiter);
     timer_unset(&st->timer);
+    judged(st);
+    errands_drop(&st->errands);
     stream_refuse(st, reason, 0);
 }
 
 /* ---- a request comes ---- */
+
+static void on_errand(struct errands *all);
+static void proceed(struct stream *st, struct head *h);
 
 void stream_end_by(struct stream *st, uint64_t ms) {
     uint64_t at = st->start_ns / 1000000 + ms;
@@ -373,8 +390,32 @@ static void ask_upgrade(struct stream *st, const struct head *h) {
         x->key = head_value(h, key);
 }
 
-/* False: it was answered. The share is picked first: what is decided is decided for the path that
- * the upstream gets. */
+static void judge(struct stream *st) {
+    const struct auth_known known = {.client = st->address,
+                                     .now = time(NULL),
+                                     .errands = &st->errands,
+                                     .body = out_done(&st->held),
+                                     .body_whole = st->request_last,
+                                     .body_over = st->held.over};
+    st->errands.done = on_errand;
+    st->auth = auth_judge(st->env->auth, &st->x, &known);
+}
+
+/* The head goes away meanwhile; whatever is learnt, all is judged anew. */
+static void wait(struct stream *st) {
+    uint32_t body = st->auth->wants_body;
+    auth_drop(st->env->auth, st->auth);
+    st->auth = NULL;
+    if (st->waits_ns == 0) {
+        st->waits_ns = loop_clock_ns();
+        set_deadline(st);
+    }
+    if (body > 0 && !st->holding)
+        request_hold(st, body);
+}
+
+/* False: it was answered, or waits. The share is picked first: what is decided is decided for the
+ * path that the upstream gets. */
 static bool guard(struct stream *st, struct head *h) {
     struct exchange *x = &st->x;
     struct answer a;
@@ -385,12 +426,18 @@ static bool guard(struct stream *st, struct head *h) {
             return false;
         }
     }
-    x->share = request_share(st);
-    st->auth = auth_judge(st->env->auth, x, st->address, time(NULL));
+    if (x->share == NULL)
+        x->share = request_share(st);
+    judge(st);
     if (st->auth == NULL) {
-        stream_refuse(st, REASON_OVERLOADED, 0);
+        stream_fail(st, REASON_OVERLOADED);
         return false;
     }
+    if (st->auth->waits) {
+        wait(st);
+        return false;
+    }
+    judged(st);
     if (st->auth->refused) {
         refuse_with(st, st->auth->reason, 0, st->auth->challenge);
         return false;
@@ -402,6 +449,17 @@ static bool guard(struct stream *st, struct head *h) {
     }
     auth_hide(st->auth, h, false);
     return true;
+}
+
+void stream_judge(struct stream *st) {
+    if (!request_restore_head(st))
+        stream_fail(st, REASON_INTERNAL);
+    else
+        proceed(st, st->env->sessions.head);
+}
+
+static void on_errand(struct errands *all) {
+    stream_judge(container_of(all, struct stream, errands));
 }
 
 static void serve(struct stream *st, struct head *h) {
@@ -429,9 +487,15 @@ static void serve(struct stream *st, struct head *h) {
         write_answer(st, &a);
         return;
     }
-    if (unlikely(found.rule->guarded) && !guard(st, h))
+    proceed(st, h);
+}
+
+/* The rule is found. */
+static void proceed(struct stream *st, struct head *h) {
+    struct exchange *x = &st->x;
+    if (unlikely(x->rule->guarded) && !guard(st, h))
         return;
-    if (found.rule->model->n_filters > 0) {
+    if (x->rule->model->n_filters > 0) {
         char room[ANSWER_ROOM];
         struct answer a;
         x->origin = origin_of(x);
@@ -443,6 +507,7 @@ static void serve(struct stream *st, struct head *h) {
     if (unlikely(h->upgrade.n > 0))
         ask_upgrade(st, h);
     set_deadline(st);
+    errands_drop(&st->errands); /* what they have found out is known */
     request_forward(st);
 }
 
@@ -513,7 +578,9 @@ static void on_client_readable(struct client *c) {
         return;
     }
     if (!st->request_last) {
-        if (st->ready || st->answering)
+        if (st->holding)
+            request_hold_more(st);
+        else if (st->ready || st->answering)
             request_pump(st);
         return;
     }
@@ -544,9 +611,10 @@ static void on_client_timeout(struct client *c) {
     if (side_pending(s) > 0) /* it takes nothing, so it is told nothing */
         stream_cut(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0 && s->loop->now_ms >= st->deadline_ms)
-        stream_fail(st, st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
-                                                         : REASON_CLIENT_TIMEOUT);
-    else if (!st->request_last && !s->loan.open && st->ready)
+        stream_fail(st, errands_run(&st->errands)          ? REASON_AUTH_SERVICE_TIMEOUT
+                        : st->request_last || s->loan.open ? REASON_UPSTREAM_TIMEOUT
+                                                           : REASON_CLIENT_TIMEOUT);
+    else if (!st->request_last && !s->loan.open && (st->ready || st->holding))
         stream_fail(st, REASON_CLIENT_TIMEOUT);
     else if (st->deadline_ms != 0)
         side_deadline(s, st->deadline_ms);
@@ -633,18 +701,19 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     list_init(&env->copies);
     list_init(&env->tunnels);
     env->scratch = route_scratch_new();
-    env->auth = auth_env_new(l);
+    env->auth = auth_env_new(l, &env->calls);
     env->sessions =
         (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
     upstreams_init(&env->upstreams, l, &upstream_ops, env->sessions.h2, workers);
-    upstreams_init(&env->mirrors, l, &mirror_ops, env->sessions.h2, workers);
+    upstreams_init(&env->asides, l, &aside_ops, env->sessions.h2, workers);
+    env->calls = (struct callers){.loop = l, .upstreams = &env->asides, .head = scratch_head};
 }
 
 void stream_env_fini(struct stream_env *env) {
     mirrors_close_all(env);
     upstreams_fini(&env->upstreams);
-    upstreams_fini(&env->mirrors);
+    upstreams_fini(&env->asides);
     sessions_fini(&env->sessions);
     route_scratch_free(env->scratch);
     auth_env_free(env->auth);
@@ -653,7 +722,7 @@ void stream_env_fini(struct stream_env *env) {
 bool stream_env_adopt(struct stream_env *env, struct law *law) {
     struct law *old = env->law;
     if (!upstreams_adopt(&env->upstreams, law->snapshot) ||
-        !upstreams_adopt(&env->mirrors, law->snapshot))
+        !upstreams_adopt(&env->asides, law->snapshot))
         return false;
     env->law = law;
     env->sessions.limits = &law->snapshot->limits;

@@ -25,6 +25,7 @@
 #define SLUICE_PROXY_STREAM_H
 
 #include "proxy/auth/auth.h"
+#include "proxy/errand/call.h"
 #include "proxy/observe/record.h"
 #include "proxy/policy/policy.h"
 #include "proxy/session/session.h"
@@ -40,7 +41,8 @@ struct law {
 struct stream_env {
     struct session_env sessions;
     struct upstreams upstreams;
-    struct upstreams mirrors; /* connections for copies */
+    struct upstreams asides; /* connections for copies and calls */
+    struct callers calls;
     struct loop *loop;
     struct law *law; /* the current one */
     struct route_scratch *scratch;

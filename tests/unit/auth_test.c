@@ -25,7 +25,7 @@ static int setup(void **state) {
     struct why why = {0};
     world_init(&c->w);
     assert_int_equal(loop_init(&c->loop, 1 << 20, 1 << 20), 0);
-    c->env = auth_env_new(&c->loop);
+    c->env = auth_env_new(&c->loop, NULL);
     jwt_make_key(JWT_ES256, &key);
     c->signer = jwt_signer_new(out_done(&key), &why);
     c->scratch = jwt_scratch_new();
@@ -118,7 +118,10 @@ static struct auth *ask(struct court *c, int64_t now, ...) {
                          .host = rq.host,
                          .path = rq.path};
     assert_true(found.rule->guarded);
-    struct auth *a = auth_judge(c->env, &x, client, now);
+    struct errands none = {0};
+    const struct auth_known known = {
+        .client = client, .now = now, .errands = &none, .body_whole = true};
+    struct auth *a = auth_judge(c->env, &x, &known);
     assert_non_null(a);
     return a;
 }
