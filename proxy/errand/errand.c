@@ -20,7 +20,7 @@ void errand_done(struct errand *e, enum reason reason) {
     e->home->done(e->home);
 }
 
-void errands_drop(struct errands *all) {
+void errands_drop_all(struct errands *all) {
     while (all->first) {
         struct errand *e = all->first;
         all->first = e->next;

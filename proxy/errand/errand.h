@@ -45,7 +45,11 @@ void errand_begin(struct errands *all, struct errand *e, const void *about,
 /* Came back, some time after its start. */
 void errand_done(struct errand *e, enum reason reason);
 /* All of them, done or not. */
-void errands_drop(struct errands *all);
+void errands_drop_all(struct errands *all);
+static inline void errands_drop(struct errands *all) {
+    if (unlikely(all->first != NULL))
+        errands_drop_all(all);
+}
 /* Some run. */
 bool errands_run(const struct errands *all);
 

@@ -69,7 +69,7 @@ static bool write_head(struct stream *st) {
 }
 
 /* All of the body is held. False: it failed. */
-static bool send_held(struct stream *st) {
+__attribute__((noinline)) static bool send_held(struct stream *st) {
     struct str piece = out_done(&st->held);
     st->body_touched = st->web != NULL; /* which translates it where it is */
     if (st->web != NULL && !web_request(st, &piece, true)) {

@@ -77,7 +77,8 @@ static void stream_free(struct stream *st) {
     if (unlikely(st->auth != NULL))
         auth_drop(env->auth, st->auth);
     errands_drop(&st->errands);
-    out_fini(&st->held);
+    if (unlikely(st->held.p != NULL))
+        out_fini(&st->held);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -353,7 +354,6 @@ void stream_fail(struct stream *st, enum reason reason) {
 /* ---- a request comes ---- */
 
 static void on_errand(struct errands *all);
-static void proceed(struct stream *st, struct head *h);
 
 void stream_end_by(struct stream *st, uint64_t ms) {
     uint64_t at = st->start_ns / 1000000 + ms;
@@ -406,10 +406,8 @@ static void wait(struct stream *st) {
     uint32_t body = st->auth->wants_body;
     auth_drop(st->env->auth, st->auth);
     st->auth = NULL;
-    if (st->waits_ns == 0) {
+    if (st->waits_ns == 0)
         st->waits_ns = loop_clock_ns();
-        set_deadline(st);
-    }
     if (body > 0 && !st->holding)
         request_hold(st, body);
 }
@@ -451,15 +449,38 @@ static bool guard(struct stream *st, struct head *h) {
     return true;
 }
 
+/* The rule is found, and the caller may. */
+static inline void forward(struct stream *st, struct head *h) {
+    struct exchange *x = &st->x;
+    if (x->rule->model->n_filters > 0) {
+        char room[ANSWER_ROOM];
+        struct answer a;
+        x->origin = origin_of(x);
+        if (policy_answers(x, &a, room, sizeof(room))) {
+            write_answer(st, &a);
+            return;
+        }
+    }
+    if (unlikely(h->upgrade.n > 0))
+        ask_upgrade(st, h);
+    request_forward(st);
+}
+
 void stream_judge(struct stream *st) {
-    if (!request_restore_head(st))
+    if (!request_restore_head(st)) {
         stream_fail(st, REASON_INTERNAL);
-    else
-        proceed(st, st->env->sessions.head);
+        return;
+    }
+    if (guard(st, st->env->sessions.head)) {
+        errands_drop(&st->errands); /* what they have found out is known */
+        forward(st, st->env->sessions.head);
+    }
 }
 
 static void on_errand(struct errands *all) {
-    stream_judge(container_of(all, struct stream, errands));
+    struct stream *st = container_of(all, struct stream, errands);
+    if (st->waits_ns > 0)
+        stream_judge(st);
 }
 
 static void serve(struct stream *st, struct head *h) {
@@ -487,28 +508,9 @@ static void serve(struct stream *st, struct head *h) {
         write_answer(st, &a);
         return;
     }
-    proceed(st, h);
-}
-
-/* The rule is found. */
-static void proceed(struct stream *st, struct head *h) {
-    struct exchange *x = &st->x;
-    if (unlikely(x->rule->guarded) && !guard(st, h))
-        return;
-    if (x->rule->model->n_filters > 0) {
-        char room[ANSWER_ROOM];
-        struct answer a;
-        x->origin = origin_of(x);
-        if (policy_answers(x, &a, room, sizeof(room))) {
-            write_answer(st, &a);
-            return;
-        }
-    }
-    if (unlikely(h->upgrade.n > 0))
-        ask_upgrade(st, h);
     set_deadline(st);
-    errands_drop(&st->errands); /* what they have found out is known */
-    request_forward(st);
+    if (likely(!x->rule->guarded) || guard(st, h))
+        forward(st, h);
 }
 
 static void on_request(struct client *c) {
