@@ -123,7 +123,7 @@ static void put(void *arg, struct object *o) {
     struct turn *t = arg;
     t->numbers.puts++;
     t->changed = true;
-    set_del(&t->fosters, o->id);
+    set_del(&t->fosters, object_id(o));
     push_put(t->push, o);
 }
 
@@ -315,7 +315,7 @@ static void on_have(void *arg, uint64_t proxy, uint64_t number, struct object *o
 
 static bool belongs(const struct object *o, struct str prefix) {
     bool whole = prefix.p[prefix.n - 1] != '/';
-    return whole ? str_eq(o->id, prefix) : str_starts(o->id, prefix);
+    return whole ? str_eq(object_id(o), prefix) : str_starts(object_id(o), prefix);
 }
 
 /* Whether that proxy was asked, by the question that it has answered now or by one before. */
@@ -348,8 +348,8 @@ static void restore(struct turn *t, struct str prefix, bool none) {
 static void foster(struct turn *t) {
     for (size_t i = 0; i < t->ask.n; i++) {
         struct object *o = t->ask.v[i];
-        if (o->kind == MODEL_KIND_ticket_keys || compile_object(t->compiler, o->id) ||
-            !set_add(&t->fosters, o->id))
+        if (o->kind == MODEL_KIND_ticket_keys || compile_object(t->compiler, object_id(o)) ||
+            !set_add(&t->fosters, object_id(o)))
             continue;
         t->changed = true;
         push_put(t->push, object_hold(o));

@@ -140,7 +140,7 @@ static struct object *object_of(const cJSON *j, struct why *why) {
 
 static int object_cmp(const void *x, const void *y) {
     const struct object *const *a = x, *const *b = y;
-    return str_cmp((*a)->id, (*b)->id);
+    return str_cmp(object_id((*a)), object_id((*b)));
 }
 
 static enum ctl_exit from_proxy(struct ctl *c, struct world *w) {
@@ -182,7 +182,7 @@ static void bad_object(void *arg, struct str id, const struct why *why) {
 const struct object *world_object(const struct world *w, struct str id) {
     for (size_t low = 0, high = w->n_objects; low < high;) {
         size_t mid = low + (high - low) / 2;
-        int order = str_cmp(id, w->objects[mid]->id);
+        int order = str_cmp(id, object_id(w->objects[mid]));
         if (order == 0)
             return w->objects[mid];
         if (order < 0)

@@ -446,16 +446,15 @@ void model_json(const struct model_struct *s, const void *value, struct out *o) 
 
 static struct object *make(uint32_t kind, struct str id, struct str bytes) {
     struct object *o = mem_alloc(sizeof(*o) + id.n + 1 + bytes.n);
-    char *room = (char *)(o + 1);
-    memcpy(room, id.p, id.n);
-    room[id.n] = 0;
-    if (bytes.n > 0)
-        memcpy(room + id.n + 1, bytes.p, bytes.n);
     *o = (struct object){.holds = 1,
                          .kind = kind,
                          .id_hash = hash_content(id),
-                         .id = str_mk(room, id.n),
-                         .bytes = str_mk(room + id.n + 1, bytes.n)};
+                         .id_n = (uint32_t)id.n,
+                         .bytes_n = (uint32_t)bytes.n};
+    memcpy(o->room, id.p, id.n);
+    o->room[id.n] = 0;
+    if (bytes.n > 0)
+        memcpy(o->room + id.n + 1, bytes.p, bytes.n);
     o->hash = hash_mix(hash_mix(o->id_hash, kind), hash_content(bytes));
     return o;
 }
@@ -515,7 +514,7 @@ void *object_decode(const struct object *o, struct arena *a, bool *newer) {
     if (!s)
         return NULL;
     void *value = arena_alloc(a, s->size);
-    int bad = model_decode(s, o->bytes, a, value, newer, NULL);
+    int bad = model_decode(s, object_bytes(o), a, value, newer, NULL);
     must(!bad); /* object_from_bytes has checked foreign bytes, object_new made the others */
     return value;
 }
@@ -524,7 +523,7 @@ void object_json(const struct object *o, struct out *out) {
     out_lit(out, "{\"kind\":");
     out_json(out, str_of(model_kind_name((enum model_kind)o->kind)));
     out_lit(out, ",\"id\":");
-    out_json(out, o->id);
+    out_json(out, object_id(o));
     out_lit(out, ",\"hash\":\"");
     out_hex(out, o->hash, 16);
     out_char(out, '"');

@@ -148,9 +148,16 @@ struct object {
     uint32_t kind;    /* enum model_kind, or a number we do not know */
     uint64_t hash;    /* content hash: of kind, id and bytes */
     uint64_t id_hash; /* of the id; hash & 255 is its bucket */
-    struct str id;    /* "route/shop/catalog/rule-0", NUL-terminated */
-    struct str bytes; /* encoding, at most MODEL_OBJECT_MAX */
+    uint32_t id_n, bytes_n;
+    char room[]; /* id, NUL, bytes */
 };
+
+/* "route/shop/catalog/rule-0", NUL-terminated. */
+static inline struct str object_id(const struct object *o) { return str_mk(o->room, o->id_n); }
+/* The encoding, at most MODEL_OBJECT_MAX. */
+static inline struct str object_bytes(const struct object *o) {
+    return str_mk(o->room + o->id_n + 1, o->bytes_n);
+}
 
 /* From the plain form. NULL: the id or the encoding is too large. */
 struct object *object_try_new(enum model_kind kind, struct str id, const void *value);

@@ -66,7 +66,7 @@ static void objects(const struct admin *a, struct str kind, struct str id, struc
     out_char(o, '[');
     for (size_t i = 0; i < n; i++) {
         if ((kind.n > 0 && !str_eq(kind, str_of(model_kind_name((enum model_kind)v[i]->kind)))) ||
-            (id.n > 0 && !str_eq(id, v[i]->id)))
+            (id.n > 0 && !str_eq(id, object_id(v[i]))))
             continue;
         if (!first)
             out_lit(o, ",\n");

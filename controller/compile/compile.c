@@ -477,7 +477,7 @@ const struct object *compile_object(const struct compiler *c, struct str id) {
     const struct unit *u = map_get(&c->owners, id);
     for (size_t lo = 0, hi = u ? u->objects.n : 0; lo < hi;) {
         size_t mid = (lo + hi) / 2;
-        int order = str_cmp(u->objects.v[mid]->id, id);
+        int order = str_cmp(object_id(u->objects.v[mid]), id);
         if (order == 0)
             return u->objects.v[mid];
         if (order < 0)
@@ -489,7 +489,8 @@ const struct object *compile_object(const struct compiler *c, struct str id) {
 }
 
 static int by_id(const void *a, const void *b) {
-    return str_cmp((*(const struct object *const *)a)->id, (*(const struct object *const *)b)->id);
+    return str_cmp(object_id((*(const struct object *const *)a)),
+                   object_id((*(const struct object *const *)b)));
 }
 
 size_t compile_objects(const struct compiler *c, const struct object **v, size_t max) {

@@ -227,9 +227,10 @@ static void add_credential(struct filling *f, const struct at *at, struct str na
                        : "clientCertificate");
 }
 
-/* In the log: as the user calls it, else its place. */
-static struct str name_of(struct making *m, const struct kube_credential *k, uint32_t i) {
-    return k->name.n > 0 ? k->name : arena_fmt(&m->a, "credential-%u", i);
+/* In the log: as the user calls it, else its place among several. */
+static struct str name_of(struct making *m, const struct kube_Consumer *k, uint32_t i) {
+    struct str own = k->credentials[i].name;
+    return own.n > 0 || k->n_credentials == 1 ? own : arena_fmt(&m->a, "credential-%u", i);
 }
 
 void consumer_make(struct making *m, const struct kube_Consumer *k) {
@@ -246,8 +247,8 @@ void consumer_make(struct making *m, const struct kube_Consumer *k) {
                  "a quota is not supported yet; none of its credentials counts until it is "
                  "removed");
     for (uint32_t i = 0; i < k->n_credentials && !k->disabled && !k->rate_limit; i++)
-        add_credential(&f, AT_I(AT(NULL, "spec"), "credentials", i),
-                       name_of(m, &k->credentials[i], i), &k->credentials[i]);
+        add_credential(&f, AT_I(AT(NULL, "spec"), "credentials", i), name_of(m, k, i),
+                       &k->credentials[i]);
     keep_own(m, &o);
     make(m, MODEL_KIND_consumer,
          model_id(&m->a, MODEL_KIND_consumer, m->r->meta.namespace, m->r->meta.name, STR_NONE), &o);

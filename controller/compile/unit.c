@@ -185,7 +185,8 @@ uint64_t objects_revision(const struct objects *o) {
 }
 
 static int by_id(const void *a, const void *b) {
-    return str_cmp((*(struct object *const *)a)->id, (*(struct object *const *)b)->id);
+    return str_cmp(object_id((*(struct object *const *)a)),
+                   object_id((*(struct object *const *)b)));
 }
 
 uint64_t objects_sorted_revision(struct objects *o) {
@@ -210,7 +211,7 @@ static void unproven(struct compiler *c, struct unit *u) {
 }
 
 static void put(struct compiler *c, struct unit *u, struct object *o) {
-    map_put(&c->owners, o->id, u);
+    map_put(&c->owners, object_id(o), u);
     if (c->sink.put)
         c->sink.put(c->sink.arg, object_hold(o));
 }
@@ -230,18 +231,18 @@ void unit_replace(struct compiler *c, struct unit *u, struct objects *now) {
     for (size_t i = 0, k = 0; i < was.n || k < u->objects.n;) {
         int order = i == was.n          ? 1
                     : k == u->objects.n ? -1
-                                        : str_cmp(was.v[i]->id, u->objects.v[k]->id);
+                                        : str_cmp(object_id(was.v[i]), object_id(u->objects.v[k]));
         if (order < 0) {
-            map_del(&c->owners, was.v[i]->id);
+            map_del(&c->owners, object_id(was.v[i]));
             if (c->sink.del)
-                c->sink.del(c->sink.arg, was.v[i]->id);
+                c->sink.del(c->sink.arg, object_id(was.v[i]));
             i++;
         } else if (order > 0) {
             put(c, u, u->objects.v[k++]);
         } else {
-            map_del(&c->owners, was.v[i]->id); /* the key's memory is the object's */
+            map_del(&c->owners, object_id(was.v[i])); /* the key's memory is the object's */
             if (was.v[i]->hash == u->objects.v[k]->hash)
-                map_put(&c->owners, u->objects.v[k]->id, u);
+                map_put(&c->owners, object_id(u->objects.v[k]), u);
             else
                 put(c, u, u->objects.v[k]);
             i++, k++;
@@ -356,7 +357,7 @@ void unit_restore_wants(struct compiler *c, struct unit *u) {
 
 static bool has(const struct objects *o, size_t n, struct str id) {
     for (size_t i = 0; i < n; i++)
-        if (str_eq(o->v[i]->id, id))
+        if (str_eq(object_id(o->v[i]), id))
             return true;
     return false;
 }
@@ -371,12 +372,12 @@ void compile_restore(struct compiler *c, struct str prefix, struct object *const
         u->recall = n > 0 ? RECALL_FOUND : RECALL_NOTHING;
     struct objects now = {mem_array(n + u->objects.n, sizeof(struct object *)), 0};
     for (size_t i = 0; i < n; i++) {
-        const struct unit *owner = map_get(&c->owners, objects[i]->id);
+        const struct unit *owner = map_get(&c->owners, object_id(objects[i]));
         if (!owner || (recall && owner == u))
             now.v[now.n++] = object_hold(objects[i]);
     }
     for (size_t i = 0, theirs = now.n; i < u->objects.n; i++)
-        if (!has(&now, theirs, u->objects.v[i]->id))
+        if (!has(&now, theirs, object_id(u->objects.v[i])))
             now.v[now.n++] = object_hold(u->objects.v[i]); /* of its other prefix */
     qsort(now.v, now.n, sizeof(*now.v), by_id);
     u->restored = n > 0;

@@ -156,9 +156,10 @@ static void send_holds(struct peer *r) {
 
 static void send_object(struct peer *r, const struct object *o) {
     if (o->kind == TOMBSTONE)
-        send(r, WIRE_del, &(struct wire_del){.id = o->id});
+        send(r, WIRE_del, &(struct wire_del){.id = object_id(o)});
     else
-        send(r, WIRE_put, &(struct wire_put){.kind = o->kind, .id = o->id, .bytes = o->bytes});
+        send(r, WIRE_put,
+             &(struct wire_put){.kind = o->kind, .id = object_id(o), .bytes = object_bytes(o)});
 }
 
 static void tx_feed(struct peer *r) {

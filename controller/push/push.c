@@ -280,7 +280,7 @@ static uint64_t version_with(const struct push *p, struct object *const *objects
     if (p->wanted.version < version)
         return UINT64_MAX;
     for (size_t i = 0; i < n; i++) {
-        const struct entry *e = map_get(&p->wanted.entries, objects[i]->id);
+        const struct entry *e = map_get(&p->wanted.entries, object_id(objects[i]));
         if (!e || e->o->kind == TOMBSTONE || e->o->hash != objects[i]->hash)
             return UINT64_MAX;
         version = e->version > version ? e->version : version;

@@ -22,7 +22,7 @@ void wanted_init(struct wanted *w) {
 }
 
 static void entry_free(struct wanted *w, struct entry *e) {
-    map_del(&w->entries, e->o->id);
+    map_del(&w->entries, object_id(e->o));
     list_del(&e->link);
     object_drop(e->o);
     mem_free(e);
@@ -49,18 +49,18 @@ static const struct object *published(const struct wanted *w, struct str id) {
 }
 
 void wanted_put(struct wanted *w, struct object *o) {
-    const struct object *now = published(w, o->id);
+    const struct object *now = published(w, object_id(o));
     if (now && now->hash == o->hash) {
-        object_drop(map_del(&w->changes, o->id));
+        object_drop(map_del(&w->changes, object_id(o)));
         object_drop(o);
         return;
     }
-    object_drop(map_put(&w->changes, o->id, o));
+    object_drop(map_put(&w->changes, object_id(o), o));
 }
 
 void wanted_del(struct wanted *w, struct str id) {
     struct object *gone = published(w, id) ? tombstone(id) : NULL;
-    object_drop(gone ? map_put(&w->changes, gone->id, gone) : map_del(&w->changes, id));
+    object_drop(gone ? map_put(&w->changes, object_id(gone), gone) : map_del(&w->changes, id));
 }
 
 void wanted_hold(struct wanted *w, struct str id, bool on) {
@@ -72,8 +72,8 @@ void wanted_hold(struct wanted *w, struct str id, bool on) {
 
 /* Puts o (taken) in its place, as a change of that version. */
 static void set(struct wanted *w, struct object *o, uint64_t version) {
-    struct entry *e = map_get(&w->entries, o->id);
-    bool held = wire_ids_match(&w->held, o->id);
+    struct entry *e = map_get(&w->entries, object_id(o));
+    bool held = wire_ids_match(&w->held, object_id(o));
     if (!e) {
         e = mem_zalloc(sizeof(*e));
         list_init(&e->link);
@@ -82,7 +82,7 @@ static void set(struct wanted *w, struct object *o, uint64_t version) {
             digest_sub(&w->digest, e->o);
         w->count--;
     }
-    map_put(&w->entries, o->id, e); /* its key borrows from the object */
+    map_put(&w->entries, object_id(o), e); /* its key borrows from the object */
     object_drop(e->o);
     e->o = o;
     e->version = version;
@@ -107,7 +107,7 @@ static void release(struct wanted *w, struct str name, uint64_t version) {
     struct list again;
     list_init(&again);
     list_each_safe(link, &w->recent) {
-        if (wire_covers(name, entry_of(link)->o->id)) {
+        if (wire_covers(name, object_id(entry_of(link)->o))) {
             list_del(link);
             list_append(&again, link);
         }
@@ -124,7 +124,7 @@ static void release(struct wanted *w, struct str name, uint64_t version) {
 static void recount(struct wanted *w) {
     w->digest = (struct digest){0};
     list_each(link, &w->recent) {
-        if (!wire_ids_match(&w->held, entry_of(link)->o->id))
+        if (!wire_ids_match(&w->held, object_id(entry_of(link)->o)))
             digest_add(&w->digest, entry_of(link)->o);
     }
 }
@@ -199,7 +199,8 @@ static void add_tail(const struct wanted *w, const struct list *head, uint64_t v
         struct entry *e = entry_of(link);
         if (e->version <= version)
             return;
-        if (wire_is_prefix(e->o->id) == prefixes && !wire_ids_match(&w->held, e->o->id))
+        if (wire_is_prefix(object_id(e->o)) == prefixes &&
+            !wire_ids_match(&w->held, object_id(e->o)))
             batch_add(b, e->o);
     }
 }
@@ -213,7 +214,7 @@ void wanted_since(const struct wanted *w, uint64_t version, struct batch *b) {
 void wanted_buckets(const struct wanted *w, struct str buckets, struct batch *b) {
     list_each(link, &w->recent) {
         struct object *o = entry_of(link)->o;
-        if (wire_bucket_in(buckets, object_bucket(o)) && !wire_ids_match(&w->held, o->id))
+        if (wire_bucket_in(buckets, object_bucket(o)) && !wire_ids_match(&w->held, object_id(o)))
             batch_add(b, o);
     }
 }

@@ -54,7 +54,7 @@ struct dump {
 
 static void dump_object(void *arg, const struct object *o) {
     struct dump *d = arg;
-    if (d->id.p && !str_eq(d->id, o->id))
+    if (d->id.p && !str_eq(d->id, object_id(o)))
         return;
     if (d->kind.p && !str_eq(d->kind, str_of(model_kind_name((enum model_kind)o->kind))))
         return;

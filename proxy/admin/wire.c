@@ -60,7 +60,7 @@ void wire_json(const struct object *o, struct out *to) {
         model_encode(s, value, &bytes);
     }
     out_fmt(to, "{\"kind\":%u,\"id\":", o->kind);
-    out_json(to, o->id);
+    out_json(to, object_id(o));
     out_lit(to, ",\"bytes\":\"");
     out_base64(to, out_done(&bytes));
     out_lit(to, "\"}");

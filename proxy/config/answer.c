@@ -59,10 +59,10 @@ static void send_some(struct answers *s, struct answer *a, struct link *l, int c
     struct wire_object *objects = mem_array(size_min(left, WIRE_BATCH / 64), sizeof(*objects));
     while (n < left && n < WIRE_BATCH / 64 && bytes < WIRE_BATCH) {
         const struct object *o = a->objects[a->at + n];
-        if (n > 0 && bytes + o->bytes.n > WIRE_BATCH)
+        if (n > 0 && bytes + object_bytes(o).n > WIRE_BATCH)
             break;
-        objects[n++] = (struct wire_object){o->kind, o->id, o->bytes};
-        bytes += o->id.n + o->bytes.n;
+        objects[n++] = (struct wire_object){o->kind, object_id(o), object_bytes(o)};
+        bytes += object_id(o).n + object_bytes(o).n;
     }
     a->at += n;
     struct wire_have m = {a->ask, objects, (uint32_t)n, a->at == a->n};

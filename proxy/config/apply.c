@@ -4,6 +4,7 @@
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/object_set.h"
 #include "proxy/route/snapshot.h"
 
 enum { REMOVED = MODEL_KIND_NONE }; /* kind of a staged removal */
@@ -13,7 +14,7 @@ struct transaction {
     uint64_t number;
     char buckets[WIRE_BUCKETS_BYTES];
     struct wire_ids held;
-    struct map staged; /* id → object */
+    struct object_set staged;
     struct arena arena;
     struct wire_fault *faults; /* WIRE_FAULTS_MAX, in arena; NULL = none yet */
     uint32_t n_faults;
@@ -27,8 +28,8 @@ struct pending { /* an ack that waits for the workers */
 
 struct apply {
     struct builder *builder;
-    struct map objects;   /* id → object, each held */
-    struct digest digest; /* of all of them */
+    struct object_set objects; /* each held */
+    struct digest digest;      /* of all of them */
     bool ready;
     struct transaction tx;
     /* Digest of the held objects: no transaction touches those that it holds, so it stays true as
@@ -41,23 +42,22 @@ struct apply {
     void *arg;
 };
 
-static struct object *at(struct map_slot *s) { return s->value; }
 static bool is_removal(const struct object *o) { return o->kind == REMOVED; }
 
 /* ---- staging ---- */
 
 static void tx_drop(struct apply *a) {
     struct transaction *t = &a->tx;
-    for (struct map_slot *s = NULL; (s = map_next(&t->staged, s));)
-        object_drop(at(s));
-    map_fini(&t->staged);
+    for (struct object **o = NULL; (o = object_set_next(&t->staged, o));)
+        object_drop(*o);
+    object_set_fini(&t->staged);
     wire_ids_fini(&t->held);
     arena_fini(&t->arena);
     *t = (struct transaction){0};
 }
 
 static void stage(struct apply *a, struct object *o) {
-    object_drop(map_put(&a->tx.staged, o->id, o));
+    object_drop(object_set_put(&a->tx.staged, o));
 }
 
 static void stage_removal(struct apply *a, struct str id) {
@@ -105,24 +105,23 @@ static void on_put(struct apply *a, const struct wire_put *m) {
         o = object_from_bytes((uint32_t)m->kind, m->id, m->bytes, &why);
     if (!o)
         fault(a, m->id, &why);
-    else if (wire_ids_match(&a->tx.held, o->id))
+    else if (wire_ids_match(&a->tx.held, object_id(o)))
         object_drop(o);
     else
         stage(a, o);
 }
 
 static void remove_prefix(struct apply *a, struct str prefix) {
-    for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
-        if (str_starts(s->key, prefix) && !wire_ids_match(&a->tx.held, s->key))
-            stage_removal(a, s->key);
+    for (struct object **o = NULL; (o = object_set_next(&a->objects, o));)
+        if (str_starts(object_id(*o), prefix) && !wire_ids_match(&a->tx.held, object_id(*o)))
+            stage_removal(a, object_id(*o));
     /* what this transaction itself has put before */
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));) {
-        if (!str_starts(s->key, prefix) || is_removal(at(s)))
+    for (struct object **o = NULL; (o = object_set_next(&a->tx.staged, o));) {
+        if (!str_starts(object_id(*o), prefix) || is_removal(*o))
             continue;
-        struct object *o = object_from_bytes(REMOVED, s->key, STR_NONE, NULL);
-        object_drop(at(s));
-        s->key = o->id;
-        s->value = o;
+        struct object *before = *o;
+        *o = object_from_bytes(REMOVED, object_id(before), STR_NONE, NULL);
+        object_drop(before);
     }
 }
 
@@ -140,35 +139,35 @@ static void remove_unsent(struct apply *a) {
     struct str buckets = str_mk(a->tx.buckets, WIRE_BUCKETS_BYTES);
     if (!a->tx.has_buckets)
         return; /* a delta costs what it changes */
-    for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
-        if (wire_bucket_in(buckets, object_bucket(at(s))) && !map_get(&a->tx.staged, s->key) &&
-            !wire_ids_match(&a->tx.held, s->key))
-            stage_removal(a, s->key);
+    for (struct object **o = NULL; (o = object_set_next(&a->objects, o));)
+        if (wire_bucket_in(buckets, object_bucket(*o)) &&
+            !object_set_get(&a->tx.staged, object_id(*o)) &&
+            !wire_ids_match(&a->tx.held, object_id(*o)))
+            stage_removal(a, object_id(*o));
 }
 
 /* Leaves in the staging only what differs from what is there. */
 static void remove_equal(struct apply *a) {
-    struct map rest;
-    map_init(&rest);
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));) {
-        struct object *o = at(s), *now = map_get(&a->objects, s->key);
-        if (is_removal(o) ? !now : now && now->hash == o->hash)
-            object_drop(o);
+    struct object_set rest = {0};
+    for (struct object **o = NULL; (o = object_set_next(&a->tx.staged, o));) {
+        const struct object *now = object_set_get(&a->objects, object_id(*o));
+        if (is_removal(*o) ? !now : now && now->hash == (*o)->hash)
+            object_drop(*o);
         else
-            map_put(&rest, o->id, o);
+            object_set_put(&rest, *o);
     }
-    map_fini(&a->tx.staged);
+    object_set_fini(&a->tx.staged);
     a->tx.staged = rest;
 }
 
 static struct digest digest_after(const struct apply *a) {
     struct digest d = a->digest;
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));) {
-        struct object *now = map_get(&a->objects, s->key);
+    for (struct object **o = NULL; (o = object_set_next(&a->tx.staged, o));) {
+        struct object *now = object_set_get(&a->objects, object_id(*o));
         if (now)
             digest_sub(&d, now);
-        if (!is_removal(at(s)))
-            digest_add(&d, at(s));
+        if (!is_removal(*o))
+            digest_add(&d, *o);
     }
     return d;
 }
@@ -180,9 +179,9 @@ static void recount_held(struct apply *a) {
     a->held = a->tx.held;
     wire_ids_init(&a->tx.held);
     a->held_digest = (struct digest){0};
-    for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
-        if (wire_ids_match(&a->held, s->key))
-            digest_add(&a->held_digest, at(s));
+    for (struct object **o = NULL; (o = object_set_next(&a->objects, o));)
+        if (wire_ids_match(&a->held, object_id(*o)))
+            digest_add(&a->held_digest, *o);
 }
 
 static uint64_t total_without_held(const struct apply *a, const struct digest *all) {
@@ -196,24 +195,24 @@ static void on_bad(void *arg, struct str id, const struct why *why) { fault(arg,
 
 static void tell_builder(struct apply *a, struct object *o) {
     if (is_removal(o))
-        builder_del(a->builder, o->id);
+        builder_del(a->builder, object_id(o));
     else
         builder_put(a->builder, object_hold(o));
 }
 
 static struct snapshot *build(struct apply *a, uint64_t revision) {
     builder_begin(a->builder);
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));)
-        tell_builder(a, at(s));
+    for (struct object **o = NULL; (o = object_set_next(&a->tx.staged, o));)
+        tell_builder(a, *o);
     return builder_commit(a->builder, revision, on_bad, a);
 }
 
 /* The staged objects become the served ones. */
 static void replace(struct apply *a, const struct digest *after) {
-    for (struct map_slot *s = NULL; (s = map_next(&a->tx.staged, s));) {
-        struct object *o = at(s);
-        struct object *before = is_removal(o) ? map_del(&a->objects, o->id)
-                                              : map_put(&a->objects, o->id, object_hold(o));
+    for (struct object **s = NULL; (s = object_set_next(&a->tx.staged, s));) {
+        struct object *o = *s;
+        struct object *before = is_removal(o) ? object_set_del(&a->objects, object_id(o))
+                                              : object_set_put(&a->objects, object_hold(o));
         if ((before ? before : o)->kind == MODEL_KIND_backend)
             a->events.backend(a->arg, before, is_removal(o) ? NULL : o);
         object_drop(before);
@@ -330,7 +329,7 @@ static void drop_named(struct apply *a) {
         struct wire_fault *f = &a->tx.faults[i];
         log_warn("config", "an object of the last good file is left out: %.*s id=%.*s",
                  STR_FMT(f->reason), STR_FMT(f->id));
-        object_drop(map_del(&a->tx.staged, f->id));
+        object_drop(object_set_del(&a->tx.staged, f->id));
     }
     a->tx.n_faults = 0;
 }
@@ -386,9 +385,9 @@ void apply_hello(const struct apply *a, struct wire_hello *m, char room[WIRE_DIG
 struct object **apply_objects(const struct apply *a, const struct wire_ids *ids, size_t *n) {
     struct object **found = mem_array(a->objects.n, sizeof(struct object *));
     *n = 0;
-    for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
-        if (!ids || wire_ids_match(ids, s->key))
-            found[(*n)++] = object_hold(at(s));
+    for (struct object **o = NULL; (o = object_set_next(&a->objects, o));)
+        if (!ids || wire_ids_match(ids, object_id(*o)))
+            found[(*n)++] = object_hold(*o);
     return found;
 }
 
@@ -407,9 +406,9 @@ void apply_free(struct apply *a) {
     tx_drop(a);
     for (struct list *link; (link = list_pop(&a->pending));)
         mem_free(list_entry(link, struct pending, link));
-    for (struct map_slot *s = NULL; (s = map_next(&a->objects, s));)
-        object_drop(at(s));
-    map_fini(&a->objects);
+    for (struct object **o = NULL; (o = object_set_next(&a->objects, o));)
+        object_drop(*o);
+    object_set_fini(&a->objects);
     wire_ids_fini(&a->held);
     builder_free(a->builder);
     mem_free(a);

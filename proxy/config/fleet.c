@@ -169,7 +169,7 @@ struct fleet *fleet_file_load(struct fleet_file *f) {
     enum lastgood_result result = lastgood_load(f->path, &objects, &n, &why);
     if (result == LASTGOOD_LOADED && n == 1) {
         struct out message = out_heap(WIRE_MESSAGE_MAX);
-        out_str(&message, objects[0]->bytes);
+        out_str(&message, object_bytes(objects[0]));
         fleet = of_message(&message, &why);
     }
     if (!fleet && result != LASTGOOD_ABSENT)

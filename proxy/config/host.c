@@ -81,7 +81,7 @@ static void send_fleet(struct host *h, struct guest *g) {
 static void feed(struct host *h, struct guest *g) {
     while (g->at < g->n && g->window < WINDOW) {
         struct object *o = g->objects[g->at++];
-        say(h, g, WIRE_put, &(struct wire_put){o->kind, o->id, o->bytes});
+        say(h, g, WIRE_put, &(struct wire_put){o->kind, object_id(o), object_bytes(o)});
         object_drop(o);
     }
     if (g->at < g->n || g->done || !g->begun)

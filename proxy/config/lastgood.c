@@ -74,12 +74,12 @@ static void add_object(struct file *f, const struct object *object) {
     char head[ENTRY];
     struct out o = out_fixed(head, sizeof(head));
     put_number(&o, object->kind, 4);
-    put_number(&o, object->id.n, 4);
-    put_number(&o, object->bytes.n, 4);
+    put_number(&o, object_id(object).n, 4);
+    put_number(&o, object_bytes(object).n, 4);
     add(f, out_done(&o));
-    add(f, object->id);
-    if (object->bytes.n > 0)
-        add(f, object->bytes);
+    add(f, object_id(object));
+    if (object_bytes(object).n > 0)
+        add(f, object_bytes(object));
 }
 
 static void write_all(struct file *f, struct object *const *objects, size_t n) {

@@ -171,8 +171,8 @@ void auth_make(struct builder *b, struct node *n) {
     }
     bool closed = n->parsed->newer || m->refusal != MODEL_REFUSE_NO;
     p->law = (struct auth_law){.slot = n->slot,
-                               .id = n->object->id,
-                               .name = str_skip(n->object->id, strlen("auth/")),
+                               .id = object_id(n->object),
+                               .name = str_skip(object_id(n->object), strlen("auth/")),
                                .model = m,
                                .refusal = closed ? REASON_POLICY_UNAVAILABLE : REASON_NONE,
                                .n_methods = m->n_methods,

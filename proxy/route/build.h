@@ -18,6 +18,7 @@
 #include "lib/keypair.h"
 #include "lib/map.h"
 #include "lib/mem.h"
+#include "lib/object_set.h"
 #include "lib/regex.h"
 #include "proxy/route/auth.h"
 #include "proxy/route/consumers.h"
@@ -169,7 +170,7 @@ struct builder {
     struct staged *staged;   /* in order of arrival */
     size_t n_staged, staged_cap;
     struct pointers backends_dirty, auths_dirty, rules_dirty, sites_dirty, doomed;
-    struct map consumers_by_id; /* id → struct object, a count each: they are no nodes */
+    struct object_set consumers_by_id; /* a count each: they are no nodes */
     bool settings_dirty;
     /* the current version */
     struct pages *rules, *backends, *certificates, *auths;

@@ -119,7 +119,7 @@ static void set_object(struct builder *b, struct node *n, struct object *o) {
     struct object *old = n->object;
     char *old_id = n->own_id;
     n->own_id = o ? NULL : str_dup(n->id);
-    n->id = o ? o->id : str_mk(n->own_id, n->id.n);
+    n->id = o ? object_id(o) : str_mk(n->own_id, n->id.n);
     map_put(&b->nodes, n->id, n);
     n->object = o;
     object_drop(old);
@@ -377,8 +377,8 @@ static void change_auth(struct builder *b, struct node *n, struct staged *s) {
 
 /* A million of them may come: no node, no decoded form. */
 static void change_consumer(struct builder *b, struct staged *s) {
-    struct object *old = s->object ? map_put(&b->consumers_by_id, s->id, s->object)
-                                   : map_del(&b->consumers_by_id, s->id);
+    struct object *old = s->object ? object_set_put(&b->consumers_by_id, s->object)
+                                   : object_set_del(&b->consumers_by_id, s->id);
     if (old) {
         consumers_remove(b->keeper, &b->consumers, old);
         object_retire(b->keeper, old);
@@ -435,7 +435,7 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
 
 static bool is_consumer(const struct builder *b, const struct staged *s) {
     return s->object ? s->object->kind == MODEL_KIND_consumer
-                     : map_get(&b->consumers_by_id, s->id) != NULL;
+                     : object_set_get(&b->consumers_by_id, s->id) != NULL;
 }
 
 static void apply(struct builder *b, struct staged *s) {
@@ -493,21 +493,21 @@ static void stage(struct builder *b, struct str id, struct object *o) {
     struct object *old = s->object;
     char *old_id = s->own_id;
     s->own_id = o ? NULL : str_dup(id);
-    s->id = str_mk(o ? o->id.p : s->own_id, id.n);
+    s->id = str_mk(o ? object_id(o).p : s->own_id, id.n);
     s->object = o;
     map_put(&b->staged_by_id, s->id, (void *)(s - b->staged + 1)); /* also the key's new bytes */
     object_drop(old);
     mem_free(old_id);
 }
 
-void builder_put(struct builder *b, struct object *o) { stage(b, o->id, o); }
+void builder_put(struct builder *b, struct object *o) { stage(b, object_id(o), o); }
 void builder_del(struct builder *b, struct str id) { stage(b, id, NULL); }
 
 static bool is_same(struct builder *b, const struct staged *s) {
     const struct node *n = map_get(&b->nodes, s->id);
-    const struct object *o = n ? n->object : map_get(&b->consumers_by_id, s->id);
+    const struct object *o = n ? n->object : object_set_get(&b->consumers_by_id, s->id);
     return s->object && o && o->hash == s->object->hash && o->kind == s->object->kind &&
-           str_eq(o->bytes, s->object->bytes);
+           str_eq(object_bytes(o), object_bytes(s->object));
 }
 
 static bool check_all(struct builder *b,
@@ -584,8 +584,8 @@ void builder_free(struct builder *b) {
     for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));)
         if (((struct node *)s->value)->object)
             builder_del(b, s->key);
-    for (struct map_slot *s = NULL; (s = map_next(&b->consumers_by_id, s));)
-        builder_del(b, s->key);
+    for (struct object **o = NULL; (o = object_set_next(&b->consumers_by_id, o));)
+        builder_del(b, object_id(*o));
     for (size_t i = 0; i < b->n_staged; i++)
         apply(b, &b->staged[i]);
     builder_abort(b);
@@ -598,7 +598,7 @@ void builder_free(struct builder *b) {
     pages_retire(b->keeper, &b->certificates);
     pages_retire(b->keeper, &b->auths);
     consumers_retire(b->keeper, &b->consumers);
-    map_fini(&b->consumers_by_id);
+    object_set_fini(&b->consumers_by_id);
     hosts_retire(b->keeper, &b->hosts);
     if (b->settings)
         part_retire(b->keeper, &b->settings->part);

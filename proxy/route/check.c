@@ -590,8 +590,8 @@ static struct str without_origin(struct str bytes) {
  * the size that is needed. */
 static struct parsed *keep(struct keeper *k, struct object *o, size_t size) {
     const struct model_struct *s = model_struct_of((enum model_kind)o->kind);
-    struct str bytes = without_origin(o->bytes);
-    if (bytes.n < o->bytes.n)
+    struct str bytes = without_origin(object_bytes(o));
+    if (bytes.n < object_bytes(o).n)
         size -= sizeof(struct model_origin);
     struct parsed *p = part_new(k, PART_PARSED, sizeof(*p) + size);
     char *room = (char *)(p + 1);
@@ -606,9 +606,10 @@ static struct parsed *keep(struct keeper *k, struct object *o, size_t size) {
 static int check_id(const struct object *o, struct why *why) {
     struct shown shown;
     struct str kind = str_of(model_kind_name((enum model_kind)o->kind));
-    if (str_starts(o->id, kind) && o->id.n > kind.n && o->id.p[kind.n] == '/')
+    if (str_starts(object_id(o), kind) && object_id(o).n > kind.n && object_id(o).p[kind.n] == '/')
         return 0;
-    return why_text(why, "%s is not the id of a %.*s", why_show(o->id, &shown), STR_FMT(kind));
+    return why_text(why, "%s is not the id of a %.*s", why_show(object_id(o), &shown),
+                    STR_FMT(kind));
 }
 
 /* What is made of it once, beside the model. */

@@ -174,7 +174,7 @@ static struct backend_part *backend_new(struct builder *b, struct node *n) {
     if (host.n > 0)
         memcpy(text + name.n, host.p, host.n);
     p->backend = (struct backend){.slot = n->slot,
-                                  .id = n->parsed->object->id,
+                                  .id = object_id(n->parsed->object),
                                   .id_hash = n->parsed->object->id_hash,
                                   .version = n->parsed->object->hash,
                                   .name = str_mk(text, name.n),
@@ -355,7 +355,7 @@ void rule_make(struct builder *b, struct node *n) {
     r->model = m;
     r->matches = m->n_matches ? m->matches : &every_path;
     r->regexes = n->parsed->regexes;
-    r->id = n->parsed->object->id;
+    r->id = object_id(n->parsed->object);
     r->id_hash = n->parsed->object->id_hash;
     r->slot = n->slot;
     fill_auth(b, n->parsed, r);
@@ -388,7 +388,7 @@ void certificate_make(struct builder *b, struct node *n) {
     p->certificate = (struct certificate_law){.slot = n->slot,
                                               .id_hash = o->id_hash,
                                               .version = o->hash,
-                                              .id = o->id,
+                                              .id = object_id(o),
                                               .model = n->parsed->model};
     n->certificate = p;
     pages_set(b->keeper, &b->certificates, n->slot, &p->certificate);

@@ -83,7 +83,7 @@ static bool is_closed(const struct node *n) {
 
 /* listener/CLASS/NAME */
 static struct str name_of(const struct node *n) {
-    struct str id = n->parsed->object->id;
+    struct str id = object_id(n->parsed->object);
     size_t at = id.n;
     while (at > 0 && id.p[at - 1] != '/')
         at--;

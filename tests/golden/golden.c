@@ -107,8 +107,8 @@ static void each_object(struct golden *g, bool print) {
         struct out o = out_heap(64 << 20);
         object_json(v[i], &o);
         if (!print) {
-            remember(&g->world, v[i]->id, out_done(&o));
-        } else if (!is(&g->world, v[i]->id, out_done(&o))) {
+            remember(&g->world, object_id(v[i]), out_done(&o));
+        } else if (!is(&g->world, object_id(v[i]), out_done(&o))) {
             printf("%s\n  %.*s", comma, STR_FMT(out_done(&o)));
             comma = ",";
         }

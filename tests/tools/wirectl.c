@@ -109,7 +109,7 @@ static void say(enum wire_type type, const void *value) {
 /* The place of an object, or a free one. */
 static struct object **place(struct str id) {
     for (size_t i = 0; i < n_objects; i++)
-        if (str_eq(objects[i]->id, id))
+        if (str_eq(object_id(objects[i]), id))
             return &objects[i];
     must(n_objects < OBJECTS_MAX);
     return &objects[n_objects];
@@ -120,13 +120,13 @@ static void remove_object(const char *id) {
     if (at == &objects[n_objects])
         return;
     digest_sub(&digest, *at);
-    say(WIRE_del, &(struct wire_del){(*at)->id});
+    say(WIRE_del, &(struct wire_del){object_id((*at))});
     object_drop(*at);
     *at = objects[--n_objects];
 }
 
 static void put(enum model_kind kind, const char *id, const void *value) {
-    struct object *o = object_new(kind, str_of(id), value), **at = place(o->id);
+    struct object *o = object_new(kind, str_of(id), value), **at = place(object_id(o));
     if (at == &objects[n_objects]) {
         n_objects++;
     } else {
@@ -135,7 +135,7 @@ static void put(enum model_kind kind, const char *id, const void *value) {
     }
     digest_add(&digest, o);
     *at = o;
-    say(WIRE_put, &(struct wire_put){o->kind, o->id, o->bytes});
+    say(WIRE_put, &(struct wire_put){o->kind, object_id(o), object_bytes(o)});
 }
 
 /* ---- objects ---- */

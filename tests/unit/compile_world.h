@@ -31,11 +31,11 @@ struct world {
 
 static void world_put(void *arg, struct object *o) {
     struct world *w = arg;
-    struct object *was = map_del(&w->objects, o->id);
+    struct object *was = map_del(&w->objects, object_id(o));
     if (was)
         assert_true(was->hash != o->hash); /* an equal object is not put */
     object_drop(was);
-    map_put(&w->objects, o->id, o);
+    map_put(&w->objects, object_id(o), o);
     w->puts++;
 }
 static void world_del(void *arg, struct str id) {

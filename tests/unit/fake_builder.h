@@ -49,10 +49,10 @@ struct snapshot *builder_commit(struct builder *b, uint64_t revision,
     bool refused = false;
     for (size_t i = 0; i < b->n; i++) {
         struct object *o = b->staged[i];
-        if (o->kind == 0 || !str_starts(o->id, STR("route/bad/")))
+        if (o->kind == 0 || !str_starts(object_id(o), STR("route/bad/")))
             continue;
         struct why why = {.object = "Route bad", .text = "it is bad"};
-        bad(arg, o->id, &why);
+        bad(arg, object_id(o), &why);
         refused = true;
     }
     if (refused) {
@@ -62,10 +62,10 @@ struct snapshot *builder_commit(struct builder *b, uint64_t revision,
     for (size_t i = 0; i < b->n; i++) {
         struct object *o = b->staged[i];
         if (o->kind == 0) {
-            object_drop(map_del(&b->objects, o->id));
+            object_drop(map_del(&b->objects, object_id(o)));
             object_drop(o);
         } else {
-            object_drop(map_put(&b->objects, o->id, o));
+            object_drop(map_put(&b->objects, object_id(o), o));
         }
     }
     b->n = 0;

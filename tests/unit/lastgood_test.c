@@ -68,7 +68,7 @@ static void comes_back_whole(void) {
     assert_int_equal(lastgood_load(path, &list, &n, &why), LASTGOOD_LOADED);
     assert_int_equal(n, OBJECTS);
     for (size_t i = 0; i < n; i++) {
-        assert_true(str_eq(list[i]->id, objects[i]->id));
+        assert_true(str_eq(object_id(list[i]), object_id(objects[i])));
         assert_true(list[i]->hash == objects[i]->hash);
     }
     drop_all(list, n);

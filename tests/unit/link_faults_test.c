@@ -153,7 +153,7 @@ static struct object *object(const char *id, size_t size) {
 static void put(const char *id, size_t size, struct digest *d) {
     struct object *o = object(id, size);
     digest_add(d, o);
-    say(WIRE_put, &(struct wire_put){o->kind, o->id, o->bytes});
+    say(WIRE_put, &(struct wire_put){o->kind, object_id(o), object_bytes(o)});
     object_drop(o);
 }
 

@@ -76,7 +76,7 @@ static void on_have(void *arg, uint64_t proxy, uint64_t ask, struct object *o) {
     (void)arg, (void)proxy;
     assert_true(ask != 0);
     told.haves++;
-    snprintf(told.have_id, sizeof(told.have_id), "%.*s", STR_FMT(o->id));
+    snprintf(told.have_id, sizeof(told.have_id), "%.*s", STR_FMT(object_id(o)));
     told.have_hash = o->hash;
     object_drop(o);
 }
@@ -266,7 +266,8 @@ static bool has(int i, const char *id, uint64_t hash) {
     bool found = false;
     struct object **objects = config_objects(proxies[i].config, &n);
     for (size_t k = 0; k < n; k++) {
-        found |= str_eq(objects[k]->id, str_of(id)) && (hash == 0 || objects[k]->hash == hash);
+        found |=
+            str_eq(object_id(objects[k]), str_of(id)) && (hash == 0 || objects[k]->hash == hash);
         object_drop(objects[k]);
     }
     mem_free(objects);

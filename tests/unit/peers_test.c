@@ -430,7 +430,7 @@ static void a_slow_transaction_is_left_in_peace(void **state) {
             conn = e->conn;
             from = now_ms();
             wire_encode(WIRE_begin, &(struct wire_begin){.tx = 5}, &begin);
-            wire_encode(WIRE_put, &(struct wire_put){o->kind, o->id, o->bytes}, &put);
+            wire_encode(WIRE_put, &(struct wire_put){o->kind, object_id(o), object_bytes(o)}, &put);
             ws_send(ws, conn, &begin);
             ws_send(ws, conn, &put);
             digest_add(&d, o);

@@ -45,7 +45,7 @@ static void on_changed(void *arg, struct object *const *objects, size_t n) {
         struct arena a;
         arena_init(&a);
         told.objects++;
-        out_str(&o, objects[i]->id);
+        out_str(&o, object_id(objects[i]));
         if (objects[i]->kind == MODEL_KIND_NONE)
             out_lit(&o, " gone");
         const struct model_endpoints *m =
