@@ -33,7 +33,7 @@ enum { TICK_MS = 1000, DRAIN_LOOK_MS = 50 };
 struct member { /* a worker and what it writes to */
     struct worker *worker;
     struct observe_worker *observe;
-    struct access_log_worker *log;
+    struct access_log_worker *log, *audit; /* may be the same one; NULL: off */
     bool started;
 };
 
@@ -42,7 +42,7 @@ struct proxy {
     struct event_base *base;
     struct config *config;
     struct observe *observe;
-    struct access_log *log;
+    struct access_log *log, *audit; /* may be the same one; NULL: off */
     struct admin *admin;
     struct member *members;
     struct snapshot *current; /* held */
@@ -67,6 +67,8 @@ static void record(void *arg, const struct record *r) {
     observe_request(m->observe, r);
     if (m->log != NULL)
         access_log_request(m->log, r, r->gateway->access_log);
+    if (m->audit != NULL)
+        access_log_audit(m->audit, r);
 }
 
 static void passed(void *arg, const struct passed *p) {
@@ -337,6 +339,8 @@ static void on_hup(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     if (p->log != NULL)
         access_log_reopen(p->log);
+    if (p->audit != NULL && p->audit != p->log)
+        access_log_reopen(p->audit);
 }
 
 /* ---- the start ---- */
@@ -385,6 +389,7 @@ static void start_workers(struct proxy *p) {
         struct member *m = &p->members[i];
         m->observe = observe_worker(p->observe, i);
         m->log = p->log != NULL ? access_log_worker(p->log, i) : NULL;
+        m->audit = p->audit != NULL ? access_log_worker(p->audit, i) : NULL;
         struct worker_options o = {
             .index = i,
             .workers = p->o.workers,
@@ -465,6 +470,8 @@ static void end(struct proxy *p) {
     for (unsigned i = 0; i < p->o.workers; i++)
         worker_free(p->members[i].worker);
     config_free(p->config);
+    if (p->audit != p->log)
+        access_log_free(p->audit);
     access_log_free(p->log);
     observe_free(p->observe);
     if (p->current != NULL)
@@ -478,9 +485,34 @@ static void end(struct proxy *p) {
  * by itself malloc raises this bound and keeps them: 200 bytes a route with 100,000 routes. */
 static void give_back_large_memory(void) { mallopt(M_MMAP_THRESHOLD, 128 << 10); }
 
+/* NULL: off. */
+static struct access_log *open_log(struct proxy *p, const char *where) {
+    struct why why = {0};
+    if (strcmp(where, "off") == 0)
+        return NULL;
+    struct access_log *l = access_log_new(where, p->o.workers, &why);
+    if (l == NULL)
+        fail(&why);
+    return l;
+}
+
+static void log_metrics(void *arg, struct metric_text *t) {
+    const struct proxy *p = arg;
+    const struct access_log *logs[] = {p->log, p->audit};
+    access_log_metrics(logs, p->audit == p->log ? 1 : 2, t);
+}
+
+/* Two that write to one place are one: their lines must not mix. */
+static void open_logs(struct proxy *p) {
+    bool one = strcmp(p->o.access_log, p->o.audit_log) == 0;
+    p->log = open_log(p, p->o.access_log);
+    p->audit = one ? p->log : open_log(p, p->o.audit_log);
+    if (p->log != NULL || p->audit != NULL)
+        observe_source(p->observe, log_metrics, p);
+}
+
 int main(int argc, char **argv) {
     struct proxy p = {0};
-    struct why why = {0};
     tls_begin();
     options_parse(&p.o, argc, argv);
     signal(SIGPIPE, SIG_IGN);
@@ -488,12 +520,7 @@ int main(int argc, char **argv) {
     p.base = event_base_new();
     p.ring = wakeup_new();
     p.observe = observe_new(p.o.workers);
-    if (strcmp(p.o.access_log, "off") != 0) {
-        p.log = access_log_new(p.o.access_log, p.o.workers, &why);
-        if (p.log == NULL)
-            fail(&why);
-        observe_source(p.observe, access_log_metrics, p.log);
-    }
+    open_logs(&p);
     start_workers(&p);
     observe_source(p.observe, handshake_metrics, &p);
     observe_source(p.observe, listener_metrics, &p);

@@ -32,6 +32,7 @@ static const char help[] =
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7501)\n"
     "  --admin HOST:PORT        /config /reasons, loopback only (default: 127.0.0.1:7502)\n"
     "  --access-log WHERE       off, stdout or a file (default: stdout)\n"
+    "  --audit-log WHERE        likewise; who was refused, and what rules with `audit` decide\n"
     "  --resolver HOST:PORT     address of the DNS server that is asked for external names\n"
     "                           (default: those of /etc/resolv.conf)\n"
     "  --drain-delay TIME       on SIGTERM: still accepting for so long (default: 10s)\n"
@@ -124,6 +125,7 @@ enum setting {
     TELEMETRY,
     ADMIN,
     ACCESS_LOG,
+    AUDIT_LOG,
     RESOLVER,
     DRAIN_DELAY,
     DRAIN_TIMEOUT,
@@ -146,6 +148,7 @@ static const struct option long_options[] = {
     {"telemetry", required_argument, NULL, TELEMETRY},
     {"admin", required_argument, NULL, ADMIN},
     {"access-log", required_argument, NULL, ACCESS_LOG},
+    {"audit-log", required_argument, NULL, AUDIT_LOG},
     {"resolver", required_argument, NULL, RESOLVER},
     {"drain-delay", required_argument, NULL, DRAIN_DELAY},
     {"drain-timeout", required_argument, NULL, DRAIN_TIMEOUT},
@@ -206,6 +209,9 @@ static void take(struct options *o, enum setting what, const char *value, const 
     case ACCESS_LOG:
         o->access_log = value;
         return;
+    case AUDIT_LOG:
+        o->audit_log = value;
+        return;
     case RESOLVER:
         o->resolver = parse_address("resolver", value);
         return;
@@ -234,6 +240,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         .telemetry = "127.0.0.1:7501",
         .admin = "127.0.0.1:7502",
         .access_log = "stdout",
+        .audit_log = "stdout",
         .drain_delay_ms = 10000,
         .drain_timeout_ms = 60000,
     };

@@ -17,8 +17,8 @@ struct options {
     const char *peers, *peer_bind;     /* NULL: none */
     const char *state;                 /* NULL: none is kept */
     const char *telemetry, *admin;
-    const char *access_log; /* "off", "stdout" or a path */
-    const char *resolver;   /* "ADDRESS:PORT"; NULL: those of /etc/resolv.conf */
+    const char *access_log, *audit_log; /* "off", "stdout" or a path */
+    const char *resolver;               /* "ADDRESS:PORT"; NULL: those of /etc/resolv.conf */
     struct worker_port ports[WORKER_PORTS_MAX];
     size_t n_ports;
     unsigned workers;

@@ -134,6 +134,7 @@ static bool rule_fill(struct making *m, const struct at *at, const struct kube_A
                       const struct kube_auth_rule *k, struct model_auth_rule *o) {
     struct shown shown;
     *o = (struct model_auth_rule){.name = k->name,
+                                  .audit = k->audit,
                                   .action = k->action,
                                   .auth_methods = k->auth_methods,
                                   .n_auth_methods = k->n_auth_methods,

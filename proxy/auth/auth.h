@@ -38,6 +38,10 @@ struct auth {
     bool refused;
     bool dry;                     /* a policy that only records would have refused it: `reason` */
     enum reason reason;           /* refused or dry: why */
+    bool audit;                   /* by a rule that says so */
+    uint8_t method_n;             /* the method's place in the policy; AUTH_METHODS_MAX: none */
+    uint32_t slot;                /* of the policy that decided */
+    uint64_t identity, version;   /* of that policy; 0: none was there */
     struct str policy;            /* that decided: NS/NAME; n == 0: none was there */
     struct str method, rule;      /* of it; n == 0: none */
     struct str consumer, subject; /* NS/NAME; sub of the token; n == 0: none */

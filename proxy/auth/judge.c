@@ -266,8 +266,21 @@ static struct str keep(struct out *o, struct str s) {
     return o->over ? STR_NONE : str_mk(o->p + at, s.n);
 }
 
+static uint8_t place_of(const struct auth_law *law, struct str method) {
+    for (uint32_t i = 0; i < law->n_methods && i < AUTH_METHODS_MAX; i++)
+        if (law->methods[i].model->name.p == method.p)
+            return (uint8_t)i;
+    return AUTH_METHODS_MAX;
+}
+
 static void note(struct auth *a, const struct judging *j, struct pens *p) {
-    a->policy = keep(&p->texts, j->who.law->name);
+    const struct auth_law *law = j->who.law;
+    a->slot = law->slot;
+    a->identity = law->identity;
+    a->version = law->version;
+    a->method_n = place_of(law, j->who.method);
+    a->audit |= j->audit;
+    a->policy = keep(&p->texts, law->name);
     a->method = keep(&p->texts, j->who.method);
     a->rule = keep(&p->texts, j->rule);
     struct str consumer = caller_consumer(&j->who);
@@ -283,6 +296,7 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     bool dry = law->model->mode == MODEL_DRY_RUN;
     j->who = (struct caller){.law = law};
     j->rule = STR_NONE;
+    j->audit = false;
     j->challenge = NULL;
     j->unknown = false;
     arena_reset(&j->env->arena);

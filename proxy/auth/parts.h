@@ -79,6 +79,7 @@ struct judging {
     const char *detail;    /* a sentence */
     const char *challenge; /* error of RFC 6750; NULL: none */
     bool unknown;          /* something was shown that no method knows, up to now */
+    bool audit;            /* by the rule that decides */
     struct str rule, path; /* path.p == NULL: not made yet */
 };
 

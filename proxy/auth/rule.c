@@ -152,6 +152,7 @@ int rules_judge(struct judging *j) {
         if (!matches(j, r))
             continue;
         j->rule = r->model->name;
+        j->audit = r->model->audit;
         if (r->model->action == MODEL_ALLOW)
             return 0;
         return judge_refuse(j, REASON_FORBIDDEN, "a rule denies it");

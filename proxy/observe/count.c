@@ -71,6 +71,20 @@ static struct backend_counts *backend_counts(struct observe_worker *w, uint32_t 
     return container_of(b, struct backend_counts, block);
 }
 
+static struct policy_counts *policy_counts(struct observe_worker *w, const struct record_auth *a) {
+    if (a->slot >= __atomic_load_n(&w->observe->budget, __ATOMIC_RELAXED))
+        return &w->other_policies;
+    struct block *b = slots_get(&w->policies, a->slot);
+    if (!b) {
+        b = block_make(&w->policies, a->slot, sizeof(struct policy_counts), a->identity);
+        if (!b)
+            return &w->other_policies;
+    }
+    if (unlikely(b->identity != a->identity))
+        block_empty(b, sizeof(struct policy_counts), a->identity);
+    return container_of(b, struct policy_counts, block);
+}
+
 /* ---- counting ---- */
 
 static void count_code(struct code_counts *c, uint16_t code) {
@@ -121,6 +135,16 @@ static void count_reason(struct observe_worker *w, struct route_counts *c, const
     metric_add(&w->reasons[r->reason], 1);
 }
 
+static void count_auth(struct observe_worker *w, const struct record *r) {
+    const struct record_auth *a = r->auth;
+    if (a->identity == 0)
+        return;
+    struct policy_counts *c = policy_counts(w, a);
+    metric_add(&c->by_method[a->method_n].decisions[a->decision], 1);
+    if (r->auth_ns > 0)
+        histogram_add(&c->by_method[a->method_n].waits, &histogram_requests, r->auth_ns);
+}
+
 /* The request was counted when it was answered; its duration says nothing of the gateway. */
 static void count_tunnel(struct observe_worker *w, struct route_counts *c, const struct record *r) {
     count_plain(c, r);
@@ -146,6 +170,8 @@ void observe_request(struct observe_worker *w, const struct record *r) {
         count_backend(w, r);
     }
     count_reason(w, c, r);
+    if (unlikely(r->auth != NULL))
+        count_auth(w, r);
 }
 
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b) {

@@ -5,6 +5,7 @@
  *   struct observe_worker
  *     ├── routes    pages[slot / 256] ──► block[slot % 256] ──► struct route_counts
  *     ├── backends  the same                                    struct backend_counts
+ *     ├── policies  the same                                    struct policy_counts
  *     ├── other     rules above the budget, or without memory
  *     └── none      requests that no rule matched
  *
@@ -65,15 +66,25 @@ struct backend_counts {
     uint64_t handshakes[OBSERVE_HANDSHAKES];
 };
 
+/* Of a policy: what it decided, by the method that knew the caller ([AUTH_METHODS_MAX]: none). */
+struct policy_counts {
+    struct block block;
+    struct {
+        uint64_t decisions[RECORD_DECISIONS];
+        struct histogram waits; /* of those that waited for a service */
+    } by_method[AUTH_METHODS_MAX + 1];
+};
+
 struct slots {
     struct block **pages[PAGES];
 };
 
 struct observe_worker {
     struct observe *observe;
-    struct slots routes, backends;
+    struct slots routes, backends, policies;
     struct route_counts other, none;
     struct backend_counts other_backends;
+    struct policy_counts other_policies;
     uint64_t gauges[OBSERVE_GAUGES];
     uint64_t lag_ns;                        /* longest turn since main looked */
     uint64_t gateway[HISTOGRAM_BOUNDS + 1]; /* every request, by gateway_ns in histogram_gateway */

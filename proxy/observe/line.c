@@ -20,6 +20,8 @@ enum { /* room for the parts of known bound, with some to spare */
        NUMBERS_MAX = 640,
 };
 
+const char *const record_decisions[RECORD_DECISIONS] = {"allow", "deny", "dryDeny"};
+
 /* ---- the time ---- */
 
 static uint64_t now_ns(clockid_t clock) {
@@ -263,7 +265,7 @@ static void write_tunnel(struct out *o, const struct record *r) {
 
 static void write_auth(struct out *o, const struct record_auth *a) {
     out_lit(o, ",\"auth\":{\"decision\":");
-    write_text(o, str_of(a->decision), NAME_MAX_SHOWN);
+    write_text(o, str_of(record_decisions[a->decision]), NAME_MAX_SHOWN);
     out_lit(o, ",\"policy\":");
     write_text(o, a->policy, NAME_MAX_SHOWN);
     out_lit(o, ",\"method\":");
@@ -302,6 +304,50 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
         write_auth(o, r->auth);
     if (settings && settings->n_headers > 0)
         write_headers(o, r->head, settings->headers, settings->n_headers);
+    out_lit(o, "}\n");
+}
+
+void line_write_audit(struct out *o, struct line_clock *clock, const struct record *r) {
+    static const struct record_auth nobody = {.decision = RECORD_DENY};
+    const struct record_auth *a = r->auth ? r->auth : &nobody;
+    write_start(o, clock, r);
+    write_text(o, r->request_id, ID_MAX);
+    out_lit(o, ",\"audit\":");
+    write_text(o, str_of(record_decisions[a->decision]), NAME_MAX_SHOWN);
+    out_lit(o, ",\"reason\":");
+    write_text(o, str_of(reasons[r->reason].name), NAME_MAX_SHOWN);
+    out_lit(o, ",\"detail\":");
+    write_text(o, a->detail, NAME_MAX_SHOWN);
+    out_lit(o, ",\"policy\":");
+    write_text(o, a->policy, NAME_MAX_SHOWN);
+    out_lit(o, ",\"version\":\"");
+    if (a->identity != 0)
+        out_hex(o, a->version, 16);
+    out_lit(o, "\",\"auth_method\":");
+    write_text(o, a->method, NAME_MAX_SHOWN);
+    out_lit(o, ",\"rule\":");
+    write_text(o, a->rule, NAME_MAX_SHOWN);
+    out_lit(o, ",\"sub\":");
+    write_text(o, a->subject, NAME_MAX_SHOWN);
+    out_lit(o, ",\"consumer\":");
+    write_text(o, r->consumer, NAME_MAX_SHOWN);
+    out_lit(o, ",\"route\":");
+    write_route(o, r);
+    out_lit(o, ",\"method\":");
+    write_text(o, r->method, METHOD_MAX);
+    out_lit(o, ",\"host\":");
+    write_text(o, r->host, HOST_MAX);
+    out_lit(o, ",\"path\":");
+    write_text(o, without_query(r->path), PATH_MAX_SHOWN);
+    char *start = out_take(o, START_MAX);
+    if (!start)
+        return;
+    char *at = pen_u64(pen_lit(start, ",\"status\":"), r->status);
+    at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
+    *at++ = '"';
+    o->n -= START_MAX - (size_t)(at - start);
+    out_lit(o, ",\"trace\":");
+    write_text(o, trace_id(r->traceparent), 32);
     out_lit(o, "}\n");
 }
 

@@ -21,6 +21,8 @@ struct line_clock {
 /* settings: of the gateway, or NULL. */
 void line_write(struct out *o, struct line_clock *clock, const struct record *r,
                 const struct model_access_log *settings);
+/* Of what was decided about the caller. */
+void line_write_audit(struct out *o, struct line_clock *clock, const struct record *r);
 void line_write_passed(struct out *o, struct line_clock *clock, const struct passed *p);
 
 #endif

@@ -96,6 +96,22 @@ void access_log_request(struct access_log_worker *w, const struct record *r,
     put_line(w, &o);
 }
 
+static bool to_audit(const struct record *r) {
+    if (r->of == RECORD_TUNNEL_END) /* it was decided at its beginning */
+        return false;
+    if (unlikely(!r->auth))
+        return r->reason == REASON_POLICY_UNAVAILABLE;
+    return r->auth->audit || r->auth->decision != RECORD_ALLOW;
+}
+
+void access_log_audit(struct access_log_worker *w, const struct record *r) {
+    if (likely(!to_audit(r)))
+        return;
+    struct out o = out_fixed(w->line, sizeof(w->line));
+    line_write_audit(&o, &w->clock, r);
+    put_line(w, &o);
+}
+
 void access_log_passed(struct access_log_worker *w, const struct passed *p,
                        const struct model_access_log *settings) {
     if (!wanted(w, p->reason != REASON_NONE, settings))
@@ -266,19 +282,22 @@ struct access_log_worker *access_log_worker(struct access_log *l, unsigned i) {
     return l->workers[i];
 }
 
-void access_log_metrics(void *access_log, struct metric_text *t) {
-    const struct access_log *l = access_log;
-    uint64_t lines = 0, dropped = 0;
-    for (unsigned i = 0; i < l->n_workers; i++) {
-        lines += metric_get(&l->workers[i]->lines);
-        dropped += metric_get(&l->workers[i]->dropped);
+void access_log_metrics(const struct access_log *const *logs, unsigned n, struct metric_text *t) {
+    uint64_t lines = 0, dropped = 0, lost = 0;
+    for (unsigned k = 0; k < n; k++) {
+        const struct access_log *l = logs[k];
+        for (unsigned i = 0; l && i < l->n_workers; i++) {
+            lines += metric_get(&l->workers[i]->lines);
+            dropped += metric_get(&l->workers[i]->dropped);
+        }
+        lost += l ? metric_get(&l->lost) : 0;
     }
-    metric_family(t, METRIC_COUNTER, "sluice_log_lines", "Lines of the access log.");
+    metric_family(t, METRIC_COUNTER, "sluice_log_lines", "Lines of the access and audit logs.");
     metric_count(t, STR_NONE, lines);
     metric_family(t, METRIC_COUNTER, "sluice_log_dropped",
                   "Lines that found no room because the log was read too slowly.");
     metric_count(t, STR_NONE, dropped);
     metric_family(t, METRIC_COUNTER, "sluice_log_lost_bytes",
                   "Bytes of lines that the file or pipe did not take.");
-    metric_count(t, STR_NONE, metric_get(&l->lost));
+    metric_count(t, STR_NONE, lost);
 }

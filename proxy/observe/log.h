@@ -27,7 +27,13 @@
  *    "bytes":5120,"received":512,"client":"10.0.0.7","upstream_addr":"10.1.0.3:5432","attempts":1,
  *    "protocol":"tls"}
  *
- * of which bytes were sent to the client and received from it.
+ * of which bytes were sent to the client and received from it. An audit line says who wanted what,
+ * and what was decided by which version of which policy:
+ *
+ *   {"ts":...,"id":...,"audit":"deny","reason":"forbidden","detail":"no rule allows
+ * it","policy":"shop/customers",
+ *    "version":"04886fb3f438264a","auth_method":"workforce","rule":"","sub":"joe","consumer":"",
+ *    "route":"shop/shop/catalog","method":"DELETE","host":...,"path":...,"status":403,"client":"10.0.0.7","trace":...}
  */
 #ifndef SLUICE_PROXY_OBSERVE_LOG_H
 #define SLUICE_PROXY_OBSERVE_LOG_H
@@ -59,11 +65,15 @@ struct access_log_worker *access_log_worker(struct access_log *l, unsigned i);
 void access_log_request(struct access_log_worker *w, const struct record *r,
                         const struct model_access_log *settings);
 
+/* An audit line, where there is to be one: the caller was refused, would have been but for a dry
+ * run, or was decided about by a rule with `audit`. No setting of the gateway leaves it out. */
+void access_log_audit(struct access_log_worker *w, const struct record *r);
+
 /* The same for a connection of a TCP or TLS listener, at its end. */
 void access_log_passed(struct access_log_worker *w, const struct passed *p,
                        const struct model_access_log *settings);
 
-/* For observe_source(): sluice_log_lines_total, sluice_log_dropped_total. */
-void access_log_metrics(void *access_log, struct metric_text *t);
+/* sluice_log_lines_total, sluice_log_dropped_total, ..., of all of them together (NULL: off). */
+void access_log_metrics(const struct access_log *const *logs, unsigned n, struct metric_text *t);
 
 #endif

@@ -10,16 +10,24 @@
 
 #include "lib/str.h"
 #include "proxy/http/reason.h"
+#include "proxy/route/auth.h"
 #include "proxy/route/snapshot.h"
 
 /* A request that becomes a tunnel is told twice: when it is answered, which is the request, and
  * when the tunnel ends, which has its own bytes and duration. */
 enum record_of { RECORD_REQUEST, RECORD_TUNNEL_OPEN, RECORD_TUNNEL_END };
 
+enum record_decision { RECORD_ALLOW, RECORD_DENY, RECORD_DRY_DENY, RECORD_DECISIONS };
+extern const char *const record_decisions[RECORD_DECISIONS]; /* "allow", "deny", "dryDeny" */
+
 /* What an AuthPolicy decided; n == 0: nothing. */
 struct record_auth {
     struct str policy, method, rule, subject, detail;
-    const char *decision; /* "allow", "deny", "dryDeny" */
+    enum record_decision decision;
+    bool audit;                 /* the rule says that all that it decides is written down */
+    uint8_t method_n;           /* its place in the policy; AUTH_METHODS_MAX: none */
+    uint32_t slot;              /* of the policy */
+    uint64_t identity, version; /* of the policy; identity 0: none was there */
 };
 
 struct record {

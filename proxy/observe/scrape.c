@@ -236,6 +236,68 @@ static void write_backends(struct scrape *s) {
     }
 }
 
+/* ---- over all policies ---- */
+
+/* The base is the policy's own. False: it has no such method. */
+static bool labels_method(struct scrape *s, const struct auth_law *law, unsigned method) {
+    labels_new(s);
+    metric_label(&s->labels, "policy", law ? law->name : STR("other"));
+    if (method < AUTH_METHODS_MAX && (!law || method >= law->n_methods))
+        return false;
+    metric_label(&s->labels, "method",
+                 method < AUTH_METHODS_MAX ? law->methods[method].model->name : STR(""));
+    s->base = s->labels.n;
+    return true;
+}
+
+static void write_decisions(struct scrape *s, const struct auth_law *law,
+                            const struct policy_counts *c) {
+    for (unsigned i = 0; i <= AUTH_METHODS_MAX; i++) {
+        if (!labels_method(s, law, i))
+            continue;
+        for (unsigned d = 0; d < RECORD_DECISIONS; d++)
+            if (c->by_method[i].decisions[d] > 0)
+                metric_count(&s->t, labels_with(s, "result", str_of(record_decisions[d])),
+                             c->by_method[i].decisions[d]);
+    }
+}
+
+static void write_waits(struct scrape *s, const struct auth_law *law,
+                        const struct policy_counts *c) {
+    for (unsigned i = 0; i <= AUTH_METHODS_MAX; i++)
+        if (labels_method(s, law, i) && histogram_count(&c->by_method[i].waits) > 0)
+            metric_histogram(&s->t, labels(s), &histogram_requests, &c->by_method[i].waits);
+}
+
+static void each_policy(struct scrape *s,
+                        void (*write)(struct scrape *s, const struct auth_law *law,
+                                      const struct policy_counts *c)) {
+    struct policy_counts sum;
+    const struct snapshot *law = s->o->snapshot;
+    for (uint32_t slot = 0; law && slot < named(s->o, law->auth_slots); slot++) {
+        const struct auth_law *a = snapshot_auth(law, slot);
+        if (a && sum_policy(s->o, slot, a->identity, &sum))
+            write(s, a, &sum);
+    }
+    sum_other_policies(s->o, &sum);
+    for (unsigned i = 0; i < AUTH_METHODS_MAX;
+         i++) { /* of several: their methods are no longer told apart */
+        for (unsigned d = 0; d < RECORD_DECISIONS; d++)
+            sum.by_method[AUTH_METHODS_MAX].decisions[d] += sum.by_method[i].decisions[d];
+        histogram_sum(&sum.by_method[AUTH_METHODS_MAX].waits, &sum.by_method[i].waits);
+    }
+    write(s, NULL, &sum);
+}
+
+static void write_policies(struct scrape *s) {
+    metric_family(&s->t, METRIC_COUNTER, "sluice_auth_decisions",
+                  "Requests that an AuthPolicy decided, by the method that knew the caller.");
+    each_policy(s, write_decisions);
+    metric_family(&s->t, METRIC_HISTOGRAM, "sluice_auth_duration_seconds",
+                  "How long requests waited for what decides: a service, or a password's hash.");
+    each_policy(s, write_waits);
+}
+
 /* ---- certificates ---- */
 
 static void write_certificates(struct scrape *s) {
@@ -342,6 +404,7 @@ void observe_scrape(struct observe *o, struct out *to, bool openmetrics) {
     metric_begin(&s.t, to, openmetrics);
     write_routes(&s);
     write_backends(&s);
+    write_policies(&s);
     write_certificates(&s);
     write_gauges(&s);
     write_workers(&s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Adds up what the workers have counted for one rule or backend.
+ * Adds up what the workers have counted for one rule, backend or policy.
  */
 #include "proxy/observe/sum.h"
 
@@ -73,6 +73,14 @@ static void backend_add(struct backend_counts *to, const struct backend_counts *
         to->handshakes[i] += from->handshakes[i];
 }
 
+static void policy_add(struct policy_counts *to, const struct policy_counts *from) {
+    for (unsigned i = 0; i <= AUTH_METHODS_MAX; i++) {
+        for (unsigned d = 0; d < RECORD_DECISIONS; d++)
+            to->by_method[i].decisions[d] += from->by_method[i].decisions[d];
+        histogram_sum(&to->by_method[i].waits, &from->by_method[i].waits);
+    }
+}
+
 bool sum_route(const struct observe *o, uint32_t slot, uint64_t identity,
                struct route_counts *sum) {
     bool any = false;
@@ -105,6 +113,21 @@ bool sum_backend(const struct observe *o, uint32_t slot, uint64_t identity,
     return any;
 }
 
+bool sum_policy(const struct observe *o, uint32_t slot, uint64_t identity,
+                struct policy_counts *sum) {
+    bool any = false;
+    struct policy_counts one;
+    *sum = (struct policy_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        const struct block *b = slots_get(&o->workers[i]->policies, slot);
+        if (!block_copy(&one, b, sizeof(one), identity))
+            continue;
+        policy_add(sum, &one);
+        any = true;
+    }
+    return any;
+}
+
 void sum_special(const struct observe *o, size_t offset, struct route_counts *sum) {
     struct route_counts one;
     *sum = (struct route_counts){0};
@@ -120,5 +143,14 @@ void sum_other_backends(const struct observe *o, struct backend_counts *sum) {
     for (unsigned i = 0; i < o->n_workers; i++) {
         copy_words(&one, &o->workers[i]->other_backends, sizeof(one));
         backend_add(sum, &one);
+    }
+}
+
+void sum_other_policies(const struct observe *o, struct policy_counts *sum) {
+    struct policy_counts one;
+    *sum = (struct policy_counts){0};
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        copy_words(&one, &o->workers[i]->other_policies, sizeof(one));
+        policy_add(sum, &one);
     }
 }

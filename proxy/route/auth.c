@@ -173,6 +173,8 @@ void auth_make(struct builder *b, struct node *n) {
     p->law = (struct auth_law){.slot = n->slot,
                                .id = object_id(n->object),
                                .name = str_skip(object_id(n->object), strlen("auth/")),
+                               .identity = n->object->id_hash,
+                               .version = n->object->hash,
                                .model = m,
                                .refusal = closed ? REASON_POLICY_UNAVAILABLE : REASON_NONE,
                                .n_methods = m->n_methods,

@@ -17,6 +17,8 @@ struct claim_match; /* lib/claims.h */
 struct jwt_keys;
 struct regex;
 
+enum { AUTH_METHODS_MAX = 16 }; /* of a policy */
+
 struct method_law {
     const struct model_auth_method_config *model;
     const struct jwt_keys *keys; /* jwt; NULL: there are none, and tokens cannot be judged */
@@ -38,6 +40,8 @@ struct auth_rule_law {
 struct auth_law {
     uint32_t slot;
     struct str id, name; /* auth/NS/NAME, NS/NAME */
+    uint64_t identity;   /* of the id */
+    uint64_t version;    /* hash of its object */
     const struct model_auth *model;
     enum reason refusal; /* REASON_NONE, or the answer to every request */
     uint32_t n_methods, n_rules;

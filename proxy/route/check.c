@@ -19,7 +19,6 @@ enum {
     MATCHES_MAX = 1024,
     WEIGHT_MAX = 1000000,
     UPSTREAM_NAMES_MAX = 64,
-    AUTH_METHODS_MAX = 64, /* bits of a rule's mask */
 };
 
 /* ---- where in the user's object ---- */

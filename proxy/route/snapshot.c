@@ -212,6 +212,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .backend_slots = pools[SLOT_BACKEND].top,
                            .endpoint_slots = pools[SLOT_ENDPOINT].top,
                            .certificate_slots = pools[SLOT_CERTIFICATE].top,
+                           .auth_slots = pools[SLOT_AUTH].top,
                            .parts = p,
                            .refs = 1};
     fill_not_identity(s->gateway, s->not_identity);

@@ -178,11 +178,12 @@ struct snapshot {
     uint32_t n_listeners;
     const struct listener_law *listeners;
     const struct model_ticket_keys *tickets; /* NULL: none have come */
-    /* Bytes that no identity header begins with, in either case: most names need not be compared. */
+    /* Bytes that no identity header begins with, in either case: most names need not be compared.
+     */
     uint64_t not_identity[4];
-    uint32_t n_rules, n_backends;            /* live ones */
+    uint32_t n_rules, n_backends; /* live ones */
     /* every slot number is below */
-    uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots;
+    uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots, auth_slots;
     struct snapshot_parts *parts; /* private: shared pages */
     uint32_t refs;                /* main thread */
 };

@@ -161,9 +161,14 @@ static struct record_auth auth_to_log(const struct auth *a) {
                                 .rule = a->rule,
                                 .subject = a->subject,
                                 .detail = a->detail,
-                                .decision = a->refused ? "deny"
-                                            : a->dry   ? "dryDeny"
-                                                       : "allow"};
+                                .decision = a->refused ? RECORD_DENY
+                                            : a->dry   ? RECORD_DRY_DENY
+                                                       : RECORD_ALLOW,
+                                .audit = a->audit,
+                                .method_n = a->method_n,
+                                .slot = a->slot,
+                                .identity = a->identity,
+                                .version = a->version};
 }
 
 void stream_record(struct stream *st) {

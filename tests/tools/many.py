@@ -84,7 +84,7 @@ def used(program):
     return seconds, wakes
 
 
-def start_controller(gw, seconds=300):
+def start_controller(gw, seconds=1800):
     """Seconds from its start to its /ready."""
     begin = time.monotonic()
     gw.start_controller()
@@ -96,7 +96,7 @@ def start_controller(gw, seconds=300):
     return time.monotonic() - begin
 
 
-def start_proxy(gw, seconds=300):
+def start_proxy(gw, seconds=1800):
     """Seconds from its start to its /ready."""
     begin = time.monotonic()
     gw.start_proxy()

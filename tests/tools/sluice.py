@@ -278,7 +278,7 @@ class Gateway:
                 '--controller', f'ws://127.0.0.1:{self.link}', '--state', self.state,
                 '--bind', '127.0.0.1', '--ports', f'80={self.port}',
                 '--workers', str(self.workers), '--telemetry', f'127.0.0.1:{self.telemetry}',
-                '--admin', f'127.0.0.1:{self.admin}', '--access-log', self.access_log,
+                '--admin', f'127.0.0.1:{self.admin}', '--access-log', self.access_log, '--audit-log', 'off',
                 *self.drain, *self.options]
 
     def start_proxy(self, **how):

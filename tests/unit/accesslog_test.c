@@ -254,7 +254,8 @@ static uint64_t metric_of(struct access_log *l, const char *name) {
     struct metric_text t;
     struct out o = out_heap(4096);
     metric_begin(&t, &o, false);
-    access_log_metrics(l, &t);
+    const struct access_log *logs[] = {l, NULL};
+    access_log_metrics(logs, 2, &t);
     out_char(&o, 0);
     char series[64];
     snprintf(series, sizeof(series), "\n%s ", name);
