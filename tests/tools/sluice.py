@@ -352,8 +352,9 @@ class Client:
         self.socket = socket.create_connection(('127.0.0.1', number), 10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, host):
-        self.socket.sendall(f'GET / HTTP/1.1\r\nHost: {host}\r\n\r\n'.encode())
+    def ask(self, host, *lines):
+        text = ''.join(f'{line}\r\n' for line in ('GET / HTTP/1.1', f'Host: {host}', *lines, ''))
+        self.socket.sendall(text.encode())
         data = b''
         while b'\r\n\r\n' not in data:
             piece = self.socket.recv(65536)
