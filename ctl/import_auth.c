@@ -110,7 +110,8 @@ static void add_algorithms(struct policy *p, const struct kong_entity *e, const 
     }
     if (sha1)
         import_say(p->i, IMPORT_DIFFERS, import_object(p->i, e), STR("config.algorithms"),
-                   STR("hmac-sha1"), "is not accepted; clients sign with hmac-sha256");
+                   STR("hmac-sha1"),
+                   "is not accepted; clients sign with hmac-sha256, or write it in algorithms");
     if (!list->child)
         import_close(p->i, p->r, import_object(p->i, e), STR("config.algorithms"), STR(""),
                      "none of them is accepted; clients sign with hmac-sha256");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * mac: HMAC (RFC 2104) with a named hash, as signatures of requests carry it. No state, any thread.
+ * mac: HMAC (RFC 2104) with a named hash, as signatures of requests carry it.
  */
 #ifndef SLUICE_LIB_MAC_H
 #define SLUICE_LIB_MAC_H
@@ -21,10 +21,19 @@ enum mac {
 /* "hmac-sha256" ... "hmac-sha1"; MAC_NONE for the rest. */
 enum mac mac_named(struct str name);
 struct str mac_name(enum mac m);
-size_t mac_size(enum mac m); /* bytes */
+size_t mac_size(enum mac m);    /* bytes */
+enum mac mac_of_size(size_t n); /* the one of SHA-2 with so many bytes, or MAC_NONE */
+
+/* Room to work in, of one thread; what is made there costs no memory. */
+struct mac_scratch;
+struct mac_scratch *mac_scratch_new(void);
+void mac_scratch_free(struct mac_scratch *s); /* NULL is fine */
 
 /* Whether `tag` is the one of `text`. Of constant time in their bytes; false when lengths differ.
  */
-bool mac_verify(enum mac m, struct str secret, struct str text, struct str tag) MUST_USE;
+bool mac_verify(struct mac_scratch *s, enum mac m, struct str secret, struct str text,
+                struct str tag) MUST_USE;
+/* The hash of that HMAC, alone; mac_size() bytes. */
+void mac_hash(struct mac_scratch *s, enum mac m, struct str text, unsigned char made[MAC_MAX]);
 
 #endif

@@ -159,12 +159,26 @@ static bool revoked(struct making *m, const struct at *at, const struct kube_key
     return true;
 }
 
+/* Those with a key need a key set, those with a secret Consumers that have one. */
 static bool algorithms_are_good(struct making *m, const struct at *at, const struct kube_jwt *k) {
+    struct shown shown;
     for (uint32_t i = 0; i < k->n_algorithms; i++) {
+        const struct at *one = AT_I(at, "algorithms", i);
         enum jwt_alg alg;
-        if (!jwt_alg_named(k->algorithms[i], &alg) || (JWT_ALG(alg) & JWT_ALGS_SECRET))
-            return auth_not_yet(m, AT_I(at, "algorithms", i),
-                                "a signature with a secret of a Consumer");
+        bool known = jwt_alg_named(k->algorithms[i], &alg);
+        bool secret = known && (JWT_ALG(alg) & JWT_ALGS_SECRET) != 0;
+        if (!known)
+            refuse(m, one, "%s is not an algorithm", why_show(k->algorithms[i], &shown));
+        else if (secret && !k->consumers)
+            refuse(m, one,
+                   "%s is for Consumers' own secrets; name consumers, whose credentials jwt have "
+                   "key, algorithm and secretRef",
+                   jwt_alg_name(alg));
+        else if (!secret && !k->jwks)
+            refuse(m, one, "%s needs jwks, which says where the issuer's keys are",
+                   jwt_alg_name(alg));
+        if (!known || (secret ? !k->consumers : !k->jwks))
+            return false;
     }
     return true;
 }
@@ -201,8 +215,5 @@ bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt 
                             "a token that is bound to a certificate");
     if (k->revoked_ref && !revoked(m, AT(at, "revokedRef"), k->revoked_ref, j))
         return false;
-    if (k->jwks)
-        return key_set(m, AT(at, "jwks"), o->name, k->jwks, j);
-    refuse(m, AT(at, "jwks"), "is missing; say where the issuer's keys are");
-    return false;
+    return !k->jwks || key_set(m, AT(at, "jwks"), o->name, k->jwks, j);
 }

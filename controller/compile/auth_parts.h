@@ -30,5 +30,7 @@ struct model_claim_match *auth_claims(struct making *m, const struct at *at, con
 
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
+bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,
+                    struct model_auth_method_config *o);
 
 #endif

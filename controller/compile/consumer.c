@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * consumer: a Consumer's credentials, as the sixteen bytes by which they are found. Of two
- * Consumers with the same one the older keeps it. What is said of a credential never shows it.
+ * consumer: a Consumer's credentials, as the sixteen bytes by which they are found, and the secrets
+ * that something is signed with. Of two Consumers with the same one the older keeps it. What is
+ * said of a credential never shows it.
  *
  *     digest ─► struct held ─► by: the units that have it, the older first
  */
 #include "controller/compile/auth.h"
 #include "controller/compile/material.h"
 #include "lib/credential.h"
+#include "lib/jwt.h"
 #include "lib/mem.h"
 
 enum {
     KEYS_MAX = 4096,   /* of one Consumer */
     KEY_BYTES_MIN = 8, /* a shorter one is guessed */
+    SECRET_BYTES_MIN = 16,
+    SECRET_BYTES_MAX = 1024,
 };
 
 /* One digest, whoever has it. */
@@ -106,6 +110,10 @@ static bool is_taken(const struct compiler *c, const struct unit *u, const char 
     return false;
 }
 
+static struct str said_name(const struct model_credential *c) {
+    return c->name.n > 0 ? c->name : STR("credential-0"); /* its only one */
+}
+
 /* Those that another one keeps are left out. */
 static void keep_own(struct making *m, struct model_consumer *o) {
     uint32_t kept = 0;
@@ -121,7 +129,7 @@ static void keep_own(struct making *m, struct model_consumer *o) {
             close_as(m, "Conflicted", AT(AT(NULL, "spec"), "credentials"),
                      "%.*s: an older Consumer has the same credential and keeps it, so it does not "
                      "count here; make a new one for this Consumer",
-                     STR_FMT(o->credentials[i].name));
+                     STR_FMT(said_name(&o->credentials[i])));
     }
     o->n_credentials = kept;
 }
@@ -153,20 +161,66 @@ static struct model_credential *room(struct filling *f) {
     return &o->credentials[o->n_credentials++];
 }
 
-static void add(struct filling *f, const struct at *at, enum model_auth_method type,
-                struct str name, struct str a, struct str b) {
+/* By which it is found; word: lib/credential.h's method. */
+static void add_as(struct filling *f, const struct at *at, const char *word, struct str a,
+                   struct str b, struct model_credential made) {
     struct making *m = f->m;
     char *digest = arena_alloc(&m->a, CREDENTIAL_DIGEST);
     if (!m->c->digests)
         m->c->digests = credential_scratch_new();
-    credential_digest(m->c->digests, model_word(&model_words_auth_method, type), a, b, digest);
+    credential_digest(m->c->digests, word, a, b, digest);
+    made.digest = str_mk(digest, CREDENTIAL_DIGEST);
     if (f->o->n_credentials == KEYS_MAX)
         warn(m, at, "more than %d credentials; this one does not count", KEYS_MAX);
     else if (has(f->o, digest))
         warn(m, at, "the same credential as one before it; remove it");
     else
-        *room(f) = (struct model_credential){
-            .type = type, .name = name, .digest = str_mk(digest, CREDENTIAL_DIGEST)};
+        *room(f) = made;
+}
+
+static void add(struct filling *f, const struct at *at, enum model_auth_method type,
+                struct str name, struct str a, struct str b) {
+    add_as(f, at, model_word(&model_words_auth_method, type), a, b,
+           (struct model_credential){.type = type, .name = name});
+}
+
+/* The secret of a reference; a line end that an editor has left is none of a text. False: it
+ * cannot be had, and it was said. */
+static bool secret_of(struct filling *f, const struct at *ref, const struct kube_key_ref *k,
+                      struct str *secret) {
+    struct making *m = f->m;
+    struct material x = material_of(m, m->r, ref, KUBE_Secret, STR_NONE, k->name);
+    x.reason = "InvalidSecretRef";
+    if (!material_entry(m, &x, k->key, STR("secret"), secret))
+        return false;
+    size_t n = secret->n;
+    while (n > 1 && secret->p[n - 2] >= ' ' && secret->p[n - 2] <= '~')
+        n--;
+    if (n == 1 && secret->p[secret->n - 1] == '\n')
+        secret->n--;
+    if (secret->n <= SECRET_BYTES_MAX)
+        return true;
+    warn(m, ref, "a secret of %zu bytes is longer than the limit of %d, and does not count",
+         secret->n, SECRET_BYTES_MAX);
+    return false;
+}
+
+static void add_hmac(struct filling *f, const struct at *at, struct str name,
+                     const struct kube_credential_hmac *k) {
+    const struct at *ref = AT(AT(at, "hmac"), "secretRef");
+    struct str own = f->m->r->meta.name, ns = f->m->r->meta.namespace, secret;
+    if (!secret_of(f, ref, k->secret_ref, &secret))
+        return;
+    if (secret.n < SECRET_BYTES_MIN) {
+        warn(f->m, ref,
+             "a secret of %zu bytes would be guessed from one signature, and does not count; take "
+             "a random one of %d or more",
+             secret.n, SECRET_BYTES_MIN);
+        return;
+    }
+    add_as(f, ref, model_word(&model_words_auth_method, MODEL_AUTH_HMAC), ns,
+           k->key_id.n > 0 ? k->key_id : own,
+           (struct model_credential){.type = MODEL_AUTH_HMAC, .name = name, .secret = secret});
 }
 
 static void add_key(struct filling *f, const struct at *at, struct str name, struct str key) {
@@ -199,19 +253,42 @@ static void add_keys(struct filling *f, const struct at *at, struct str name,
         add_key(f, ref, name, s->string_data[i].value);
 }
 
+/* A token that is signed with a secret of its own, by what names it. */
+static void add_jwt_secret(struct filling *f, const struct at *jwt, struct str name,
+                           const struct kube_credential_jwt *k) {
+    const struct at *ref = AT(jwt, "secretRef");
+    struct str claim = k->key_claim.n > 0 ? k->key_claim : STR("iss"), secret;
+    struct why why = {0};
+    enum jwt_alg alg;
+    if (!jwt_alg_named(k->algorithm, &alg) || !(JWT_ALG(alg) & JWT_ALGS_SECRET)) {
+        warn(f->m, AT(jwt, "algorithm"),
+             "write HS256, HS384 or HS512; this credential does not count");
+        return;
+    }
+    if (!secret_of(f, ref, k->secret_ref, &secret))
+        return;
+    if (jwt_secret_check(alg, secret, &why) != 0) {
+        warn(f->m, ref, "%s; this one does not count", why.text);
+        return;
+    }
+    add_as(f, ref, CREDENTIAL_JWT_SECRET,
+           arena_fmt(&f->m->a, "%.*s/%.*s", STR_FMT(f->m->r->meta.namespace), STR_FMT(claim)),
+           k->key,
+           (struct model_credential){
+               .type = MODEL_AUTH_JWT, .name = name, .secret = secret, .algorithm = k->algorithm});
+}
+
 static void add_jwt(struct filling *f, const struct at *at, struct str name,
                     const struct kube_credential_jwt *k) {
     const struct at *jwt = AT(at, "jwt");
     if (k->issuer.n > 0 && k->subject.n > 0 && k->key.n == 0 && !k->secret_ref)
         add(f, jwt, MODEL_AUTH_JWT, name, k->issuer, k->subject);
-    else if (k->issuer.n > 0 || k->subject.n > 0)
+    else if (k->issuer.n == 0 && k->subject.n == 0 && k->key.n > 0 && k->secret_ref)
+        add_jwt_secret(f, jwt, name, k);
+    else
         warn(f->m, jwt,
              "write either issuer and subject, or key, algorithm and secretRef; it does "
              "not count");
-    else
-        warn(f->m, jwt,
-             "a secret of a Consumer is not supported yet; this credential does not "
-             "count");
 }
 
 static void add_credential(struct filling *f, const struct at *at, struct str name,
@@ -220,11 +297,11 @@ static void add_credential(struct filling *f, const struct at *at, struct str na
         add_keys(f, at, name, k->api_key);
     else if (k->jwt)
         add_jwt(f, at, name, k->jwt);
+    else if (k->hmac)
+        add_hmac(f, at, name, k->hmac);
     else
         warn(f->m, at, "%s is not supported yet; this credential does not count",
-             k->basic  ? "basic"
-             : k->hmac ? "hmac"
-                       : "clientCertificate");
+             k->basic ? "basic" : "clientCertificate");
 }
 
 /* In the log: as the user calls it, else its place among several. */

@@ -6,7 +6,9 @@
  *     place.c     where a credential is: header, cookie, query
  *        ▼
  *     judge.c     methods in their order ──► bearer.c     JSON Web Tokens, and those seen before
- *        │        Any or All             └─► key.c       API keys of Consumers
+ *        │        Any or All             │     └ secret.c  signed with a Consumer's own secret
+ *        │                               ├─► key.c       API keys of Consumers
+ *        │                               └─► hmac.c      requests that a Consumer has signed
  *        ▼
  *     rule.c      what the caller may do: the first rule that matches decides
  *        ▼

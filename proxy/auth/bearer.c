@@ -16,8 +16,10 @@ struct bearer {
     size_t size;
     struct str subject, issuer;
     int64_t expires;
-    uint64_t judged[JUDGED_MAX]; /* versions of methods; 0: none */
-    unsigned next;               /* of judged */
+    bool by_secret;                 /* of a Consumer's own, found by ... */
+    char digest[CREDENTIAL_DIGEST]; /* ... this */
+    uint64_t judged[JUDGED_MAX];    /* versions of methods; 0: none */
+    unsigned next;                  /* of judged */
 };
 
 struct bearers {
@@ -71,6 +73,9 @@ void bearers_free(struct bearers *all) {
 }
 
 size_t bearers_count(const struct bearers *t) { return t->by_tail.n; }
+struct jwt_scratch *bearers_scratch(const struct bearers *t) {
+    return t->scratch;
+}
 
 /* Of one that was just found good. NULL: there is no memory. */
 static struct bearer *remember(struct bearers *all, struct str bytes, const struct jwt *jwt) {
@@ -96,6 +101,8 @@ static struct bearer *remember(struct bearers *all, struct str bytes, const stru
 }
 
 static bool was_judged(const struct bearer *t, uint64_t version) {
+    if (version == 0)
+        return false;
     for (unsigned i = 0; i < JUDGED_MAX; i++)
         if (t->judged[i] == version)
             return true;
@@ -159,36 +166,60 @@ static bool keys_are_there(const struct judging *j, const struct method_law *m) 
     return m->keys && (m->stale_after == 0 || (uint64_t)j->now < m->stale_after);
 }
 
-static enum told stands_for(struct judging *j, const struct method_law *m, const struct bearer *t) {
+/* Under what it counts that it was found good: the policy, and the keys, or the Consumer whose
+ * secret it was, which is *own then. 0: under nothing. */
+static uint64_t version_of(struct judging *j, const struct method_law *m, const struct bearer *t,
+                           struct consumer_found *own) {
+    if (!t->by_secret)
+        return keys_are_there(j, m) ? m->version : 0;
+    if (!m->model->consumers) /* seen by another method; here it stands for nobody */
+        return 0;
+    return consumer_with(j, m, t->digest, own) ? hash_mix(m->version, own->hash) | 1 : 0;
+}
+
+/* own: of a token that is signed with a Consumer's secret, whom it stands for. */
+static enum told stands_for(struct judging *j, const struct method_law *m, const struct bearer *t,
+                            const struct consumer_found *own) {
     j->who.token = t;
     j->who.jwt = m->model->jwt;
-    if (!m->model->consumers || consumer_look(j, m, t->issuer, t->subject))
-        return TOLD_GOOD;
-    return bad(j, "no Consumer that counts here has this issuer and subject");
+    if (t->by_secret)
+        consumer_is(j, own);
+    else if (m->model->consumers && !consumer_look(j, m, t->issuer, t->subject))
+        return bad(j, "no Consumer that counts here has this issuer and subject");
+    return TOLD_GOOD;
 }
 
 /* One that was shown before, under this policy and with these keys. */
-static enum told known(struct judging *j, const struct method_law *m, struct bearer *t) {
+static enum told known(struct judging *j, const struct method_law *m, struct bearer *t,
+                       const struct consumer_found *own) {
     struct bearers *all = j->env->tokens;
     if (t->expires + skew_of(m->model->jwt) <= j->now)
         return bad(j, "the token has expired"); /* another method may still have it in hand */
     j->env->counts.seen++;
     list_del(&t->link);
     list_append(&all->used, &t->link);
-    return stands_for(j, m, t);
+    return stands_for(j, m, t, own);
+}
+
+static bool is_by_secret(const struct jwt *t) { return (JWT_ALG(t->alg) & JWT_ALGS_SECRET) != 0; }
+
+/* A secret is one Consumer's, so a token with one may leave its issuer out. */
+static bool is_of_issuer(const struct method_law *m, const struct jwt *t) {
+    return str_eq(t->issuer, m->model->jwt->issuer) || (is_by_secret(t) && t->issuer.n == 0);
 }
 
 static int verify(struct judging *j, const struct method_law *m, const struct jwt *t,
-                  struct why *why) {
+                  struct secret_proof *proof, struct why *why) {
     const struct model_auth_jwt *jwt = m->model->jwt;
-    const struct jwt_rules rules = {.issuer = jwt->issuer,
-                                    .audiences = jwt->audiences,
+    const struct jwt_rules rules = {.audiences = jwt->audiences,
                                     .n_audiences = jwt->n_audiences,
                                     .typ = jwt->typ,
                                     .skew_s = skew_of(jwt)};
     struct bearers *all = j->env->tokens;
     if (jwt_judge(t, &rules, j->now, why) != 0) /* it is cheaper than the signature */
         return -1;
+    if (is_by_secret(t))
+        return secret_verify(j, m, t, proof, why);
     int bad = jwt_verify(t, m->keys, m->algorithms, all->scratch, why);
     if (bad == JWT_KEY_UNKNOWN)
         judge_unknown_key(j->env, m->source);
@@ -212,22 +243,30 @@ static bool is_revoked(const struct model_auth_jwt *m, struct str id) {
 
 static enum told judge_new(struct judging *j, const struct method_law *m, struct str bytes) {
     struct bearers *all = j->env->tokens;
+    struct secret_proof proof = {.digest = {0}};
     struct why why = {0};
     struct jwt jwt;
     if (jwt_read(&jwt, bytes, all->scratch, &why) != 0) {
         j->unknown = true; /* it may be another method's */
         return TOLD_ABSENT;
     }
-    if (!str_eq(jwt.issuer, m->model->jwt->issuer)) {
+    if (!is_of_issuer(m, &jwt)) {
         j->unknown = true;
         return TOLD_ABSENT;
     }
-    if (!keys_are_there(j, m)) {
+    if ((m->algorithms & JWT_ALG(jwt.alg)) == 0)
+        return bad(j, "its algorithm is none that the policy accepts");
+    if (!is_by_secret(&jwt) && !keys_are_there(j, m)) {
         judge_refuse(j, REASON_KEYS_UNAVAILABLE, "the issuer's keys are not there, or too old");
         return TOLD_NOTHING;
     }
     j->env->counts.verified++;
-    if (verify(j, m, &jwt, &why) != 0) {
+    int failed = verify(j, m, &jwt, &proof, &why);
+    if (failed == SECRET_UNKNOWN && jwt.issuer.n == 0) {
+        j->unknown = true;
+        return TOLD_ABSENT;
+    }
+    if (failed) {
         j->env->counts.refused++;
         return bad_why(j, &why);
     }
@@ -240,11 +279,13 @@ static enum told judge_new(struct judging *j, const struct method_law *m, struct
         judge_refuse(j, REASON_OVERLOADED, "no memory for a token");
         return TOLD_NOTHING;
     }
+    t->by_secret = is_by_secret(&jwt);
+    memcpy(t->digest, proof.digest, sizeof(t->digest));
     j->who.token = t;
     if (!claims_hold(j, m->claims, m->model->jwt->n_claims))
         return bad(j, "a claim that is required is missing, or is another one");
-    note_judged(t, m->version);
-    return stands_for(j, m, t);
+    note_judged(t, version_of(j, m, t, &proof.consumer));
+    return stands_for(j, m, t, &proof.consumer);
 }
 
 enum told bearer_tell(struct judging *j, const struct method_law *m) {
@@ -254,8 +295,9 @@ enum told bearer_tell(struct judging *j, const struct method_law *m) {
         return TOLD_ABSENT;
     if (p == PLACE_TWICE)
         return bad(j, "the token is there twice");
+    struct consumer_found own;
     struct bearer *t = find(j->env->tokens, bytes);
-    if (t && was_judged(t, m->version) && keys_are_there(j, m))
-        return known(j, m, t);
+    if (t && was_judged(t, version_of(j, m, t, &own)))
+        return known(j, m, t, &own);
     return judge_new(j, m, bytes);
 }

@@ -8,7 +8,8 @@
  *
  * Found by the end of its signature and then by all of its bytes. A token is forgotten when
  * its place is needed (the one that was not shown for the longest time), and counts no more when it
- * is over, and as soon as the policy or the keys are others: then it is verified anew. What was
+ * is over, and as soon as the policy, the keys, or the Consumer whose secret has signed it are
+ * others: then it is verified anew. What was
  * refused is not remembered. A worker's own.
  */
 #ifndef SLUICE_PROXY_AUTH_BEARER_H
@@ -24,10 +25,12 @@ enum {
 
 struct bearer;
 struct bearers;
+struct jwt_scratch;
 
 struct bearers *bearers_new(void);
 void bearers_free(struct bearers *t); /* NULL is fine */
 size_t bearers_count(const struct bearers *t);
+struct jwt_scratch *bearers_scratch(const struct bearers *t);
 
 const struct claims *bearer_claims(const struct bearer *t);
 struct str bearer_subject(const struct bearer *t); /* n == 0: none */

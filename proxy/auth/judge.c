@@ -8,6 +8,7 @@
 #include "lib/mem.h"
 #include "proxy/auth/place.h"
 
+#include <openssl/rand.h>
 #include <stdatomic.h>
 
 /* ---- the environment ---- */
@@ -18,6 +19,8 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->calls = calls;
     env->tokens = bearers_new();
     env->digest = credential_scratch_new();
+    env->macs = mac_scratch_new();
+    must(RAND_bytes((unsigned char *)env->nobody, sizeof(env->nobody)) == 1);
     env->regex = regex_scratch_new();
     arena_init(&env->arena);
     return env;
@@ -28,6 +31,7 @@ void auth_env_free(struct auth_env *env) {
         return;
     bearers_free(env->tokens);
     credential_scratch_free(env->digest);
+    mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
     arena_fini(&env->arena);
     mem_free(env);
@@ -69,6 +73,13 @@ int judge_refuse(struct judging *j, enum reason reason, const char *detail) {
     return -1;
 }
 
+bool judge_show(struct judging *j, const struct model_value_source *at) {
+    if (j->who.n_shown == SHOWN_MAX)
+        return false;
+    j->who.shown[j->who.n_shown++] = at;
+    return true;
+}
+
 enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
                       struct str *value) {
     for (uint32_t i = 0; i < n; i++) {
@@ -76,10 +87,7 @@ enum place judge_find(struct judging *j, const struct model_value_source *from, 
                                   sizeof(j->env->query), value);
         if (p == PLACE_NONE)
             continue;
-        if (j->who.n_shown == SHOWN_MAX)
-            return PLACE_TWICE;
-        j->who.shown[j->who.n_shown++] = &from[i];
-        return p;
+        return judge_show(j, &from[i]) ? p : PLACE_TWICE;
     }
     return PLACE_NONE;
 }
@@ -115,6 +123,8 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return bearer_tell(j, m);
     case MODEL_AUTH_API_KEY:
         return key_tell(j, m);
+    case MODEL_AUTH_HMAC:
+        return hmac_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -123,23 +133,25 @@ static enum told tell(struct judging *j, const struct method_law *m) {
     }
 }
 
-static void count_in(struct judging *j, uint32_t i) {
+/* What was shown since `before` was its credential. */
+static void count_in(struct judging *j, uint32_t i, unsigned before) {
     struct caller *w = &j->who;
     if (w->methods == 0)
         w->method = w->law->methods[i].model->name;
     w->methods |= (uint64_t)1 << i;
-    if (w->n_shown > 0)
-        w->accepted[w->n_shown - 1] = true;
+    for (unsigned k = before; k < w->n_shown; k++)
+        w->accepted[k] = true;
 }
 
 /* The first method that finds a credential decides. */
 static int ask_any(struct judging *j) {
-    for (uint32_t i = 0; i < j->who.law->n_methods; i++)
+    for (uint32_t i = 0; i < j->who.law->n_methods; i++) {
+        unsigned before = j->who.n_shown;
         switch (tell(j, &j->who.law->methods[i])) {
         case TOLD_ABSENT:
             continue;
         case TOLD_GOOD:
-            count_in(j, i);
+            count_in(j, i, before);
             return 0;
         case TOLD_WAITS:
             j->waits = true;
@@ -148,6 +160,7 @@ static int ask_any(struct judging *j) {
         case TOLD_NOTHING:
             return -1;
         }
+    }
     if (j->unknown)
         j->challenge = "invalid_token";
     return judge_refuse(j, REASON_UNAUTHENTICATED,
@@ -173,13 +186,14 @@ static bool all_accepted(const struct caller *w) {
 static int ask_all(struct judging *j) {
     for (uint32_t i = 0; i < j->who.law->n_methods; i++) {
         const struct method_law *m = &j->who.law->methods[i];
+        unsigned before = j->who.n_shown;
         switch (tell(j, m)) {
         case TOLD_ABSENT:
             if (!m->model->optional)
                 return judge_refuse(j, REASON_UNAUTHENTICATED, "one of the credentials is missing");
             continue;
         case TOLD_GOOD:
-            count_in(j, i);
+            count_in(j, i, before);
             continue;
         case TOLD_WAITS:
             j->waits = true;
@@ -236,6 +250,8 @@ static void write_challenges(const struct judging *j, struct out *o) {
         const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
                              : type == MODEL_AUTH_API_KEY ? "Key"
                                                           : NULL;
+        if (type == MODEL_AUTH_HMAC && !forbidden)
+            hmac_challenge(&law->methods[i], law->name, o);
         if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
             continue;
         out_fmt(o, "www-authenticate: %s realm=\"%.*s\"", scheme, STR_FMT(law->name));

@@ -28,18 +28,27 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
     return in;
 }
 
+bool consumer_with(struct judging *j, const struct method_law *m, const char *digest,
+                   struct consumer_found *found) {
+    return consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest,
+                          &j->env->arena, found) &&
+           consumer_counts(m->model->consumers, found);
+}
+
+void consumer_is(struct judging *j, const struct consumer_found *found) {
+    if (!j->who.known)
+        j->who.consumer = *found;
+    j->who.known = true;
+}
+
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
     struct consumer_found found;
     char digest[CREDENTIAL_DIGEST];
     const char *word = model_word(&model_words_auth_method, m->model->type);
     credential_digest(j->env->digest, word, a, b, digest);
-    if (!consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest, &j->env->arena,
-                        &found) ||
-        !consumer_counts(m->model->consumers, &found))
+    if (!consumer_with(j, m, digest, &found))
         return false;
-    if (!j->who.known)
-        j->who.consumer = found;
-    j->who.known = true;
+    consumer_is(j, &found);
     return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "lib/claims.h"
 #include "lib/credential.h"
+#include "lib/mac.h"
 #include "lib/regex.h"
 #include "proxy/auth/auth.h"
 #include "proxy/auth/bearer.h"
@@ -32,6 +33,8 @@ struct auth_env {
     struct callers *calls;
     struct bearers *tokens;
     struct credential_scratch *digest;
+    struct mac_scratch *macs;
+    char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
     struct auth_counts counts;
@@ -96,12 +99,35 @@ void judge_unknown_key(struct auth_env *env, struct str source);
 /* key.c */
 enum told key_tell(struct judging *j, const struct method_law *m);
 bool consumer_counts(const struct model_consumer_scope *s, const struct consumer_found *f);
-/* The Consumer whose credential (a, b) it is, if it is one of the method's: the caller's then. */
+/* The Consumer that has the credential with that digest, if it is one of the method's. */
+bool consumer_with(struct judging *j, const struct method_law *m, const char *digest,
+                   struct consumer_found *found);
+/* It is the caller, unless another method has said who is. */
+void consumer_is(struct judging *j, const struct consumer_found *found);
+/* Both, of a credential (a, b). */
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
 
 /* bearer.c */
 enum told bearer_tell(struct judging *j, const struct method_law *m);
 
+struct jwt;
+/* secret.c: the secret that a token was signed with. */
+struct secret_proof {
+    char digest[CREDENTIAL_DIGEST]; /* by which the credential is found again */
+    struct consumer_found consumer;
+};
+enum { SECRET_UNKNOWN = 1 };
+/* 0; -1, or SECRET_UNKNOWN when it names no key of a Consumer that counts; with *why. */
+int secret_verify(struct judging *j, const struct method_law *m, const struct jwt *t,
+                  struct secret_proof *proof, struct why *why);
+
+/* hmac.c: signed requests. */
+enum told hmac_tell(struct judging *j, const struct method_law *m);
+/* What the method would take, as fields of a 401. */
+void hmac_challenge(const struct method_law *m, struct str realm, struct out *o);
+
+/* A credential is there. False: there are too many, and it is refused. */
+bool judge_show(struct judging *j, const struct model_value_source *at);
 /* The credential of a method where it is first; marks the place as shown. PLACE_TWICE: refused. */
 enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
                       struct str *value);

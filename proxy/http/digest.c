@@ -5,7 +5,6 @@
 #include "lib/sfv.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 enum { SHA256 = 32, SHA512 = 64 };
 
@@ -17,7 +16,7 @@ static size_t size_of(struct str name) {
 }
 
 /* A member of Content-Digest; false with *detail. */
-static bool take(struct digest *d, struct str key, const struct sfv_value *v, unsigned *seen,
+static bool take(struct body_digest *d, struct str key, const struct sfv_value *v, unsigned *seen,
                  const char **detail) {
     char room[BASE64_ROOM(DIGEST_FIELD_MAX)];
     struct out o = out_fixed(room, sizeof(room));
@@ -47,7 +46,7 @@ static enum digest_found bad(const char **detail, const char *sentence) {
     return DIGEST_BAD;
 }
 
-enum digest_found digest_read(struct digest *d, const struct head *h, const char **detail) {
+enum digest_found digest_read(struct body_digest *d, const struct head *h, const char **detail) {
     char room[DIGEST_FIELD_MAX];
     struct out o = out_fixed(room, sizeof(room));
     struct str text = head_joined(h, STR("content-digest"), &o), key;
@@ -55,7 +54,7 @@ enum digest_found digest_read(struct digest *d, const struct head *h, const char
     struct sfv_value v;
     enum sfv_step step;
     unsigned seen = 0;
-    *d = (struct digest){.n = 0};
+    *d = (struct body_digest){.n = 0};
     if (text.p == NULL)
         return DIGEST_NONE;
     if (o.over || text.n > DIGEST_FIELD_MAX)
@@ -69,12 +68,13 @@ enum digest_found digest_read(struct digest *d, const struct head *h, const char
     return d->n > 0 ? DIGEST_FOUND : bad(detail, "Content-Digest has neither sha-256 nor sha-512");
 }
 
-enum digest_found digest_read_kong(struct digest *d, const struct head *h, const char **detail) {
+enum digest_found digest_read_kong(struct body_digest *d, const struct head *h,
+                                   const char **detail) {
     char room[DIGEST_FIELD_MAX], bytes[BASE64_ROOM(DIGEST_FIELD_MAX)];
     struct out o = out_fixed(room, sizeof(room));
     struct str text = head_joined(h, STR("digest"), &o);
     size_t n;
-    *d = (struct digest){.n = SHA256};
+    *d = (struct body_digest){.n = SHA256};
     if (text.p == NULL)
         return DIGEST_NONE;
     if (o.over || text.n > DIGEST_FIELD_MAX || text.n < 8 ||
@@ -87,28 +87,8 @@ enum digest_found digest_read_kong(struct digest *d, const struct head *h, const
 
 /* ---- the body ---- */
 
-bool digest_begin(struct digest *d) {
-    EVP_MD_CTX *c = EVP_MD_CTX_new();
-    if (c != NULL && EVP_DigestInit_ex(c, d->n == SHA512 ? EVP_sha512() : EVP_sha256(), NULL) == 1)
-        d->running = c;
-    else
-        EVP_MD_CTX_free(c);
-    return d->running != NULL;
-}
-
-void digest_update(struct digest *d, struct str piece) {
-    must(EVP_DigestUpdate(d->running, piece.p, piece.n) == 1);
-}
-
-bool digest_end(struct digest *d) {
-    unsigned char made[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-    must(EVP_DigestFinal_ex(d->running, made, &n) == 1);
-    digest_drop(d);
-    return n == d->n && CRYPTO_memcmp(made, d->want, n) == 0;
-}
-
-void digest_drop(struct digest *d) {
-    EVP_MD_CTX_free(d->running);
-    d->running = NULL;
+bool digest_is_of(const struct body_digest *d, struct mac_scratch *macs, struct str body) {
+    unsigned char made[MAC_MAX];
+    mac_hash(macs, mac_of_size(d->n), body, made);
+    return CRYPTO_memcmp(made, d->want, d->n) == 0;
 }

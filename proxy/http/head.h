@@ -88,6 +88,10 @@ struct head {
 static inline struct str head_str(const struct head *h, struct span s) {
     return str_mk(h->base + s.at, s.n);
 }
+/* Whether anything follows it, of a request as it is and of an answer to anything but HEAD. */
+static inline bool head_has_body(const struct head *h) {
+    return h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->content_length > 0);
+}
 static inline struct str head_name(const struct head *h, const struct head_field *f) {
     return head_str(h, f->name);
 }

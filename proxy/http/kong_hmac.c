@@ -95,16 +95,17 @@ static bool check_names(struct kong_hmac *k, const struct head *h, const char **
     return true;
 }
 
-static bool has_body(const struct head *h) {
-    return h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->content_length > 0);
+static bool covers(const struct kong_hmac *k, struct str name) {
+    return is_signed(k, name) ||
+           (str_eq(name, STR("request-line")) && is_signed(k, STR("@request-target")));
 }
 
 static bool is_enough(const struct kong_hmac *k, const struct head *h,
                       const struct kong_hmac_rules *r, const char **detail) {
     for (size_t i = 0; i < r->n_names; i++)
-        if (!is_signed(k, r->names[i]))
+        if (!covers(k, r->names[i]))
             return no(detail, "a field that the policy asks for is not signed");
-    if (r->body && has_body(h) && !k->covers_digest)
+    if (r->body && head_has_body(h) && !k->covers_digest)
         return no(detail, "there is a body, and no Digest of it is signed");
     return true;
 }
@@ -196,11 +197,11 @@ bool kong_hmac_text(const struct kong_hmac *k, const struct head *h, struct str 
 }
 
 bool kong_hmac_verify(const struct kong_hmac *k, const struct head *h, struct str version,
-                      struct str secret, const char **detail) {
+                      struct str secret, struct mac_scratch *macs, const char **detail) {
     char room[KONG_HMAC_TEXT_MAX];
     struct out o = out_fixed(room, sizeof(room));
     if (!kong_hmac_text(k, h, version, &o))
         return no(detail, "what is signed is too long");
-    return mac_verify(k->mac, secret, out_done(&o), str_mk((const char *)k->tag, k->tag_n)) ||
+    return mac_verify(macs, k->mac, secret, out_done(&o), str_mk((const char *)k->tag, k->tag_n)) ||
            no(detail, "the signature does not match");
 }

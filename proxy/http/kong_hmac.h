@@ -28,7 +28,7 @@
  *   - one spelling of the header: the four parameters in this order, nothing else, dates as RFC
  * 9110 has them today
  *
- * No state, no I/O, any thread.
+ * No state, no I/O, no memory but the caller's.
  */
 #ifndef SLUICE_PROXY_HTTP_KONG_HMAC_H
 #define SLUICE_PROXY_HTTP_KONG_HMAC_H
@@ -44,7 +44,8 @@ enum {
 
 struct kong_hmac_rules {
     uint32_t macs;           /* bits 1 << enum mac: which algorithms are taken */
-    const struct str *names; /* that `headers` must have, in lower case */
+    const struct str *names; /* that `headers` must have, in lower case; request-line: that, or
+                                @request-target, which covers as much */
     size_t n_names;
     bool body;       /* a request with a body must have a Digest that is signed */
     uint32_t skew_s; /* that date and clock may differ; Kong's default is 300 */
@@ -75,6 +76,6 @@ bool kong_hmac_text(const struct kong_hmac *k, const struct head *h, struct str 
                     struct out *o) MUST_USE;
 /* False with *detail. */
 bool kong_hmac_verify(const struct kong_hmac *k, const struct head *h, struct str version,
-                      struct str secret, const char **detail) MUST_USE;
+                      struct str secret, struct mac_scratch *macs, const char **detail) MUST_USE;
 
 #endif

@@ -234,16 +234,12 @@ static bool covers(const struct signature *s, struct str name) {
     return false;
 }
 
-static bool has_body(const struct head *h) {
-    return h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->content_length > 0);
-}
-
 static bool is_enough(const struct signature *s, const struct head *h,
                       const struct signature_rules *r, const char **detail) {
     for (size_t i = 0; i < r->n_parts; i++)
         if (!covers(s, r->parts[i]))
             return no(detail, "a component that the policy asks for is not signed");
-    if (r->body && has_body(h) && !s->covers_digest)
+    if (r->body && head_has_body(h) && !s->covers_digest)
         return no(detail, "there is a body, and content-digest is not signed");
     return true;
 }
@@ -254,9 +250,9 @@ static bool is_in_time(const struct signature *s, const struct signature_rules *
         return no(detail, "created is missing");
     if (s->created > now + r->skew_s)
         return no(detail, "created lies in the future");
-    if (r->max_age_s > 0 && now - s->created > (int64_t)r->max_age_s + r->skew_s)
+    if (r->max_age_s > 0 && now - s->created > (int64_t)r->max_age_s)
         return no(detail, "created is too long ago");
-    if (s->expires >= 0 && (now > s->expires + r->skew_s || s->expires < s->created))
+    if (s->expires >= 0 && (now > s->expires || s->expires < s->created))
         return no(detail, "the signature has expired");
     return true;
 }
@@ -486,14 +482,15 @@ bool signature_base(const struct signature *s, const struct head *h, bool secure
 }
 
 bool signature_verify(const struct signature *s, const struct head *h, bool secure,
-                      const struct signature_key *key, const char **detail) {
+                      const struct signature_key *key, struct mac_scratch *macs,
+                      const char **detail) {
     char room[SIGNATURE_BASE_MAX];
     struct out base = out_fixed(room, sizeof(room));
     if (s->alg.n > 0 && !str_eq(s->alg, mac_name(key->mac)))
         return no(detail, "alg is not that of the key");
     if (!signature_base(s, h, secure, &base, detail))
         return false;
-    return mac_verify(key->mac, key->secret, out_done(&base),
+    return mac_verify(macs, key->mac, key->secret, out_done(&base),
                       str_mk((const char *)s->mac, s->mac_n)) ||
            no(detail, "the signature does not match");
 }

@@ -31,7 +31,7 @@
  * The hash is that of the key. `alg` in the message can only agree. A nonce is not remembered:
  * within its time (max_age_s) a signature can be used again.
  *
- * No state, no I/O, no memory but the caller's; a worker's thread. 2 to 3 µs for a usual one.
+ * No state, no I/O, no memory but the caller's. 2 to 3 µs for a usual one.
  */
 #ifndef SLUICE_PROXY_HTTP_SIGNATURE_H
 #define SLUICE_PROXY_HTTP_SIGNATURE_H
@@ -47,7 +47,8 @@ enum {
     SIGNATURE_KEYID_MAX = 255,
 };
 
-/* What the policy asks for. Times are seconds. */
+/* What the policy asks for. Times are seconds. What is signed to expire does so at that second: how
+ * long it counts is the signer's word. */
 struct signature_rules {
     struct str tag;          /* n == 0: any */
     const struct str *parts; /* names that must be covered, as "@method" or "content-type". What
@@ -55,7 +56,7 @@ struct signature_rules {
     size_t n_parts;
     bool body;          /* a request with a body must cover content-digest */
     uint32_t max_age_s; /* since `created`, which is then needed; 0: no matter */
-    uint32_t skew_s;    /* that clocks may differ */
+    uint32_t skew_s;    /* that `created` may lie ahead */
 };
 
 struct signature_part {
@@ -99,6 +100,7 @@ struct signature_key {
 
 /* False with *detail. For a keyid that nobody has, a key of random bytes takes as long. */
 bool signature_verify(const struct signature *s, const struct head *h, bool secure,
-                      const struct signature_key *key, const char **detail) MUST_USE;
+                      const struct signature_key *key, struct mac_scratch *macs,
+                      const char **detail) MUST_USE;
 
 #endif

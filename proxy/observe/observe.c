@@ -33,6 +33,7 @@ void observe_free(struct observe *o) {
     for (unsigned i = 0; i < o->n_workers; i++) {
         slots_free(&o->workers[i]->routes);
         slots_free(&o->workers[i]->backends);
+        slots_free(&o->workers[i]->policies);
         mem_free(o->workers[i]);
     }
     if (o->snapshot)

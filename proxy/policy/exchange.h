@@ -28,6 +28,7 @@ struct exchange {
     bool has_query;
     bool trusted;          /* the peer's forwarded headers count */
     bool http10;           /* * */
+    bool h2;               /* * */
     bool secure;           /* the client's connection is TLS; * */
     uint8_t method;        /* enum method; * */
     uint16_t port;         /* of the listener; * */

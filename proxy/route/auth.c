@@ -3,6 +3,7 @@
 
 #include "lib/claims.h"
 #include "lib/jwt_keys.h"
+#include "lib/mac.h"
 #include "proxy/route/build.h"
 
 /* One block: the law, then what it points at. */
@@ -117,6 +118,13 @@ static uint32_t algorithm(struct str name) {
     return jwt_alg_named(name, &alg) ? JWT_ALG(alg) : 0;
 }
 
+static uint32_t hmac_algorithms(const struct model_auth_hmac *m) {
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < m->n_algorithms; i++)
+        mask |= 1U << mac_named(m->algorithms[i]);
+    return mask;
+}
+
 static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
                         struct method_law *to) {
     const struct model_auth_method_config *m = &((const struct model_auth *)of->model)->methods[i];
@@ -124,6 +132,8 @@ static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
     *to = (struct method_law){.model = m, .version = hash_mix(of->object->hash, i) | 1};
     for (uint32_t a = 0; m->jwt && a < m->jwt->n_algorithms; a++)
         to->algorithms |= algorithm(m->jwt->algorithms[a]);
+    if (m->hmac)
+        to->algorithms = hmac_algorithms(m->hmac);
     if (!n || !node_is(n, MODEL_KIND_key_set))
         return;
     const struct model_key_set *set = n->parsed->model;

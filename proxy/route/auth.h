@@ -25,7 +25,7 @@ struct method_law {
     struct str source;           /* of these keys; n == 0: nobody fetches them */
     uint64_t stale_after;        /* of these keys; seconds since 1970; 0 = no end */
     uint64_t version;            /* of the policy and its keys: what was verified under it counts */
-    uint32_t algorithms;         /* jwt: that are accepted, as a mask */
+    uint32_t algorithms;         /* that are accepted: a mask of enum jwt_alg; hmac: of enum mac */
     struct claim_match *const *claims; /* as many as the model has */
 };
 

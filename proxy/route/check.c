@@ -7,6 +7,7 @@
 #include "lib/authority.h"
 #include "lib/certificate.h"
 #include "lib/jwt_keys.h"
+#include "lib/mac.h"
 #include "lib/ticket.h"
 #include "lib/units.h"
 #include "lib/ws_tls.h"
@@ -308,6 +309,40 @@ static int check_jwt(const struct model_auth_jwt *m, struct why *why) {
     return 0;
 }
 
+static int check_hmac_algorithms(const struct model_auth_hmac *h, struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; i < h->n_algorithms; i++) {
+        enum mac mac = mac_named(h->algorithms[i]);
+        if (mac == MAC_NONE)
+            return why_text(why, "%s is not an algorithm", why_show(h->algorithms[i], &shown));
+        if (mac == MAC_SHA1 && h->profile != MODEL_HMAC_KONG)
+            return why_text(why, "hmac-sha1 is for the profile Kong alone");
+    }
+    return h->n_algorithms > 0 ? 0 : why_text(why, "algorithms must be said");
+}
+
+static bool is_tag(struct str tag) {
+    for (size_t i = 0; i < tag.n; i++)
+        if (tag.p[i] < ' ' || tag.p[i] > '~' || tag.p[i] == '"' || tag.p[i] == '\\')
+            return false;
+    return true;
+}
+
+static int check_hmac(const struct model_auth_method_config *m, struct why *why) {
+    const struct model_auth_hmac *h = m->hmac;
+    struct shown shown;
+    if (!h || !m->consumers)
+        return why_text(why, "signatures are of Consumers, and none are named");
+    for (uint32_t i = 0; i < h->n_components; i++) {
+        struct str name = h->components[i];
+        if (!is_name(str_starts(name, STR("@")) ? str_skip(name, 1) : name))
+            return why_text(why, "%s is nothing that a signature covers", why_show(name, &shown));
+    }
+    if (!is_tag(h->tag))
+        return why_text(why, "%s cannot be a tag", why_show(h->tag, &shown));
+    return check_hmac_algorithms(h, why);
+}
+
 static int check_method(const struct model_auth_method_config *m, struct why *why) {
     if (m->name.n == 0)
         return why_text(why, "a method without a name");
@@ -318,6 +353,8 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return m->jwt ? check_jwt(m->jwt, why) : why_text(why, "nothing is said of its tokens");
     case MODEL_AUTH_API_KEY:
         return m->consumers ? 0 : why_text(why, "keys are for Consumers, and none are named");
+    case MODEL_AUTH_HMAC:
+        return check_hmac(m, why);
     case MODEL_AUTH_ANONYMOUS:
         return 0;
     default:

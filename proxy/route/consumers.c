@@ -33,7 +33,7 @@ static bool has(const struct object *o, enum model_auth_method method, const cha
         if (c->type != method || c->digest.n != CREDENTIAL_DIGEST ||
             memcmp(c->digest.p, digest, CREDENTIAL_DIGEST) != 0)
             continue;
-        *found = (struct consumer_found){consumer_name(object_id(o)), m, c};
+        *found = (struct consumer_found){consumer_name(object_id(o)), m, c, o->hash};
         return true;
     }
     return false;

@@ -48,6 +48,7 @@ struct consumer_found {
     struct str id; /* "NAMESPACE/NAME" */
     const struct model_consumer *consumer;
     const struct model_credential *credential; /* of these the one that was shown */
+    uint64_t hash;                             /* of all that it is now */
 };
 
 /* Workers. False: nobody has it, or more than one. */

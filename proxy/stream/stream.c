@@ -106,6 +106,7 @@ static enum reason look(struct stream *st, const struct head *h) {
         .query = h->has_query ? head_str(h, h->query) : STR_NONE,
         .has_query = h->has_query,
         .http10 = h->minor == 0,
+        .h2 = st->client->h2,
         .secure = v->secure != NULL,
         .method = h->method,
         .port = v->port,

@@ -270,7 +270,7 @@ static bool answered(struct side *s, const struct head *h) {
         piece_give(&s->loop->slabs, &a->heads);
         a->heads_at = 0;
     }
-    return h->framing == FRAMING_CHUNKED || (h->framing == FRAMING_LENGTH && h->content_length > 0);
+    return head_has_body(h);
 }
 
 static const struct side_codec codec = {

@@ -12,6 +12,7 @@ import tempfile
 
 import certs
 import nginx
+import signers
 import sluice
 import tokens
 
@@ -64,6 +65,24 @@ spec:
     - {name: admins, action: Allow, claims: [{path: [realm_access, roles], values: [admin]}]}
   identity: {headers: [{name: x-user-id, from: sub}]}
 '''
+OWN = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: partners, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods:
+    - METHOD
+  identity: {headers: [{name: x-consumer, from: consumer}]}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: Consumer
+metadata: {name: acme, namespace: default}
+spec:
+  credentials:
+    - {hmac: {secretRef: {name: acme}}}
+    - {jwt: {key: acme, algorithm: HS256, secretRef: {name: acme}}}
+'''
 CA = certs.Authority()
 
 
@@ -75,6 +94,19 @@ def caller():
     assert 750 <= len(token) <= 850, len(token)
     return AUTH + tokens.config_map('idp', 'jwks.json', tokens.key_set(issuer)), \
         {'Authorization': f'Bearer {token}'}
+
+
+def signer(by):
+    """The same of a Consumer with a secret. by: hmac, which signs the request, or hs256, a token."""
+    secret = 'k' * 32
+    if by == 'hmac':
+        method = '{name: signed, hmac: {clockSkew: 24h}}'
+        headers = signers.message('acme', secret, '/shop/list?page=2')
+    else:
+        method = '{name: token, jwt: {issuer: acme, audiences: [shop], algorithms: [HS256], consumers: {}}}'
+        token = tokens.Issuer('acme').say('joe', key=secret, algorithm='HS256', aud='shop', life=86400)
+        headers = {'Authorization': f'Bearer {token}'}
+    return OWN.replace('METHOD', method) + tokens.secret('acme', {'secret': secret}), headers
 
 
 @contextlib.contextmanager
@@ -153,11 +185,16 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
     judge(label, figure, unit, detail)
 
 
-def check_token(what, unit, beside=False):
+def check_token(what, unit, beside=False, of=caller, label='auth'):
     """The same for a request with a JSON Web Token that was seen before: auth-WHAT. beside: what is
     more than without a policy, with the same bytes in the request."""
-    policies, headers = caller()
+    policies, headers = of()
     figure, detail = figure_of(what, policies=policies, headers=headers)
     if beside:
         figure -= figure_of(what, headers=headers)[0]
-    judge(f'auth-{what}', figure, unit, detail)
+    judge(f'{label}-{what}', figure, unit, detail)
+
+
+def check_signed(what, unit, by, **how):
+    """Likewise, signed with a Consumer's secret: hmac-WHAT or hs256-WHAT."""
+    check_token(what, unit, of=lambda: signer(by), label=by, **how)
