@@ -28,9 +28,12 @@
 
 struct auth_env;
 struct callers;
+struct slow_desk;
 
 struct auth_env *auth_env_new(struct loop *l, struct callers *calls);
 void auth_env_free(struct auth_env *env); /* NULL is fine */
+/* What verifies passwords; lives longer. Without it they are answered with OVERLOADED. */
+void auth_env_threads(struct auth_env *env, struct slow_desk *desk);
 
 /* What was decided of one request. In one block of the loop's slabs, until auth_drop(). */
 struct auth {

@@ -37,6 +37,8 @@ void auth_env_free(struct auth_env *env) {
     mem_free(env);
 }
 
+void auth_env_threads(struct auth_env *env, struct slow_desk *desk) { env->desk = desk; }
+
 const struct auth_counts *auth_counts(const struct auth_env *env) { return &env->counts; }
 
 /* ---- unknown keys ---- */

@@ -31,6 +31,7 @@ struct unknown_keys {
 struct auth_env {
     struct loop *loop;
     struct callers *calls;
+    struct slow_desk *desk; /* NULL: there are no threads */
     struct bearers *tokens;
     struct credential_scratch *digest;
     struct mac_scratch *macs;
