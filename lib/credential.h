@@ -12,8 +12,9 @@
  *     jwt          iss                 sub
  *     jwt secret   NAMESPACE/CLAIM     what the claim, or header parameter, says
  *     hmac         NAMESPACE           keyid
+ *     basic        user name           NAMESPACE
  *
- * What anybody may choose (a keyid) is another one in each namespace, so that nobody takes it from
+ * What anybody may choose (a keyid, a user name) is another one in each namespace, so that nobody takes it from
  * somebody else.
  *
  * It is not salted, so that one hash finds it among millions: a key must be long and random, as all
