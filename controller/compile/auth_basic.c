@@ -14,13 +14,16 @@ static int by_name(const void *a, const void *b) {
     return str_cmp(x->name, y->name);
 }
 
-/* They borrow the Secret's text. */
-static bool users_from(struct making *m, const struct at *at, struct str file,
-                       struct model_auth_basic *o) {
+/* They borrow the Secret's text. A line that is none refuses the policy, which goes on as it was:
+ * the others of the file must not be locked out by it. */
+static bool users_from(struct making *m, const struct at *at, const struct kube_key_ref *k,
+                       struct str file, struct model_auth_basic *o) {
+    struct str key = k->key.n > 0 ? k->key : STR("auth");
     struct why why = {0};
     struct htpasswd h;
     if (htpasswd_read(&h, file, USERS_MAX, &why) != 0) {
-        close_as(m, "InvalidPasswordFile", at, "%s", why.text);
+        refuse_as(m, "InvalidPasswordFile", at, "Secret %.*s, entry %.*s, %s", STR_FMT(k->name),
+                  STR_FMT(key), why.text);
         return false;
     }
     o->n_users = (uint32_t)h.n;
@@ -39,7 +42,7 @@ static bool file_read(struct making *m, const struct at *at, const struct kube_k
     struct str file;
     x.reason = "InvalidSecretRef";
     if (material_entry(m, &x, k->key, STR("auth"), &file))
-        return users_from(m, at, file, o);
+        return users_from(m, at, k, file, o);
     close_as(m, "PasswordsUnavailable", at,
              "the file of passwords cannot be read, so everything that this policy targets is "
              "answered with 503 policy_unavailable until it can");
