@@ -12,9 +12,10 @@
  *     jwt          iss                 sub
  *     jwt secret   NAMESPACE/CLAIM     what the claim, or header parameter, says
  *     hmac         NAMESPACE           keyid
+ *     basic        user name           NAMESPACE
  *
- * What anybody may choose (a keyid) is another one in each namespace, so that nobody takes it from
- * somebody else.
+ * What anybody may choose (a keyid, a user name) is another one in each namespace, so that nobody
+ * takes it from somebody else.
  *
  * It is not salted, so that one hash finds it among millions: a key must be long and random, as all
  * generated ones are. Without its digest nothing can be found out about it by trying (the tables

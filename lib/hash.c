@@ -37,30 +37,61 @@ static inline void sip_round(uint64_t v[4]) {
     v[2] = rotl(v[2], 32);
 }
 
-/* SipHash-1-3: one round a word, three at the end (Aumasson, Bernstein 2012). */
-uint64_t hash_keyed(struct str s) {
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL,
-                     key[0] ^ 0x6c7967656e657261ULL, key[1] ^ 0x7465646279746573ULL};
+static inline void sip_begin(uint64_t v[4], const uint64_t k[2]) {
+    v[0] = k[0] ^ 0x736f6d6570736575ULL, v[1] = k[1] ^ 0x646f72616e646f6dULL;
+    v[2] = k[0] ^ 0x6c7967656e657261ULL, v[3] = k[1] ^ 0x7465646279746573ULL;
+}
+
+static inline void sip_word(uint64_t v[4], uint64_t m, unsigned rounds) {
+    v[3] ^= m;
+    for (unsigned i = 0; i < rounds; i++)
+        sip_round(v);
+    v[0] ^= m;
+}
+
+static inline void sip_text(uint64_t v[4], struct str s, unsigned rounds) {
     const char *p = s.p;
     size_t left = s.n;
     for (; left >= 8; p += 8, left -= 8) {
         uint64_t m;
         memcpy(&m, p, 8);
-        v[3] ^= m;
-        sip_round(v);
-        v[0] ^= m;
+        sip_word(v, m, rounds);
     }
     uint64_t last = (uint64_t)s.n << 56;
     for (size_t i = 0; i < left; i++)
         last |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
+    sip_word(v, last, rounds);
+}
+
+/* SipHash-1-3: one round a word, three at the end (Aumasson, Bernstein 2012). */
+uint64_t hash_keyed(struct str s) {
+    uint64_t v[4];
+    sip_begin(v, key);
+    sip_text(v, s, 1);
     v[2] ^= 0xff;
     sip_round(v);
     sip_round(v);
     sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static inline uint64_t sip_end(uint64_t v[4]) {
+    for (unsigned i = 0; i < 4; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+void hash_mac(const char k[HASH_KEY], struct str s, char mac[HASH_MAC]) {
+    uint64_t v[4], two[2], half[2];
+    memcpy(two, k, sizeof(two));
+    sip_begin(v, two);
+    v[1] ^= 0xee;
+    sip_text(v, s, 2);
+    v[2] ^= 0xee;
+    half[0] = sip_end(v);
+    v[1] ^= 0xdd;
+    half[1] = sip_end(v);
+    memcpy(mac, half, sizeof(half));
 }
 
 uint64_t hash_content(struct str s) { return XXH3_64bits(s.p ? s.p : "", s.n); }

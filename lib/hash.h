@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hash: two kinds, and which one is a matter of who chooses the bytes.
+ * hash: three kinds, and which one is a matter of who chooses the bytes.
  *
  *   hash_keyed    SipHash-1-3 with this process's random key: tables whose keys come from clients
  *                 (hosts, paths). Differs from process to process.
  *   hash_content  XXH3-64 without a key: the same everywhere, for content hashes and digests.
+ *   hash_mac      SipHash-2-4 of 128 bits with the caller's own random key: what nobody who does
+ * not know the key can find a second text for. For memory of this process alone.
  */
 #ifndef SLUICE_LIB_HASH_H
 #define SLUICE_LIB_HASH_H
@@ -13,6 +15,8 @@
 
 uint64_t hash_keyed(struct str s);
 uint64_t hash_content(struct str s);
+enum { HASH_KEY = 16, HASH_MAC = 16 }; /* bytes */
+void hash_mac(const char key[HASH_KEY], struct str s, char mac[HASH_MAC]);
 /* Folds two hashes into one; not commutative. */
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     uint64_t x = a ^ (b * 0x9e3779b97f4a7c15ULL + 0x7f4a7c15ULL);

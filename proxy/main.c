@@ -9,6 +9,7 @@
  */
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/slow.h"
 #include "lib/thread.h"
 #include "proxy/admin/admin.h"
 #include "proxy/config/config.h"
@@ -28,7 +29,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000, DRAIN_LOOK_MS = 50 };
+enum {
+    TICK_MS = 1000,
+    DRAIN_LOOK_MS = 50,
+    SLOW_THREADS_MIN = 2,
+    SLOW_THREADS = 8,
+    SLOW_WAITING = 64, /* jobs that wait for each of them */
+};
 
 struct member { /* a worker and what it writes to */
     struct worker *worker;
@@ -45,6 +52,7 @@ struct proxy {
     struct access_log *log, *audit; /* may be the same one; NULL: off */
     struct admin *admin;
     struct member *members;
+    struct slow *slow;
     struct snapshot *current; /* held */
     int ring;
     struct event *rung, *tick, *drain;
@@ -381,7 +389,16 @@ static uint32_t connection_limit(void) {
     return half < 50000 ? (uint32_t)half : 50000;
 }
 
+/* Two at least, so that one password of the slowest form keeps nobody waiting; and so few wait that
+ * an answer comes in seconds, if at all. */
+static struct slow *start_slow(unsigned workers) {
+    unsigned n = (workers + 1) / 2;
+    n = n < SLOW_THREADS_MIN ? SLOW_THREADS_MIN : n < SLOW_THREADS ? n : SLOW_THREADS;
+    return slow_new(n, n * SLOW_WAITING);
+}
+
 static void start_workers(struct proxy *p) {
+    p->slow = start_slow(p->o.workers);
     size_t memory = buffer_bytes() / p->o.workers;
     uint32_t connections = connection_limit() / p->o.workers;
     p->members = mem_array(p->o.workers, sizeof(*p->members));
@@ -399,6 +416,7 @@ static void start_workers(struct proxy *p) {
             .connections = connections,
             .drain_ms = p->o.drain_timeout_ms,
             .ring = p->ring,
+            .slow = p->slow,
             .record = record,
             .passed = passed,
             .upstreams = &upstream_watch,
@@ -469,6 +487,7 @@ static void end(struct proxy *p) {
     admin_free(p->admin);
     for (unsigned i = 0; i < p->o.workers; i++)
         worker_free(p->members[i].worker);
+    slow_free(p->slow);
     config_free(p->config);
     if (p->audit != p->log)
         access_log_free(p->audit);

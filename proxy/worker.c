@@ -3,6 +3,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/slow.h"
 #include "lib/thread.h"
 #include "proxy/l4/relay.h"
 #include "proxy/net/listen.h"
@@ -38,6 +39,7 @@ struct worker {
     pthread_t thread;
     int wake;
     struct loop_watch *watch;
+    struct slow_desk desk;             /* where there are threads */
     struct mailbox in, out;            /* editions */
     uint64_t adopted;                  /* serial; a counter */
     uint32_t connections;              /* at most, now */
@@ -204,6 +206,8 @@ static void on_wake(void *arg) {
     struct worker *w = arg;
     wakeup_clear(w->wake);
     take_editions(w);
+    if (w->o.slow != NULL)
+        slow_collect(&w->desk);
     follow_phase(w);
 }
 
@@ -261,6 +265,10 @@ struct worker *worker_new(const struct worker_options *o) {
     for (size_t i = 0; i < o->n_ports; i++)
         w->ports[i] = (struct port){.worker = w, .client = o->ports[i].client};
     w->wake = wakeup_new();
+    if (o->slow != NULL) {
+        slow_desk_init(&w->desk, o->slow, w->wake);
+        auth_env_threads(w->env.auth, &w->desk);
+    }
     w->watch = loop_watch_new(&w->loop, w->wake, on_wake, w);
     struct out n = out_fixed(name, sizeof(name) - 1);
     out_lit(&n, "worker-");
@@ -298,6 +306,8 @@ void worker_free(struct worker *w) {
     set_phase(w, ENDING);
     pthread_join(w->thread, NULL);
     struct law *last = w->env.law;
+    if (w->o.slow != NULL)
+        slow_desk_fini(&w->desk); /* requests are gone, and some of their work runs yet */
     intros_fini(&w->intros);
     relays_fini(&w->relays);
     stream_env_fini(&w->env);

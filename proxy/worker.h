@@ -19,6 +19,7 @@
 
 struct worker;
 struct relay_env;
+struct slow;
 
 enum { WORKER_PORTS_MAX = 16 };
 struct worker_port {
@@ -34,6 +35,7 @@ struct worker_options {
     uint32_t connections; /* of this worker, at most */
     uint64_t drain_ms;    /* from closing its listeners to worker_free(), at most */
     int ring;             /* rung when main has something to look at */
+    struct slow *slow;    /* threads for passwords, which live longer; NULL: none */
     /* A request is over, or a connection of a TCP or TLS listener (may be NULL); on the worker's
      * thread. */
     void (*record)(void *arg, const struct record *r);

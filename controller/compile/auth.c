@@ -51,6 +51,8 @@ static bool method_make(struct making *m, const struct at *at, const struct kube
         return auth_jwt_make(m, AT(at, "jwt"), k->jwt, o);
     case MODEL_AUTH_API_KEY:
         return key_make(m, AT(at, "apiKey"), k->api_key, o);
+    case MODEL_AUTH_BASIC:
+        return auth_basic_make(m, AT(at, "basic"), k->basic, o);
     case MODEL_AUTH_HMAC:
         return auth_hmac_make(m, AT(at, "hmac"), k->hmac, o);
     case MODEL_AUTH_ANONYMOUS:

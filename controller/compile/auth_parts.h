@@ -28,6 +28,8 @@ struct model_claim_match *auth_claims(struct making *m, const struct at *at, con
 
 /* ---- methods ---- */
 
+bool auth_basic_make(struct making *m, const struct at *at, const struct kube_basic *k,
+                     struct model_auth_method_config *o);
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,

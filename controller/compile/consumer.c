@@ -8,9 +8,11 @@
  */
 #include "controller/compile/auth.h"
 #include "controller/compile/material.h"
+#include "lib/chars.h"
 #include "lib/credential.h"
 #include "lib/jwt.h"
 #include "lib/mem.h"
+#include "lib/password.h"
 
 enum {
     KEYS_MAX = 4096,   /* of one Consumer */
@@ -223,9 +225,15 @@ static void add_hmac(struct filling *f, const struct at *at, struct str name,
            (struct model_credential){.type = MODEL_AUTH_HMAC, .name = name, .secret = secret});
 }
 
+/* Without the line end that editors leave. */
+static struct str one_line(struct str s) {
+    if (s.n > 0 && s.p[s.n - 1] == '\n')
+        s.n--;
+    return s;
+}
+
 static void add_key(struct filling *f, const struct at *at, struct str name, struct str key) {
-    if (key.n > 0 && key.p[key.n - 1] == '\n') /* as editors leave it */
-        key.n--;
+    key = one_line(key);
     if (key.n < KEY_BYTES_MIN)
         warn(f->m, at, "a key of %zu bytes would be guessed, and does not count; write at least %d",
              key.n, KEY_BYTES_MIN);
@@ -291,17 +299,102 @@ static void add_jwt(struct filling *f, const struct at *at, struct str name,
              "not count");
 }
 
+/* ---- user name and password ---- */
+
+/* RFC 7617 2: no colon, no control character. */
+static bool is_user(struct str s) {
+    bool good = s.n > 0 && s.n <= PASSWORD_USER_MAX;
+    for (size_t i = 0; i < s.n && good; i++)
+        good = (unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f && s.p[i] != ':';
+    return good;
+}
+
+/* "$2y$", "{SHA}": made by a program. One that is not known here is refused, and not taken for a
+ * password in clear, which whoever reads the hash would then know. */
+static bool is_hash(struct str s) {
+    char end = s.n == 0 ? 0 : s.p[0] == '$' ? '$' : s.p[0] == '{' ? '}' : 0;
+    size_t i = 1;
+    while (end && i < s.n && char_is(s.p[i], CHAR_HOST))
+        i++;
+    return end && i > 1 && i < s.n && s.p[i] == end;
+}
+
+/* From Kong: its hash is made of the consumer's id as well. */
+static int stored_from_kong(const struct filling *f, struct str hash, struct out *o,
+                            struct why *why) {
+    if (f->o->custom_id.n == 0)
+        return why_text(why, "legacy: KongSHA1 needs spec.customID, the consumer's id in Kong");
+    return password_from_kong(f->o->custom_id, hash, o, why);
+}
+
+/* Its salt is the Secret's own, whichever controller makes it. */
+static int stored_from_clear(struct making *m, const struct kube_meta *secret, struct str user,
+                             struct str password, struct out *o, struct why *why) {
+    struct str place = arena_fmt(&m->a, "%.*s/%.*s/%.*s/%.*s", STR_FMT(secret->uid),
+                                 STR_FMT(secret->namespace), STR_FMT(secret->name), STR_FMT(user));
+    return password_make(password, place, o, why);
+}
+
+/* The stored form, in the unit's arena; n == 0: *why says what is wrong. */
+static struct str stored_of(struct filling *f, const struct kube_credential_basic *k,
+                            const struct resource *secret, struct str user, struct str password,
+                            struct why *why) {
+    char room[PASSWORD_STORED_MAX];
+    struct out o = out_fixed(room, sizeof(room));
+    struct password p;
+    int bad;
+    if (k->legacy.n > 0) {
+        bad = stored_from_kong(f, password, &o, why);
+    } else if (is_hash(password)) {
+        bad = password_read(&p, password, why);
+        out_str(&o, password);
+    } else {
+        bad = stored_from_clear(f->m, &secret->meta, user, password, &o, why);
+    }
+    return bad || o.over ? STR_NONE : arena_str(&f->m->a, out_done(&o));
+}
+
+static void add_basic(struct filling *f, const struct at *at, struct str name,
+                      const struct kube_credential_basic *k) {
+    struct making *m = f->m;
+    const struct at *ref = AT(AT(at, "basic"), "secretRef");
+    struct material x = material_of(m, m->r, ref, KUBE_Secret, STR_NONE, k->secret_ref->name);
+    struct str user = k->username, password;
+    struct why why = {0};
+    x.reason = "InvalidSecretRef";
+    if ((user.n == 0 && !material_entry(m, &x, STR("username"), STR_NONE, &user)) ||
+        !material_entry(m, &x, k->secret_ref->key, STR("password"), &password))
+        return;
+    user = one_line(user);
+    if (!is_user(user)) {
+        warn(m, at,
+             "a user name has 1 to %d bytes, no colon and no control character; this credential "
+             "does not count",
+             PASSWORD_USER_MAX);
+        return;
+    }
+    const struct resource *secret = material_read(m, &x);
+    struct str stored = stored_of(f, k, secret, user, one_line(password), &why);
+    if (stored.n == 0)
+        warn(m, ref, "%s; this credential does not count", why.text);
+    else
+        add_as(f, AT(at, "basic"), model_word(&model_words_auth_method, MODEL_AUTH_BASIC), user,
+               m->r->meta.namespace,
+               (struct model_credential){.type = MODEL_AUTH_BASIC, .name = name, .secret = stored});
+}
+
 static void add_credential(struct filling *f, const struct at *at, struct str name,
                            const struct kube_credential *k) {
     if (k->api_key)
         add_keys(f, at, name, k->api_key);
+    else if (k->basic)
+        add_basic(f, at, name, k->basic);
     else if (k->jwt)
         add_jwt(f, at, name, k->jwt);
     else if (k->hmac)
         add_hmac(f, at, name, k->hmac);
     else
-        warn(f->m, at, "%s is not supported yet; this credential does not count",
-             k->basic ? "basic" : "clientCertificate");
+        warn(f->m, at, "clientCertificate is not supported yet; this credential does not count");
 }
 
 /* In the log: as the user calls it, else its place among several. */

@@ -8,6 +8,7 @@
  *     judge.c     methods in their order ──► bearer.c     JSON Web Tokens, and those seen before
  *        │        Any or All             │     └ secret.c  signed with a Consumer's own secret
  *        │                               ├─► key.c       API keys of Consumers
+ *        │                               ├─► basic.c     passwords, and those seen before
  *        │                               └─► hmac.c      requests that a Consumer has signed
  *        ▼
  *     rule.c      what the caller may do: the first rule that matches decides
@@ -28,9 +29,12 @@
 
 struct auth_env;
 struct callers;
+struct slow_desk;
 
 struct auth_env *auth_env_new(struct loop *l, struct callers *calls);
 void auth_env_free(struct auth_env *env); /* NULL is fine */
+/* What verifies passwords; lives longer. Without it they are answered with OVERLOADED. */
+void auth_env_threads(struct auth_env *env, struct slow_desk *desk);
 
 /* What was decided of one request. In one block of the loop's slabs, until auth_drop(). */
 struct auth {
@@ -46,7 +50,7 @@ struct auth {
     uint64_t identity, version;   /* of that policy; 0: none was there */
     struct str policy;            /* that decided: NS/NAME; n == 0: none was there */
     struct str method, rule;      /* of it; n == 0: none */
-    struct str consumer, subject; /* NS/NAME; sub of the token; n == 0: none */
+    struct str consumer, subject; /* NS/NAME; sub of the token, user name; n == 0: none */
     struct str detail;            /* refused or dry: a sentence for the log, nothing secret */
     struct str challenge;         /* refused: fields of the answer (WWW-Authenticate) */
     struct str fields;            /* for the backend, each with its line end */

@@ -53,13 +53,21 @@ static void write_groups(struct list_writer *w, const struct caller *who) {
                     bearer_claim(who->token, who->jwt->group_claim, who->jwt->n_group_claim));
 }
 
+/* A token says what it says; who has none has a name at most. */
+static void write_named(struct list_writer *w, const struct caller *who, const struct str *path,
+                        size_t n) {
+    if (who->token)
+        write_claim(w, who->token, bearer_claim(who->token, path, n));
+    else if (who->subject.n > 0 && n == 1 && str_eq(path[0], STR("sub")))
+        write_value(w, who->subject, false);
+}
+
 static void write_from(struct list_writer *w, const struct caller *who,
                        const struct model_identity_header *h) {
     struct str consumer = caller_consumer(who);
     switch (h->from) {
     case MODEL_IDENTITY_CLAIM:
-        if (who->token)
-            write_claim(w, who->token, bearer_claim(who->token, h->path, h->n_path));
+        write_named(w, who, h->path, h->n_path);
         return;
     case MODEL_IDENTITY_CONSUMER:
         if (consumer.n > 0)

@@ -18,6 +18,8 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->loop = l;
     env->calls = calls;
     env->tokens = bearers_new();
+    env->verified = verified_new();
+    env->verifications = verifications_new();
     env->digest = credential_scratch_new();
     env->macs = mac_scratch_new();
     must(RAND_bytes((unsigned char *)env->nobody, sizeof(env->nobody)) == 1);
@@ -30,12 +32,16 @@ void auth_env_free(struct auth_env *env) {
     if (!env)
         return;
     bearers_free(env->tokens);
+    verified_free(env->verified);
+    verifications_free(env->verifications);
     credential_scratch_free(env->digest);
     mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
     arena_fini(&env->arena);
     mem_free(env);
 }
+
+void auth_env_threads(struct auth_env *env, struct slow_desk *desk) { env->desk = desk; }
 
 const struct auth_counts *auth_counts(const struct auth_env *env) { return &env->counts; }
 
@@ -123,6 +129,8 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return bearer_tell(j, m);
     case MODEL_AUTH_API_KEY:
         return key_tell(j, m);
+    case MODEL_AUTH_BASIC:
+        return basic_tell(j, m);
     case MODEL_AUTH_HMAC:
         return hmac_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
@@ -239,6 +247,24 @@ void auth_drop(struct auth_env *env, struct auth *a) {
         slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
 }
 
+/* A quoted string, RFC 9110 5.6.4. */
+static void write_quoted(struct out *o, struct str s) {
+    out_char(o, '"');
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '"' || s.p[i] == '\\')
+            out_char(o, '\\');
+        out_char(o, s.p[i]);
+    }
+    out_char(o, '"');
+}
+
+/* RFC 7617 2, 2.1. */
+static void challenge_basic(const struct model_auth_basic *b, struct out *o) {
+    out_lit(o, "www-authenticate: Basic realm=");
+    write_quoted(o, b ? b->realm : STR_NONE);
+    out_lit(o, ", charset=\"UTF-8\"\r\n");
+}
+
 /* RFC 9110 11.6.1: a 401 says what would be accepted; RFC 6750 3: what was wrong. */
 static void write_challenges(const struct judging *j, struct out *o) {
     const struct auth_law *law = j->who.law;
@@ -250,6 +276,8 @@ static void write_challenges(const struct judging *j, struct out *o) {
         const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
                              : type == MODEL_AUTH_API_KEY ? "Key"
                                                           : NULL;
+        if (type == MODEL_AUTH_BASIC && !forbidden)
+            challenge_basic(law->methods[i].model->basic, o);
         if (type == MODEL_AUTH_HMAC && !forbidden)
             hmac_challenge(&law->methods[i], law->name, o);
         if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
@@ -302,8 +330,9 @@ static void note(struct auth *a, const struct judging *j, struct pens *p) {
     struct str consumer = caller_consumer(&j->who);
     if (consumer.n > 0)
         a->consumer = keep(&p->texts, consumer);
-    if (j->who.token)
-        a->subject = keep(&p->texts, bearer_subject(j->who.token));
+    struct str subject = caller_subject(&j->who);
+    if (subject.n > 0)
+        a->subject = keep(&p->texts, subject);
 }
 
 /* One policy; what it means for the answer. -1: refused. */

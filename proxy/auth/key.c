@@ -5,6 +5,10 @@
  */
 #include "proxy/auth/parts.h"
 
+#include "lib/hash.h"
+
+enum { SOMEBODY_LOOKS = 8 };
+
 static bool has_label(const struct model_consumer *c, const struct model_label *label) {
     for (uint32_t i = 0; i < c->n_labels; i++)
         if (str_eq(c->labels[i].key, label->key))
@@ -35,6 +39,29 @@ bool consumer_with(struct judging *j, const struct method_law *m, const char *di
            consumer_counts(m->model->consumers, found);
 }
 
+bool consumer_find(struct judging *j, const struct method_law *m, struct str a, struct str b,
+                   struct consumer_found *found) {
+    char digest[CREDENTIAL_DIGEST];
+    const char *word = model_word(&model_words_auth_method, m->model->type);
+    credential_digest(j->env->digest, word, a, b, digest);
+    return consumer_with(j, m, digest, found);
+}
+
+/* A few looks, since not everyone counts here. */
+bool consumer_somebody(struct judging *j, const struct method_law *m, uint64_t seed, bool strictly,
+                       struct consumer_found *found) {
+    bool any = false;
+    for (uint64_t i = 0; i < SOMEBODY_LOOKS; i++) {
+        if (!consumers_some(snapshot_consumers(j->x->snapshot), m->model->type, hash_mix(seed, i),
+                            &j->env->arena, found))
+            break;
+        if (consumer_counts(m->model->consumers, found))
+            return true;
+        any = true;
+    }
+    return any && !strictly;
+}
+
 void consumer_is(struct judging *j, const struct consumer_found *found) {
     if (!j->who.known)
         j->who.consumer = *found;
@@ -43,10 +70,7 @@ void consumer_is(struct judging *j, const struct consumer_found *found) {
 
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
     struct consumer_found found;
-    char digest[CREDENTIAL_DIGEST];
-    const char *word = model_word(&model_words_auth_method, m->model->type);
-    credential_digest(j->env->digest, word, a, b, digest);
-    if (!consumer_with(j, m, digest, &found))
+    if (!consumer_find(j, m, a, b, &found))
         return false;
     consumer_is(j, &found);
     return true;

@@ -12,6 +12,8 @@
 #include "proxy/auth/auth.h"
 #include "proxy/auth/bearer.h"
 #include "proxy/auth/place.h"
+#include "proxy/auth/verified.h"
+#include "proxy/auth/verify.h"
 
 enum {
     QUERY_ROOM = 4096, /* a credential in the query */
@@ -31,7 +33,10 @@ struct unknown_keys {
 struct auth_env {
     struct loop *loop;
     struct callers *calls;
+    struct slow_desk *desk; /* NULL: there are no threads */
     struct bearers *tokens;
+    struct verified *verified;
+    struct verifications *verifications;
     struct credential_scratch *digest;
     struct mac_scratch *macs;
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
@@ -62,6 +67,7 @@ struct caller {
     const struct model_auth_jwt *jwt; /* of that token */
     bool known;                       /* a Consumer */
     struct consumer_found consumer;
+    struct str subject;   /* what it is called by, where it has no token; n == 0: nothing */
     struct str anonymous; /* the Consumer that those without credential count as */
     const struct model_value_source *shown[SHOWN_MAX];
     bool accepted[SHOWN_MAX]; /* by the method that looked there */
@@ -102,10 +108,21 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
 /* The Consumer that has the credential with that digest, if it is one of the method's. */
 bool consumer_with(struct judging *j, const struct method_law *m, const char *digest,
                    struct consumer_found *found);
+/* The Consumer whose credential (a, b) it is, if it is one of the method's. */
+bool consumer_find(struct judging *j, const struct method_law *m, struct str a, struct str b,
+                   struct consumer_found *found);
+/* Not that one: any who has a credential as the method takes them, chosen by seed, for who must do
+ * for a name that nobody has what it would do for somebody's. strictly: one of the method's, which
+ * few looks may not find. False: nobody is found. */
+bool consumer_somebody(struct judging *j, const struct method_law *m, uint64_t seed, bool strictly,
+                       struct consumer_found *found);
 /* It is the caller, unless another method has said who is. */
 void consumer_is(struct judging *j, const struct consumer_found *found);
 /* Both, of a credential (a, b). */
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
+
+/* basic.c */
+enum told basic_tell(struct judging *j, const struct method_law *m);
 
 /* bearer.c */
 enum told bearer_tell(struct judging *j, const struct method_law *m);
@@ -138,6 +155,7 @@ int rules_judge(struct judging *j);
 bool caller_has_scope(const struct caller *w, struct str scope);
 bool caller_has_group(const struct caller *w, struct str group);
 struct str caller_consumer(const struct caller *w); /* n == 0: none */
+struct str caller_subject(const struct caller *w);  /* likewise */
 bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n);
 
 /* identity.c: 0, or -1 with the reason: something cannot be said in a header. */

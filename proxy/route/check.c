@@ -309,6 +309,21 @@ static int check_jwt(const struct model_auth_jwt *m, struct why *why) {
     return 0;
 }
 
+/* A name is looked for by halves. */
+static int check_basic(const struct model_auth_method_config *m, struct why *why) {
+    const struct model_auth_basic *b = m->basic;
+    struct shown shown;
+    if (!b || !m->consumers)
+        return why_text(why, "nothing is said of its users, or of Consumers");
+    for (size_t i = 0; i < b->realm.n; i++)
+        if ((unsigned char)b->realm.p[i] < 0x20 || b->realm.p[i] == 0x7f)
+            return why_text(why, "realm %s cannot be in a header", why_show(b->realm, &shown));
+    for (uint32_t i = 1; i < b->n_users; i++)
+        if (str_cmp(b->users[i - 1].name, b->users[i].name) >= 0)
+            return why_text(why, "user %s is not in order", why_show(b->users[i].name, &shown));
+    return 0;
+}
+
 static int check_hmac_algorithms(const struct model_auth_hmac *h, struct why *why) {
     struct shown shown;
     for (uint32_t i = 0; i < h->n_algorithms; i++) {
@@ -353,6 +368,8 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return m->jwt ? check_jwt(m->jwt, why) : why_text(why, "nothing is said of its tokens");
     case MODEL_AUTH_API_KEY:
         return m->consumers ? 0 : why_text(why, "keys are for Consumers, and none are named");
+    case MODEL_AUTH_BASIC:
+        return check_basic(m, why);
     case MODEL_AUTH_HMAC:
         return check_hmac(m, why);
     case MODEL_AUTH_ANONYMOUS:

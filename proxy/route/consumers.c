@@ -4,7 +4,8 @@
 enum {
     LOAD = CONSUMER_PAGE * 5 / 8, /* of a page on average, at most */
     PAGE_FULL = CONSUMER_PAGE * 7 / 8,
-    MASK = CONSUMER_PAGE - 1
+    MASK = CONSUMER_PAGE - 1,
+    LOOKS = 64 /* pages for one of a kind */
 };
 
 /* Three parts of a digest, of which nobody can choose any. */
@@ -53,13 +54,50 @@ bool consumers_find(const struct consumers *c, enum model_auth_method method,
     return hits == 1;
 }
 
+static bool has_any(const struct object *o, enum model_auth_method method, struct arena *a,
+                    struct consumer_found *found) {
+    const struct model_consumer *m = object_decode(o, a, NULL);
+    for (uint32_t i = 0; i < m->n_credentials; i++) {
+        if (m->credentials[i].type != method)
+            continue;
+        *found =
+            (struct consumer_found){consumer_name(object_id(o)), m, &m->credentials[i], o->hash};
+        return true;
+    }
+    return false;
+}
+
+/* From home on, around. NULL: none is in that page. */
+static struct object *of_method(const struct consumer_page *p, enum model_auth_method method,
+                                uint32_t home) {
+    const uint8_t *at = memchr(p->method + home, (int)method, CONSUMER_PAGE - home);
+    if (!at)
+        at = memchr(p->method, (int)method, home);
+    return at ? p->object[at - p->method] : NULL;
+}
+
+bool consumers_some(const struct consumers *c, enum model_auth_method method, uint64_t seed,
+                    struct arena *a, struct consumer_found *found) {
+    if (!c->root)
+        return false;
+    uint32_t first = page_of(c->root, seed);
+    for (uint32_t i = 0; i < c->root->n_pages && i < LOOKS; i++) {
+        const struct consumer_page *p = c->root->page[(first + i) % c->root->n_pages];
+        const struct object *o = of_method(p, method, home_of(seed));
+        if (o)
+            return has_any(o, method, a, found);
+    }
+    return false;
+}
+
 /* ---- main thread ---- */
 
-static void insert(struct consumer_page *p, uint64_t key, struct object *o) {
+static void insert(struct consumer_page *p, uint64_t key, uint8_t method, struct object *o) {
     uint32_t i = home_of(key);
     while (p->object[i])
         i = (i + 1) & MASK;
     p->key[i] = key;
+    p->method[i] = method;
     p->object[i] = o;
     p->n++;
 }
@@ -70,10 +108,12 @@ static void take_out(struct consumer_page *p, uint32_t gap) {
         if (((i - home_of(p->key[i])) & MASK) < ((i - gap) & MASK))
             continue;
         p->key[gap] = p->key[i];
+        p->method[gap] = p->method[i];
         p->object[gap] = p->object[i];
         gap = i;
     }
     p->object[gap] = NULL;
+    p->method[gap] = NO_METHOD;
     p->n--;
 }
 
@@ -83,16 +123,22 @@ static struct consumer_root *root_new(struct keeper *k, uint32_t n) {
     return r;
 }
 
+static struct consumer_page *page_new(struct keeper *k) {
+    struct consumer_page *p = part_new(k, PART_BLOCK, sizeof(*p));
+    memset(p->method, NO_METHOD, sizeof(p->method));
+    return p;
+}
+
 static void grow(struct keeper *k, struct consumers *c) {
     struct consumer_root *old = c->root;
     struct consumer_root *new = root_new(k, old ? old->n_pages + old->n_pages / 4 + 1 : 1);
     for (uint32_t i = 0; i < new->n_pages; i++)
-        new->page[i] = part_new(k, PART_BLOCK, sizeof(struct consumer_page));
+        new->page[i] = page_new(k);
     for (uint32_t i = 0; old && i < old->n_pages; i++) {
         struct consumer_page *p = old->page[i];
         for (uint32_t j = 0; j < CONSUMER_PAGE; j++)
             if (p->object[j])
-                insert(new->page[page_of(new, p->key[j])], p->key[j], p->object[j]);
+                insert(new->page[page_of(new, p->key[j])], p->key[j], p->method[j], p->object[j]);
         part_retire(k, &p->part);
     }
     if (old)
@@ -130,17 +176,21 @@ static unsigned twins(const struct consumers *c, uint64_t key) {
     return n;
 }
 
-static void add_one(struct keeper *k, struct consumers *c, uint64_t key, struct object *o) {
+static void add_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
+                    struct object *o) {
+    uint64_t key = key_of(x->digest.p);
     if (twins(c, key) >= TWINS_MAX)
         return;
     while (!c->root || c->n >= c->root->n_pages * LOAD ||
            c->root->page[page_of(c->root, key)]->n >= PAGE_FULL)
         grow(k, c);
-    insert(writable(k, c, page_of(c->root, key)), key, o);
+    insert(writable(k, c, page_of(c->root, key)), key, (uint8_t)x->type, o);
     c->n++;
 }
 
-static void remove_one(struct keeper *k, struct consumers *c, uint64_t key, struct object *o) {
+static void remove_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
+                       struct object *o) {
+    uint64_t key = key_of(x->digest.p);
     struct consumer_page *p = writable(k, c, page_of(c->root, key));
     uint32_t i = home_of(key);
     while (p->object[i] && (p->key[i] != key || p->object[i] != o))
@@ -152,13 +202,14 @@ static void remove_one(struct keeper *k, struct consumers *c, uint64_t key, stru
 }
 
 static void each(struct keeper *k, struct consumers *c, struct object *o,
-                 void (*what)(struct keeper *, struct consumers *, uint64_t, struct object *)) {
+                 void (*what)(struct keeper *, struct consumers *, const struct model_credential *,
+                              struct object *)) {
     struct arena a;
     arena_init(&a);
     const struct model_consumer *m = object_decode(o, &a, NULL);
     for (uint32_t i = 0; i < m->n_credentials; i++)
         if (m->credentials[i].digest.n == CREDENTIAL_DIGEST) /* it is hidden from sluicectl */
-            what(k, c, key_of(m->credentials[i].digest.p), o);
+            what(k, c, &m->credentials[i], o);
     arena_fini(&a);
 }
 

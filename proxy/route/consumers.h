@@ -17,12 +17,13 @@
 #include "lib/model.h"
 #include "proxy/route/keeper.h"
 
-enum { CONSUMER_PAGE = 256 }; /* places */
+enum { CONSUMER_PAGE = 256 /* places */, NO_METHOD = 255 };
 
 struct consumer_page {
     struct part part;
     uint32_t n;
     uint64_t key[CONSUMER_PAGE];
+    uint8_t method[CONSUMER_PAGE];        /* enum model_auth_method; NO_METHOD: free */
     struct object *object[CONSUMER_PAGE]; /* NULL: free */
 };
 
@@ -55,6 +56,11 @@ struct consumer_found {
 bool consumers_find(const struct consumers *c, enum model_auth_method method,
                     const char digest[CREDENTIAL_DIGEST], struct arena *a,
                     struct consumer_found *found);
+
+/* One that has a credential of that method, chosen by seed. False: there is none where it looks,
+ * which is 64 pages. */
+bool consumers_some(const struct consumers *c, enum model_auth_method method, uint64_t seed,
+                    struct arena *a, struct consumer_found *found);
 
 /* "shop/alice" of an object of that kind, or of its id. */
 struct str consumer_name(struct str id);

@@ -83,6 +83,15 @@ spec:
     - {hmac: {secretRef: {name: acme}}}
     - {jwt: {key: acme, algorithm: HS256, secretRef: {name: acme}}}
 '''
+PASSWORDS = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: staff, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods: [{name: staff, basic: {secretRef: {name: staff}}}]
+  identity: {headers: [{name: x-user-id, from: sub}]}
+'''
 CA = certs.Authority()
 
 
@@ -107,6 +116,12 @@ def signer(by):
         token = tokens.Issuer('acme').say('joe', key=secret, algorithm='HS256', aud='shop', life=86400)
         headers = {'Authorization': f'Bearer {token}'}
     return OWN.replace('METHOD', method) + tokens.secret('acme', {'secret': secret}), headers
+
+
+def visitor():
+    """The same with a user name and password."""
+    return PASSWORDS + tokens.secret('staff', {'auth': 'bob:$2y$05$wPGCwkkR0sxNni0LbOFOYe78LqqwzV9LTE9O3sQDthXHqsYBYBKR2\n'}), \
+        {'Authorization': 'Basic Ym9iOlNlY3JldCE='}
 
 
 @contextlib.contextmanager
@@ -198,3 +213,8 @@ def check_token(what, unit, beside=False, of=caller, label='auth'):
 def check_signed(what, unit, by, **how):
     """Likewise, signed with a Consumer's secret: hmac-WHAT or hs256-WHAT."""
     check_token(what, unit, of=lambda: signer(by), label=by, **how)
+
+
+def check_password(what, unit, beside=False):
+    """For one with a password that was verified before: basic-WHAT."""
+    check_token(what, unit, beside, of=visitor, label='basic')
