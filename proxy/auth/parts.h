@@ -28,6 +28,21 @@ struct unknown_keys {
     } v[UNKNOWN_KEYS];
 };
 
+/* One who has proved something; several methods may add to it. */
+struct caller {
+    const struct auth_law *law;
+    uint64_t methods;  /* bits of those that have authenticated it */
+    struct str method; /* the first of them */
+    const struct bearer *token;
+    const struct model_auth_jwt *jwt; /* of that token */
+    bool known;                       /* a Consumer */
+    struct consumer_found consumer;
+    struct str anonymous; /* the Consumer that those without credential count as */
+    const struct model_value_source *shown[SHOWN_MAX];
+    bool accepted[SHOWN_MAX]; /* by the method that looked there */
+    unsigned n_shown;
+};
+
 struct auth_env {
     struct loop *loop;
     struct callers *calls;
@@ -37,6 +52,7 @@ struct auth_env {
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
+    struct caller who;  /* of the last one; law == NULL: nobody */
     struct auth_counts counts;
     struct unknown_keys unknown;
     char query[QUERY_ROOM];
@@ -51,21 +67,6 @@ enum told {
     TOLD_BAD,
     TOLD_NOTHING, /* cannot say: reason */
     TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
-};
-
-/* One who has proved something; several methods may add to it. */
-struct caller {
-    const struct auth_law *law;
-    uint64_t methods;  /* bits of those that have authenticated it */
-    struct str method; /* the first of them */
-    const struct bearer *token;
-    const struct model_auth_jwt *jwt; /* of that token */
-    bool known;                       /* a Consumer */
-    struct consumer_found consumer;
-    struct str anonymous; /* the Consumer that those without credential count as */
-    const struct model_value_source *shown[SHOWN_MAX];
-    bool accepted[SHOWN_MAX]; /* by the method that looked there */
-    unsigned n_shown;
 };
 
 /* One request before one policy. */
