@@ -83,6 +83,14 @@ spec:
     - {hmac: {secretRef: {name: acme}}}
     - {jwt: {key: acme, algorithm: HS256, secretRef: {name: acme}}}
 '''
+LIMITS = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: limits, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  rateLimits: [{name: per-address, keys: [{by: address}], requests: 100000, per: 1s}]
+'''
 CA = certs.Authority()
 
 
@@ -198,3 +206,11 @@ def check_token(what, unit, beside=False, of=caller, label='auth'):
 def check_signed(what, unit, by, **how):
     """Likewise, signed with a Consumer's secret: hmac-WHAT or hs256-WHAT."""
     check_token(what, unit, of=lambda: signer(by), label=by, **how)
+
+
+def check_limits(what, unit, beside=False):
+    """The same for a request that is counted by its address, and allowed: limits-WHAT."""
+    figure, detail = figure_of(what, policies=LIMITS)
+    if beside:
+        figure -= figure_of(what)[0]
+    judge(f'limits-{what}', figure, unit, detail)
