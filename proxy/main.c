@@ -14,6 +14,7 @@
 #include "proxy/admin/admin.h"
 #include "proxy/config/config.h"
 #include "proxy/l4/relay.h"
+#include "proxy/limit/limit.h"
 #include "proxy/net/tls.h"
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
@@ -53,6 +54,7 @@ struct proxy {
     struct admin *admin;
     struct member *members;
     struct slow *slow;
+    struct limit_table *limits;
     struct snapshot *current; /* held */
     int ring;
     struct event *rung, *tick, *drain;
@@ -240,6 +242,15 @@ static void listener_metrics(void *arg, struct metric_text *t) {
     mem_free(envs);
 }
 
+static void limits_metrics(void *arg, struct metric_text *t) {
+    struct proxy *p = arg;
+    const struct limit_env **envs = mem_array(p->o.workers, sizeof(struct limit_env *));
+    for (unsigned i = 0; i < p->o.workers; i++)
+        envs[i] = worker_limits(p->members[i].worker);
+    limit_metrics(envs, p->o.workers, p->current, t);
+    mem_free(envs);
+}
+
 enum { UNKNOWN_KEYS_MAX = 8 };
 
 struct unknown_list {
@@ -414,6 +425,7 @@ static void start_workers(struct proxy *p) {
             .n_ports = p->o.n_ports,
             .memory = memory,
             .connections = connections,
+            .limits = p->limits,
             .drain_ms = p->o.drain_timeout_ms,
             .ring = p->ring,
             .slow = p->slow,
@@ -496,8 +508,14 @@ static void end(struct proxy *p) {
     if (p->current != NULL)
         snapshot_drop(p->current);
     mem_free(p->members);
+    limit_table_free(p->limits);
     close(p->ring);
     event_base_free(p->base);
+}
+
+static void fail_to_count(void) {
+    log_error("main", "cannot start: there is no memory to count for rate limits");
+    exit(1);
 }
 
 /* Tables of a transaction that brought very many objects go back to the kernel when they are freed;
@@ -540,9 +558,13 @@ int main(int argc, char **argv) {
     p.ring = wakeup_new();
     p.observe = observe_new(p.o.workers);
     open_logs(&p);
+    p.limits = limit_table_new(0);
+    if (p.limits == NULL)
+        fail_to_count();
     start_workers(&p);
     observe_source(p.observe, handshake_metrics, &p);
     observe_source(p.observe, listener_metrics, &p);
+    observe_source(p.observe, limits_metrics, &p);
     start_events(&p);
     start_config(&p);
     start_admin(&p);

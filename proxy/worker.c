@@ -254,7 +254,7 @@ struct worker *worker_new(const struct worker_options *o) {
     }
     mailbox_init(&w->in, SIZE_MAX);
     mailbox_init(&w->out, SIZE_MAX);
-    stream_env_init(&w->env, &w->loop, &w->scratch, o->workers);
+    stream_env_init(&w->env, &w->loop, &w->scratch, o->workers, o->limits);
     w->env.record = o->record;
     w->env.law_done = law_done;
     w->env.arg = o->arg;
@@ -344,6 +344,8 @@ void worker_unknown_keys(struct worker *w, void (*each)(void *arg, struct str so
 struct relay_env *worker_relays(struct worker *w) {
     return &w->relays;
 }
+
+const struct limit_env *worker_limits(const struct worker *w) { return w->env.limits; }
 
 bool worker_listening(const struct worker *w) { return counter_get(&w->listening) != 0; }
 

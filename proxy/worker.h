@@ -20,6 +20,8 @@
 struct worker;
 struct relay_env;
 struct slow;
+struct limit_env;
+struct limit_table;
 
 enum { WORKER_PORTS_MAX = 16 };
 struct worker_port {
@@ -33,9 +35,10 @@ struct worker_options {
     size_t n_ports;
     size_t memory;        /* bytes of buffers for this worker where the gateway says nothing */
     uint32_t connections; /* of this worker, at most */
-    uint64_t drain_ms;    /* from closing its listeners to worker_free(), at most */
-    int ring;             /* rung when main has something to look at */
-    struct slow *slow;    /* threads for passwords, which live longer; NULL: none */
+    struct limit_table *limits; /* of all workers; NULL: nothing is counted */
+    uint64_t drain_ms;          /* from closing its listeners to worker_free(), at most */
+    int ring;                   /* rung when main has something to look at */
+    struct slow *slow;          /* threads for passwords, which live longer; NULL: none */
     /* A request is over, or a connection of a TCP or TLS listener (may be NULL); on the worker's
      * thread. */
     void (*record)(void *arg, const struct record *r);
@@ -76,5 +79,6 @@ bool worker_listening(const struct worker *w); /* on every port that it should *
 void worker_gauges(struct worker *w, struct worker_gauges *g);
 struct secure_counts worker_handshakes(const struct worker *w); /* of TLS, with clients */
 struct relay_env *worker_relays(struct worker *w);              /* for relay_metrics() */
+const struct limit_env *worker_limits(const struct worker *w);  /* for limit_metrics() */
 
 #endif

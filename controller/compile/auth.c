@@ -2,6 +2,7 @@
 #include "controller/compile/auth.h"
 
 #include "controller/compile/auth_parts.h"
+#include "controller/compile/limits.h"
 #include "controller/compile/route.h"
 #include "lib/claims.h"
 
@@ -241,8 +242,9 @@ bool auth_fill(struct making *m, const struct kube_AuthPolicy *k, struct model_a
         refuse(m, spec, "neither methods nor authorize says who may call");
         return false;
     }
-    if (k->failure_limit)
-        return auth_not_yet(m, AT(spec, "failureLimit"), "a limit of failures");
+    o->failure_limit = failure_limit_make(m, AT(spec, "failureLimit"), k->failure_limit);
+    if (k->failure_limit && !o->failure_limit)
+        return false;
     return methods_make(m, spec, k, o) && rules_fill(m, spec, k, o) &&
            identity_make(m, AT(spec, "identity"), k->identity, o);
 }

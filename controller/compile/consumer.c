@@ -7,6 +7,7 @@
  *     digest ─► struct held ─► by: the units that have it, the older first
  */
 #include "controller/compile/auth.h"
+#include "controller/compile/limits.h"
 #include "controller/compile/material.h"
 #include "lib/chars.h"
 #include "lib/credential.h"
@@ -412,11 +413,10 @@ void consumer_make(struct making *m, const struct kube_Consumer *k) {
     o.labels = arena_array(&m->a, o.n_labels, sizeof(*o.labels));
     for (uint32_t i = 0; i < o.n_labels; i++)
         o.labels[i] = (struct model_label){m->r->meta.labels[i].key, m->r->meta.labels[i].value};
-    if (k->rate_limit)
-        close_as(m, "NotSupported", AT(AT(NULL, "spec"), "rateLimit"),
-                 "a quota is not supported yet; none of its credentials counts until it is "
-                 "removed");
-    for (uint32_t i = 0; i < k->n_credentials && !k->disabled && !k->rate_limit; i++)
+    o.rate_limit = quota_make(m, AT(AT(NULL, "spec"), "rateLimit"), k->rate_limit);
+    if (k->rate_limit && !o.rate_limit)
+        return; /* refused, and goes on as it was when it was last good */
+    for (uint32_t i = 0; i < k->n_credentials && !k->disabled; i++)
         add_credential(&f, AT_I(AT(NULL, "spec"), "credentials", i), name_of(m, k, i),
                        &k->credentials[i]);
     keep_own(m, &o);

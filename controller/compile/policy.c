@@ -3,6 +3,7 @@
 #include "lib/chars.h"
 
 #include "controller/compile/auth.h"
+#include "controller/compile/limits.h"
 #include "controller/compile/route.h"
 #include "controller/compile/upstream.h"
 #include "lib/hash.h"
@@ -249,6 +250,14 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
             return refuse(m, AT(spec, "bodyLimit"),
                           "a body is limited before a backend is chosen; target the Route or the "
                           "Ingress instead of a Service");
+    for (uint32_t i = 0; k->n_rate_limits > 0 && i < k->n_target_refs; i++)
+        if (str_eq(k->target_refs[i].kind, STR("Service")))
+            return refuse(m, AT(spec, "rateLimits"),
+                          "requests are counted before a backend is chosen; target the Route or "
+                          "the Ingress instead of a Service");
+    if (limits_make(m, spec, k->rate_limits, k->n_rate_limits, &o->rate_limits) != 0)
+        return -1;
+    o->n_rate_limits = k->n_rate_limits;
     if (k->body_limit >= 0)
         o->body_limit = k->body_limit == 0 ? MODEL_NEVER : (uint64_t)k->body_limit;
     return 0;

@@ -14,6 +14,8 @@
  *     rule.c      what the caller may do: the first rule that matches decides
  *        ▼
  *     identity.c  what the backend sees of it; the credential is taken away
+ *        ▼
+ *     who.c       who it was, for limits
  *
  * A worker's own: its tokens, its scratch. Nothing here waits: what lacks something sends an errand
  * (proxy/errand) and says so, and all is judged anew when it is back. A request that was seen
@@ -82,6 +84,16 @@ void auth_drop(struct auth_env *env, struct auth *a); /* NULL is fine */
 void auth_hide(const struct auth *a, struct head *h, bool secrets);
 /* The snapshot goes. */
 void auth_leave_law(struct auth *a);
+
+/* ---- who it was: of the request that was judged last, until the next one is ---- */
+
+/* As a policy that counts has found out; one that only records makes nobody known. */
+struct str auth_who_consumer(const struct auth_env *env); /* NS/NAME; n == 0: none */
+bool auth_who_has_group(const struct auth_env *env, struct str group);
+/* Writes a claim of its token: its text, or a list or an object as JSON. False: it has none. */
+bool auth_who_claim(const struct auth_env *env, const struct str *path, size_t n, struct out *o);
+/* NULL: it is no Consumer, or one without a quota. */
+const struct model_rate_limit *auth_who_quota(const struct auth_env *env, struct str *consumer);
 
 /* ---- keys that were asked for and are not there ---- */
 

@@ -335,6 +335,13 @@ static void note(struct auth *a, const struct judging *j, struct pens *p) {
         a->subject = keep(&p->texts, subject);
 }
 
+/* Of two policies the later one that knows somebody. */
+static void remember_who(struct judging *j, bool nobody) {
+    const struct caller *w = &j->who;
+    if (!nobody && (w->token || caller_consumer(w).n > 0))
+        j->env->who = *w;
+}
+
 /* One policy; what it means for the answer. -1: refused. */
 static int judge_into(struct auth *a, struct judging *j, const struct auth_law *law,
                       struct pens *p) {
@@ -344,7 +351,6 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->audit = false;
     j->challenge = NULL;
     j->unknown = false;
-    arena_reset(&j->env->arena);
     int bad = judge_one(j);
     a->waits = j->waits;
     a->wants_body = j->wants_body;
@@ -354,6 +360,7 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
         bad = identity_write(j, &p->fields);
     note(a, j, p);
     take(a, &j->who, dry);
+    remember_who(j, bad || dry);
     if (!bad)
         return 0;
     a->reason = j->reason;
@@ -439,6 +446,8 @@ struct auth *auth_judge(struct auth_env *env, const struct exchange *x,
                         const struct auth_known *known) {
     const struct judging j = {
         .env = env, .x = x, .known = known, .client = known->client, .now = known->now};
+    arena_reset(&env->arena);
+    env->who = (struct caller){.law = NULL};
     struct auth *a = judge_in(SLAB_4K, j);
     return a ? a : judge_in(SLAB_64K, j);
 }

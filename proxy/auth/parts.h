@@ -30,34 +30,6 @@ struct unknown_keys {
     } v[UNKNOWN_KEYS];
 };
 
-struct auth_env {
-    struct loop *loop;
-    struct callers *calls;
-    struct slow_desk *desk; /* NULL: there are no threads */
-    struct bearers *tokens;
-    struct verified *verified;
-    struct verifications *verifications;
-    struct credential_scratch *digest;
-    struct mac_scratch *macs;
-    char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
-    struct regex_scratch *regex;
-    struct arena arena; /* of one request */
-    struct auth_counts counts;
-    struct unknown_keys unknown;
-    char query[QUERY_ROOM];
-    char path[HEAD_BYTES_MAX]; /* as the backend gets it */
-    char text[256];            /* of a detail that is no constant */
-};
-
-/* What a method says. */
-enum told {
-    TOLD_ABSENT,
-    TOLD_GOOD,
-    TOLD_BAD,
-    TOLD_NOTHING, /* cannot say: reason */
-    TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
-};
-
 /* One who has proved something; several methods may add to it. */
 struct caller {
     const struct auth_law *law;
@@ -72,6 +44,35 @@ struct caller {
     const struct model_value_source *shown[SHOWN_MAX];
     bool accepted[SHOWN_MAX]; /* by the method that looked there */
     unsigned n_shown;
+};
+
+struct auth_env {
+    struct loop *loop;
+    struct callers *calls;
+    struct slow_desk *desk; /* NULL: there are no threads */
+    struct bearers *tokens;
+    struct verified *verified;
+    struct verifications *verifications;
+    struct credential_scratch *digest;
+    struct mac_scratch *macs;
+    char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
+    struct regex_scratch *regex;
+    struct arena arena; /* of one request */
+    struct caller who;  /* of the last one; law == NULL: nobody */
+    struct auth_counts counts;
+    struct unknown_keys unknown;
+    char query[QUERY_ROOM];
+    char path[HEAD_BYTES_MAX]; /* as the backend gets it */
+    char text[256];            /* of a detail that is no constant */
+};
+
+/* What a method says. */
+enum told {
+    TOLD_ABSENT,
+    TOLD_GOOD,
+    TOLD_BAD,
+    TOLD_NOTHING, /* cannot say: reason */
+    TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
 };
 
 /* One request before one policy. */

@@ -279,6 +279,16 @@ static void write_auth(struct out *o, const struct record_auth *a) {
     out_char(o, '}');
 }
 
+static void write_limit(struct out *o, const struct record_limit *l) {
+    out_lit(o, ",\"limit\":{\"decision\":");
+    write_text(o, str_of(l->decision), NAME_MAX_SHOWN);
+    out_lit(o, ",\"policy\":");
+    write_text(o, l->policy, NAME_MAX_SHOWN);
+    out_lit(o, ",\"limit\":");
+    write_text(o, l->name, NAME_MAX_SHOWN);
+    out_char(o, '}');
+}
+
 void line_write(struct out *o, struct line_clock *clock, const struct record *r,
                 const struct model_access_log *settings) {
     write_start(o, clock, r);
@@ -302,6 +312,8 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
         write_tunnel(o, r);
     if (unlikely(r->auth != NULL))
         write_auth(o, r->auth);
+    if (unlikely(r->limit != NULL))
+        write_limit(o, r->limit);
     if (settings && settings->n_headers > 0)
         write_headers(o, r->head, settings->headers, settings->n_headers);
     out_lit(o, "}\n");

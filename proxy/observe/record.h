@@ -30,6 +30,12 @@ struct record_auth {
     uint64_t identity, version; /* of the policy; identity 0: none was there */
 };
 
+/* A limit that refuses it, or would if it did more than count. */
+struct record_limit {
+    struct str policy, name;
+    const char *decision; /* "deny", "dryDeny" */
+};
+
 struct record {
     enum record_of of;
     const char *tunnel_end; /* why, a word: client_closed, drain; NULL: no tunnel */
@@ -40,12 +46,13 @@ struct record {
     const struct backend *backend;       /* NULL: not forwarded */
     struct str method, host, path;       /* canonical where there is one */
     struct str request_id, traceparent;
-    struct str consumer, tls;        /* who called; the TLS version; n == 0: none */
-    const struct record_auth *auth;  /* NULL: none was asked */
-    uint8_t client[16];              /* address, v4 as v4-mapped */
-    const struct endpoint *endpoint; /* last one asked, or NULL */
-    uint16_t status;                 /* sent to the client; 0: nothing was */
-    uint16_t upstream_status;        /* of the last answer; 0: none */
+    struct str consumer, tls;         /* who called; the TLS version; n == 0: none */
+    const struct record_auth *auth;   /* NULL: none was asked */
+    const struct record_limit *limit; /* NULL: all have allowed it */
+    uint8_t client[16];               /* address, v4 as v4-mapped */
+    const struct endpoint *endpoint;  /* last one asked, or NULL */
+    uint16_t status;                  /* sent to the client; 0: nothing was */
+    uint16_t upstream_status;         /* of the last answer; 0: none */
     enum reason reason;
     uint16_t attempts;
     bool reused;          /* the upstream connection was pooled */

@@ -340,6 +340,8 @@ void policy_write_response(const struct exchange *x, const struct head *h, uint8
         policy_write_edits(x, MODEL_FILTER_RESPONSE_HEADERS, o);
     if (unlikely(x->origin.n > 0))
         policy_write_cors(x, o);
+    if (unlikely(x->limits.n > 0))
+        out_str(o, x->limits);
     if (unlikely(x->web != NULL) && x->web->answers != GRPC_WEB_NONE)
         write_type(x, MODEL_FILTER_RESPONSE_HEADERS, grpc_web_name(x->web->answers), o);
     write_framing(o, framing, h->content_length);

@@ -73,6 +73,7 @@ static unsigned code_of(const struct answer *a) {
     case REASON_BODY_TOO_LARGE:
     case REASON_HEADER_TOO_LARGE:
     case REASON_RESPONSE_TOO_LARGE:
+    case REASON_RATE_LIMITED:
         return GRPC_RESOURCE_EXHAUSTED;
     default:
         break;

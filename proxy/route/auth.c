@@ -10,6 +10,7 @@
 struct auth_part {
     struct part part;
     struct auth_law law;
+    struct limits_part *failures;
 };
 
 /* ---- expressions: found good with the object, kept beside it ---- */
@@ -191,6 +192,8 @@ void auth_make(struct builder *b, struct node *n) {
                                .n_rules = m->n_rules,
                                .methods = methods,
                                .rules = rules};
+    p->failures = n->auth ? n->auth->failures : NULL;
+    p->law.failures = failures_make(b, n->id, m, &p->failures);
     if (n->auth)
         part_retire(b->keeper, &n->auth->part);
     n->auth = p;
@@ -198,8 +201,10 @@ void auth_make(struct builder *b, struct node *n) {
 }
 
 void auth_unmake(struct builder *b, struct node *n) {
-    if (n->auth)
+    if (n->auth) {
+        failures_make(b, n->id, NULL, &n->auth->failures);
         part_retire(b->keeper, &n->auth->part);
+    }
     n->auth = NULL;
     pages_set(b->keeper, &b->auths, n->slot, NULL);
 }

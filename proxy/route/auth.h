@@ -11,6 +11,7 @@
 #define SLUICE_PROXY_ROUTE_AUTH_H
 
 #include "proxy/route/consumers.h"
+#include "proxy/route/limit.h"
 #include "proxy/route/snapshot.h"
 
 struct claim_match; /* lib/claims.h */
@@ -47,6 +48,7 @@ struct auth_law {
     uint32_t n_methods, n_rules;
     const struct method_law *methods;
     const struct auth_rule_law *rules;
+    const struct limit_law *failures; /* of client addresses; NULL: none count */
 };
 
 /* NULL: nothing is there, and the request is refused. */

@@ -24,6 +24,7 @@
 #include "proxy/route/consumers.h"
 #include "proxy/route/hosts.h"
 #include "proxy/route/keeper.h"
+#include "proxy/route/limit.h"
 #include "proxy/route/pages.h"
 #include "proxy/route/snapshot.h"
 #include "proxy/route/vhost.h"
@@ -83,6 +84,7 @@ struct node {
         struct backend_part *backend;
         struct certificate_part *certificate;
         struct auth_part *auth;
+        struct limits_part *limits; /* of a traffic policy; NULL: none */
         struct site *site;
     };
     struct edge *edges, *readers;
@@ -165,6 +167,7 @@ struct builder {
     struct checking checking;
     struct map nodes;  /* id → struct node */
     struct map places; /* key → struct place */
+    struct map limit_slots;
     struct pointers place_of_slot;
     struct map staged_by_id; /* id → index in staged, plus one */
     struct staged *staged;   /* in order of arrival */
@@ -173,7 +176,7 @@ struct builder {
     struct object_set consumers_by_id; /* a count each: they are no nodes */
     bool settings_dirty;
     /* the current version */
-    struct pages *rules, *backends, *certificates, *auths;
+    struct pages *rules, *backends, *certificates, *auths, *limits;
     struct consumers consumers;
     struct hosts hosts;
     uint32_t wild_count[HOST_MAX + 1]; /* vhosts whose wildcard key has so many bytes */
@@ -189,7 +192,7 @@ struct snapshot_parts {
     uint64_t serial;
     struct keeper *keeper;
     struct part *dead;
-    const struct pages *rules, *backends, *certificates, *auths;
+    const struct pages *rules, *backends, *certificates, *auths, *limits;
     struct consumers consumers;
     struct hosts hosts;
 };
@@ -206,6 +209,14 @@ struct auth_patterns *auth_patterns_new(const struct model_auth *m, struct why *
 void auth_patterns_free(struct auth_patterns *p); /* NULL is fine */
 void auth_make(struct builder *b, struct node *n);
 void auth_unmake(struct builder *b, struct node *n);
+
+/* limit.c. Those of a traffic policy, whenever it has come, changed or gone. */
+void traffic_limits_make(struct builder *b, struct node *n);
+const struct limit_law *limits_of_traffic(const struct node *traffic,
+                                          uint32_t *n); /* NULL will do */
+/* An AuthPolicy's, in *at; m: NULL when it goes. NULL: none counts. */
+const struct limit_law *failures_make(struct builder *b, struct str id, const struct model_auth *m,
+                                      struct limits_part **at);
 
 /* ---- compile.c: joins; nothing here can fail ---- */
 

@@ -388,6 +388,16 @@ static void change_consumer(struct builder *b, struct staged *s) {
     s->object = NULL; /* the table's now */
 }
 
+static void change_traffic(struct builder *b, struct node *n, struct staged *s) {
+    struct parsed *old = n->parsed;
+    set_object(b, n, s->object);
+    n->parsed = s->parsed;
+    traffic_limits_make(b, n);
+    if (old) /* now that its limits have gone */
+        part_retire(b->keeper, &old->part);
+    mark_readers(b, n, true);
+}
+
 static void change_listener(struct builder *b, struct node *n, struct staged *s) {
     unlink_edges(b, n);
     retire_parsed(b, n);
@@ -421,14 +431,17 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     case MODEL_KIND_auth:
         change_auth(b, n, s);
         return;
+    case MODEL_KIND_traffic:
+        change_traffic(b, n, s);
+        return;
     default:
         break;
     }
     retire_parsed(b, n);
     set_object(b, n, s->object);
     n->parsed = s->parsed;
-    if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_traffic || kind == MODEL_KIND_key_set)
-        mark_readers(b, n, kind == MODEL_KIND_traffic);
+    if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_key_set)
+        mark_readers(b, n, false);
     if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_ticket_keys)
         b->settings_dirty = true;
 }
@@ -591,12 +604,13 @@ void builder_free(struct builder *b) {
     builder_abort(b);
     make_dirty(b);
     bury_doomed(b);
-    must(b->nodes.n == 0 && b->hosts.n == 0 && b->places.n == 0);
+    must(b->nodes.n == 0 && b->hosts.n == 0 && b->places.n == 0 && b->limit_slots.n == 0);
     issuers_free(b->checking.issuers);
     pages_retire(b->keeper, &b->rules);
     pages_retire(b->keeper, &b->backends);
     pages_retire(b->keeper, &b->certificates);
     pages_retire(b->keeper, &b->auths);
+    pages_retire(b->keeper, &b->limits);
     consumers_retire(b->keeper, &b->consumers);
     object_set_fini(&b->consumers_by_id);
     hosts_retire(b->keeper, &b->hosts);
@@ -604,6 +618,7 @@ void builder_free(struct builder *b) {
         part_retire(b->keeper, &b->settings->part);
     map_fini(&b->nodes);
     map_fini(&b->places);
+    map_fini(&b->limit_slots);
     mem_free(b->backends_dirty.p);
     mem_free(b->auths_dirty.p);
     mem_free(b->rules_dirty.p);

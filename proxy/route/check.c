@@ -284,6 +284,45 @@ static struct rule_regexes *regexes_new(const struct model_route *r, struct why 
     return NULL;
 }
 
+/* ---- rate limits ---- */
+
+enum { LIMITS_MAX_OF_POLICY = 16, LIMIT_KEYS_MAX = 4 };
+
+static int check_limit_keys(const struct model_rate_limit *m, struct why *why) {
+    struct shown shown;
+    if (m->n_keys > LIMIT_KEYS_MAX)
+        return why_text(why, "more than %d keys", LIMIT_KEYS_MAX);
+    for (uint32_t i = 0; i < m->n_keys; i++) {
+        const struct model_rate_key *k = &m->keys[i];
+        bool header = k->by == MODEL_FROM_HEADER;
+        bool named = header || k->by == MODEL_FROM_COOKIE || k->by == MODEL_FROM_QUERY;
+        if (named && (k->name.n == 0 || (header && !is_name(k->name))))
+            return why_text(why, "%s is not the name of a place", why_show(k->name, &shown));
+        if (k->by == MODEL_FROM_CLAIM && k->n_path == 0)
+            return why_text(why, "a claim without a name");
+    }
+    return 0;
+}
+
+/* NULL is fine. */
+static int check_limit(const struct model_rate_limit *m, struct why *why) {
+    struct shown shown;
+    if (!m)
+        return 0;
+    bool good = m->requests >= 1 && m->requests <= INT32_MAX && m->burst <= INT32_MAX &&
+                m->per_ms >= 1 && m->per_ms <= LIMIT_PER_MAX_MS && !(m->window && m->burst > 0);
+    if (!good)
+        return why_text(why, "a limit of %llu requests in %llu ms, and %llu at once",
+                        (unsigned long long)m->requests, (unsigned long long)m->per_ms,
+                        (unsigned long long)m->burst);
+    if (m->name.n > 63)
+        return why_text(why, "%s is no name of a limit", why_show(m->name, &shown));
+    for (size_t i = 0; i < m->name.n; i++)
+        if (!char_is(m->name.p[i], CHAR_TOKEN)) /* it stands between quotes in a field */
+            return why_text(why, "%s is no name of a limit", why_show(m->name, &shown));
+    return check_limit_keys(m, why);
+}
+
 /* ---- AuthPolicies ---- */
 
 static int check_sources(const struct model_value_source *list, uint32_t n, struct why *why) {
@@ -418,6 +457,10 @@ static int check_auth(const struct model_auth *m, struct why *why) {
         at_field(why, m->origin, "spec.identity.headers");
         return -1;
     }
+    if (check_limit(m->failure_limit, why) != 0) {
+        at_field(why, m->origin, "spec.failureLimit");
+        return -1;
+    }
     auth_patterns_free(auth_patterns_new(m, why));
     return why_set(why) ? -1 : 0;
 }
@@ -426,7 +469,7 @@ static int check_consumer(const struct model_consumer *m, struct why *why) {
     for (uint32_t i = 0; i < m->n_credentials; i++)
         if (m->credentials[i].digest.n != 0 && m->credentials[i].digest.n != CREDENTIAL_DIGEST)
             return why_text(why, "a credential that cannot be found");
-    return 0;
+    return check_limit(m->rate_limit, why);
 }
 
 /* NULL with *why, or without: a set without keys, which verifies nothing. */
@@ -526,6 +569,13 @@ static int check_traffic(const struct model_traffic *m, struct why *why) {
     at_object(why, m->origin);
     if (m->passive_health && m->passive_health->max_ejected_percent > 100)
         return why_text(why, "more than 100 %% of the endpoints cannot be ejected");
+    if (m->n_rate_limits > LIMITS_MAX_OF_POLICY)
+        return why_text(why, "more than %d rate limits", LIMITS_MAX_OF_POLICY);
+    for (uint32_t i = 0; i < m->n_rate_limits; i++)
+        if (m->rate_limits[i].name.n == 0 || check_limit(&m->rate_limits[i], why) != 0) {
+            at_field(why, m->origin, "spec.rateLimits");
+            return why_set(why) ? -1 : why_text(why, "a limit without a name");
+        }
     return check_retry(m->retry, m->origin, why);
 }
 

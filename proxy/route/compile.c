@@ -346,6 +346,12 @@ static void fill_auth(struct builder *b, const struct parsed *p, struct rule *r)
         r->refusal = REASON_POLICY_UNAVAILABLE;
 }
 
+/* Requests of a guarded rule may be a Consumer's, which has a limit of its own. */
+static void fill_limits(struct builder *b, struct rule *r) {
+    r->limits = limits_of_traffic(named(b, r->model->traffic, MODEL_KIND_traffic), &r->n_limits);
+    r->limited = r->n_limits > 0 || r->guarded;
+}
+
 void rule_make(struct builder *b, struct node *n) {
     const struct model_route *m = n->parsed->model;
     struct rule_part *p = part_new(b->keeper, PART_BLOCK,
@@ -360,6 +366,7 @@ void rule_make(struct builder *b, struct node *n) {
     r->slot = n->slot;
     fill_auth(b, n->parsed, r);
     fill_policies(b, r);
+    fill_limits(b, r);
     fill_shares(b, r, p->shares);
     r->mirrors = (struct rule_mirror *)(void *)(p->shares + m->n_backends);
     route_mirrors(m, fill_mirror, &(struct mirror_filler){b, r});

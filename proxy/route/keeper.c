@@ -72,6 +72,7 @@ void part_free(struct keeper *k, struct part *p) {
     case PART_SLOT_ENDPOINT:
     case PART_SLOT_CERTIFICATE:
     case PART_SLOT_AUTH:
+    case PART_SLOT_LIMIT:
         slot_free(&k->pools[kind - PART_SLOT], ((struct slot_part *)p)->slot);
         part_give_back(k, p);
         break;

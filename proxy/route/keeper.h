@@ -30,6 +30,7 @@ enum part_kind {
     PART_SLOT_ENDPOINT,
     PART_SLOT_CERTIFICATE,
     PART_SLOT_AUTH,
+    PART_SLOT_LIMIT,
     PART_OBJECT, /* a count of an object */
 };
 
@@ -45,6 +46,7 @@ enum slot_pool_kind {
     SLOT_ENDPOINT,
     SLOT_CERTIFICATE,
     SLOT_AUTH,
+    SLOT_LIMIT,
     SLOT_POOLS
 };
 

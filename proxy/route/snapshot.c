@@ -195,6 +195,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                                  .backends = b->backends,
                                  .certificates = b->certificates,
                                  .auths = b->auths,
+                                 .limits = b->limits,
                                  .consumers = b->consumers,
                                  .hosts = b->hosts};
     *s = (struct snapshot){.revision = revision,
@@ -213,6 +214,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .endpoint_slots = pools[SLOT_ENDPOINT].top,
                            .certificate_slots = pools[SLOT_CERTIFICATE].top,
                            .auth_slots = pools[SLOT_AUTH].top,
+                           .limit_slots = pools[SLOT_LIMIT].top,
                            .parts = p,
                            .refs = 1};
     fill_not_identity(s->gateway, s->not_identity);

@@ -19,6 +19,7 @@
  *                                                       the backend and its version as well)
  *     certificate.slot  the parsed pair                (certificate id)
  *     auth.slot         what was verified by a policy  (auth id)
+ *     limit.slot        decisions and share of a limit (policy id, name of the limit)
  *
  * A number is used again only after every snapshot that held it is gone; `generation` of an
  * endpoint tells the difference.
@@ -33,6 +34,7 @@
 #include "proxy/http/head.h"
 
 struct rule_regexes; /* route/vhost.h */
+struct limit_law;    /* route/limit.h */
 
 /* Address of an endpoint, ready for connect(2); layout of proxy/net/conn.h's struct addr, but route
  * does not include net: copied by size. */
@@ -111,6 +113,7 @@ struct rule {
     bool has_filters : 1;     /* of the rule itself or of a share */
     bool to_https : 1;        /* plain requests are redirected */
     bool guarded : 1;         /* an AuthPolicy must agree */
+    bool limited : 1;         /* it has rate limits, or a guard that knows Consumers */
     /* The rule's own, else of the policy that targets it, else of the first backend's Service that
      * has a policy which sets it. UINT32_MAX: none. */
     uint32_t request_ms, backend_request_ms;
@@ -121,6 +124,8 @@ struct rule {
     const struct model_upgrades *upgrades;    /* NULL: nobody says anything */
     uint32_t upgrade_idle_ms, upgrade_age_ms; /* UINT32_MAX: no limit */
     uint32_t auth, override_auth;             /* slots of policies; UINT32_MAX: none */
+    uint32_t n_limits;
+    const struct limit_law *limits; /* of the policy that targets it; route/limit.h */
     struct rule_mirror *mirrors;
     const struct rule_regexes *regexes; /* of all matches; NULL: none */
     struct str id;                      /* route/ns/name/rule */
@@ -183,7 +188,7 @@ struct snapshot {
     uint64_t not_identity[4];
     uint32_t n_rules, n_backends; /* live ones */
     /* every slot number is below */
-    uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots, auth_slots;
+    uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots, auth_slots, limit_slots;
     struct snapshot_parts *parts; /* private: shared pages */
     uint32_t refs;                /* main thread */
 };

@@ -19,13 +19,14 @@ struct stream {
     struct upstream *up; /* NULL: none yet, or done with */
     const struct backend *backend;
     const struct endpoint *endpoint;
-    struct mirror *mirror;  /* copies that are on their way */
-    struct auth *auth;      /* of a guarded rule, what was decided; else NULL */
-    struct tunnel *tunnel;  /* not NULL: it is one now, and tunnel.c has it */
-    struct web *web;        /* a call of gRPC-Web, which web.c translates; NULL: it is none */
-    struct errands errands; /* what it waits for before it goes on, and has learnt */
-    struct waiter waiter;   /* in the queue of an endpoint */
-    struct timer timer;     /* backoff, or waiting in the queue */
+    struct mirror *mirror;   /* copies that are on their way */
+    struct auth *auth;       /* of a guarded rule, what was decided; else NULL */
+    struct limited *limited; /* what its limits have said; NULL: it has none */
+    struct tunnel *tunnel;   /* not NULL: it is one now, and tunnel.c has it */
+    struct web *web;         /* a call of gRPC-Web, which web.c translates; NULL: it is none */
+    struct errands errands;  /* what it waits for before it goes on, and has learnt */
+    struct waiter waiter;    /* in the queue of an endpoint */
+    struct timer timer;      /* backoff, or waiting in the queue */
     struct exchange x;
     struct tries tried;
     struct channel there, back; /* what large bodies go through, while they last */

@@ -42,7 +42,7 @@ static uint8_t client_framing(struct stream *st, const struct head *h) {
 
 static bool write_head(struct stream *st, const struct head *h, bool last) {
     struct side *to = &st->client->side;
-    size_t sizes[2] = {h->n + 512, slab_bytes(SLAB_64K)};
+    size_t sizes[2] = {h->n + st->x.limits.n + 512, slab_bytes(SLAB_64K)};
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     uint8_t framing = client_framing(st, h);
     for (int i = 0; i < 2; i++) {

@@ -76,6 +76,8 @@ static void stream_free(struct stream *st) {
     web_free(st);
     if (unlikely(st->auth != NULL))
         auth_drop(env->auth, st->auth);
+    if (unlikely(st->limited != NULL))
+        limit_drop(env->limits, st->limited);
     errands_drop(&st->errands);
     if (unlikely(st->held.p != NULL))
         out_fini(&st->held);
@@ -172,6 +174,11 @@ static struct record_auth auth_to_log(const struct auth *a) {
                                 .version = a->version};
 }
 
+static struct record_limit limit_to_log(const struct limited *l) {
+    return (struct record_limit){
+        .policy = l->policy, .name = l->name, .decision = l->refused ? "deny" : "dryDeny"};
+}
+
 void stream_record(struct stream *st) {
     const struct exchange *x = &st->x;
     uint64_t now = loop_clock_ns();
@@ -209,6 +216,11 @@ void stream_record(struct stream *st) {
         auth = auth_to_log(st->auth);
         r.consumer = st->auth->consumer;
         r.auth = &auth;
+    }
+    struct record_limit limit;
+    if (unlikely(st->limited != NULL) && (st->limited->refused || st->limited->dry)) {
+        limit = limit_to_log(st->limited);
+        r.limit = &limit;
     }
     /* Ours: from the head to the first byte that the upstream is sent, and from the answer's head
      * to its first flush. What a body takes is the client's and the upstream's. */
@@ -289,7 +301,7 @@ bool stream_end_body(struct stream *st, const struct side *from, struct side *to
 static void write_answer(struct stream *st, const struct answer *a) {
     struct side *s = &st->client->side;
     struct str body = policy_answer_body(&st->x, a);
-    size_t room = size_min(a->location.n + 8192, slab_bytes(SLAB_64K));
+    size_t room = size_min(a->location.n + st->x.limits.n + 8192, slab_bytes(SLAB_64K));
     /* What was not read of the request would be taken for the next one. */
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     st->status = a->status;
@@ -418,18 +430,41 @@ static void wait(struct stream *st) {
         request_hold(st, body);
 }
 
+/* ok: there was memory to say. False: it was answered. */
+static bool within(struct stream *st, bool ok) {
+    if (!ok) {
+        stream_fail(st, REASON_OVERLOADED);
+        return false;
+    }
+    if (st->limited == NULL)
+        return true;
+    st->x.limits = st->limited->fields;
+    if (st->limited->refused)
+        stream_refuse(st, REASON_RATE_LIMITED, 0);
+    return !st->limited->refused;
+}
+
+/* Whom it is from is known, and nothing of its head is hidden yet. */
+static bool within_limits(struct stream *st) {
+    return within(st, limit_ask(st->env->limits, &st->x, st->address, &st->limited));
+}
+
+static bool within_failures(struct stream *st) {
+    return within(st, limit_failures(st->env->limits, &st->x, st->address, &st->limited));
+}
+
+/* Who shows nothing does not guess. */
+static void note_failure(struct stream *st) {
+    if (st->auth->reason == REASON_UNAUTHENTICATED && st->auth->n_shown > 0)
+        limit_failed(st->env->limits, &st->x, st->address, st->auth->policy);
+}
+
 /* False: it was answered, or waits. The share is picked first: what is decided is decided for the
  * path that the upstream gets. */
 static bool guard(struct stream *st, struct head *h) {
     struct exchange *x = &st->x;
-    struct answer a;
-    if (x->rule->model->n_filters > 0) {
-        x->origin = origin_of(x);
-        if (policy_preflights(x, &a)) { /* a browser's, which never has a credential */
-            write_answer(st, &a);
-            return false;
-        }
-    }
+    if (!within_failures(st))
+        return false;
     if (x->share == NULL)
         x->share = request_share(st);
     judge(st);
@@ -443,9 +478,12 @@ static bool guard(struct stream *st, struct head *h) {
     }
     judged(st);
     if (st->auth->refused) {
+        note_failure(st);
         refuse_with(st, st->auth->reason, 0, st->auth->challenge);
         return false;
     }
+    if (!within_limits(st))
+        return false;
     x->identity = st->auth->fields;
     if (st->auth->edits_query) {
         x->query = st->auth->query;
@@ -453,6 +491,25 @@ static bool guard(struct stream *st, struct head *h) {
     }
     auth_hide(st->auth, h, false);
     return true;
+}
+
+/* A browser's, which has no credential and counts for nobody. */
+static bool preflight(struct stream *st) {
+    struct answer a;
+    if (st->x.rule->model->n_filters == 0)
+        return false;
+    st->x.origin = origin_of(&st->x);
+    if (!policy_preflights(&st->x, &a))
+        return false;
+    write_answer(st, &a);
+    return true;
+}
+
+/* Of a rule that has a guard or limits. False: it was answered, or waits. */
+static bool admit(struct stream *st, struct head *h) {
+    if (preflight(st))
+        return false;
+    return st->x.rule->guarded ? guard(st, h) : within_limits(st);
 }
 
 /* The rule is found, and the caller may. */
@@ -515,7 +572,7 @@ static void serve(struct stream *st, struct head *h) {
         return;
     }
     set_deadline(st);
-    if (likely(!x->rule->guarded) || guard(st, h))
+    if (likely(!x->rule->limited) || admit(st, h))
         forward(st, h);
 }
 
@@ -704,12 +761,13 @@ static const struct upstream_ops upstream_ops = {
 /* ---- the environment ---- */
 
 void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
-                     uint32_t workers) {
+                     uint32_t workers, struct limit_table *limits) {
     env->loop = l;
     list_init(&env->copies);
     list_init(&env->tunnels);
     env->scratch = route_scratch_new();
     env->auth = auth_env_new(l, &env->calls);
+    env->limits = limit_env_new(l, env->auth, limits);
     env->sessions =
         (struct session_env){.loop = l, .ops = &client_ops, .head = scratch_head, .arg = env};
     sessions_init(&env->sessions);
@@ -724,6 +782,7 @@ void stream_env_fini(struct stream_env *env) {
     upstreams_fini(&env->asides);
     sessions_fini(&env->sessions);
     route_scratch_free(env->scratch);
+    limit_env_free(env->limits);
     auth_env_free(env->auth);
 }
 

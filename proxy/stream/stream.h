@@ -26,6 +26,7 @@
 
 #include "proxy/auth/auth.h"
 #include "proxy/errand/call.h"
+#include "proxy/limit/limit.h"
 #include "proxy/observe/record.h"
 #include "proxy/policy/policy.h"
 #include "proxy/session/session.h"
@@ -47,6 +48,7 @@ struct stream_env {
     struct law *law; /* the current one */
     struct route_scratch *scratch;
     struct auth_env *auth;
+    struct limit_env *limits;
     struct http_date date;
     char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */
@@ -63,9 +65,9 @@ struct stream_env {
     void *law_arg;
 };
 
-/* Ready to be used when env->law is set. limit: see upstreams_init. */
+/* Ready to be used when env->law is set. limits: of all workers, or NULL (proxy/limit/limit.h). */
 void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
-                     uint32_t workers);
+                     uint32_t workers, struct limit_table *limits);
 void stream_env_fini(struct stream_env *env);
 /* Tunnels end within ms from now on, not all at once. */
 void stream_env_drain(struct stream_env *env, uint64_t ms);

@@ -92,6 +92,14 @@ spec:
   methods: [{name: staff, basic: {secretRef: {name: staff}}}]
   identity: {headers: [{name: x-user-id, from: sub}]}
 '''
+LIMITS = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: limits, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  rateLimits: [{name: per-address, keys: [{by: address}], requests: 100000, per: 1s}]
+'''
 CA = certs.Authority()
 
 
@@ -218,3 +226,11 @@ def check_signed(what, unit, by, **how):
 def check_password(what, unit, beside=False):
     """For one with a password that was verified before: basic-WHAT."""
     check_token(what, unit, beside, of=visitor, label='basic')
+
+
+def check_limits(what, unit, beside=False):
+    """The same for a request that is counted by its address, and allowed: limits-WHAT."""
+    figure, detail = figure_of(what, policies=LIMITS)
+    if beside:
+        figure -= figure_of(what)[0]
+    judge(f'limits-{what}', figure, unit, detail)

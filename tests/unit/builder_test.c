@@ -107,6 +107,53 @@ static void policies_are_joined(void **state) {
     world_fini(&w);
 }
 
+static void put_limits(struct world *w, const char *a, uint64_t requests, const char *b) {
+    struct model_rate_limit l[2] = {
+        {.name = str_of(a), .requests = requests, .per_ms = 60000, .fleet = true},
+        {.name = str_of(b ? b : ""), .requests = 5, .per_ms = 1500, .burst = 9, .dry_run = true}};
+    struct model_traffic m = {.rate_limits = l, .n_rate_limits = b ? 2 : 1};
+    world_put(w, MODEL_KIND_traffic, world_id(w, MODEL_KIND_traffic, "rule", ""), &m);
+}
+
+/* A limit keeps its number and its identity as long as its policy has one of that name. */
+static void limits_keep_their_numbers(void **state) {
+    (void)state;
+    struct world w;
+    shop(&w);
+    put_route_as(&w, (struct model_route){.traffic = STR("traffic/ns/rule")}, "limited", "h",
+                 PREFIX("/limited"), "app");
+    put_limits(&w, "first", 100, "second");
+    world_commit(&w);
+    assert_false(rule_at(&w, "h", "/")->limited);
+    const struct rule *r = rule_at(&w, "h", "/limited");
+    assert_true(r->limited && r->n_limits == 2);
+    const struct limit_law *l = r->limits;
+    assert_true(str_eq(l[0].policy, STR("ns/rule")) && l[0].fleet && !l[0].dry_run);
+    assert_true(str_eq(l[0].item, STR("\"first\";q=100;w=60")));
+    assert_true(str_eq(l[0].alone, STR("ratelimit-policy: \"first\";q=100;w=60\r\n"
+                                       "ratelimit: \"first\"")));
+    assert_true(str_eq(l[1].item, STR("\"second\";q=5"))); /* a second and a half */
+    assert_int_equal(l[0].rate.burst, 100);
+    assert_int_equal(l[1].rate.burst, 9);
+    uint32_t slot = l[1].slot;
+    uint64_t identity = l[1].identity;
+    assert_int_not_equal(l[0].slot, slot);
+    put_limits(&w, "other", 7, "second");
+    world_commit(&w);
+    l = rule_at(&w, "h", "/limited")->limits;
+    assert_int_equal(l[1].slot, slot);
+    assert_true(l[1].identity == identity && l[0].identity != identity);
+    assert_true(snapshot_limit(w.s, slot) == &l[1] && slot < w.s->limit_slots);
+    put_limits(&w, "other", 7, NULL);
+    world_commit(&w);
+    assert_int_equal(rule_at(&w, "h", "/limited")->n_limits, 1);
+    assert_null(snapshot_limit(w.s, slot));
+    builder_del(w.b, STR("traffic/ns/rule"));
+    world_commit(&w);
+    assert_false(rule_at(&w, "h", "/limited")->limited);
+    world_fini(&w);
+}
+
 static void children_come_later(void **state) {
     (void)state;
     struct world w;
@@ -453,6 +500,7 @@ int main(void) {
         cmocka_unit_test(endpoints_in_order),
         cmocka_unit_test(numbers_outlive_snapshots),
         cmocka_unit_test(a_change_costs_what_changed),
+        cmocka_unit_test(limits_keep_their_numbers),
         cmocka_unit_test(bad_objects_change_nothing),
         cmocka_unit_test(what_cannot_be_asked_is_closed),
         cmocka_unit_test(gateway_and_listeners),

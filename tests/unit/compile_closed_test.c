@@ -68,7 +68,7 @@ static void gone(struct world *w, enum kube_kind kind, const char *name) {
 static void test_what_cannot_be_decoded_closes_its_service(void **state) {
     static const char *const bad[] = {
         BAD,
-        GOOD ",'rateLimits':[]",
+        GOOD ",'compression':{}",
         GOOD ",'timeouts':7",
         GOOD ",'timeouts':{'connect':'0s'}",
         ",'loadBalancer':{'type':'Random'}",

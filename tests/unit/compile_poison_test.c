@@ -87,7 +87,7 @@ static const char *const poison[] = {
     I("'defaultBackend':{'service':{'name':'web','port':{}}}"),
     T("'targetRefs':[]"),
     T("'targetRefs':[{'kind':'Route','name':'g1'}],'timeouts':{'connect':'1s'}"),
-    T("'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'nobody'}],'rateLimits':[]"),
+    T("'targetRefs':[{'group':'sluice.dev','kind':'Route','name':'nobody'}],'compression':{}"),
     T("'targetRefs':'x'"),
     T("'targetRefs':[{'kind':'Route','name':'g1','namespace':'shop'}],'unknown':1"),
     T("'targetRefs':[{'kind':'Namespace','name':'shop'}],'unknown':1"),
