@@ -25,6 +25,10 @@ enum {
     WIRE_FAULTS_MAX = 256,  /* faults of one nack; what is left comes with the next one */
     WIRE_DIGEST_BYTES = MODEL_BUCKETS * 8,
     WIRE_BUCKETS_BYTES = MODEL_BUCKETS / 8,
+    WIRE_COUNTS_MAX = 256, /* counts of limits over the fleet in one message */
+    WIRE_REST_MS =
+        5000, /* from the end of a lease until a proxy takes 1/N of what it had less of */
+    WIRE_WHOLE = 1000000, /* shares are parts of it */
 };
 
 #define MODEL_DEF          "lib/wire.def"

@@ -40,6 +40,10 @@ static int make_samples(void **state) {
     sample(WIRE_commit, &(struct wire_commit){9, 1});
     sample(WIRE_get, &(struct wire_get){4, ids, 2});
     sample(WIRE_hold, &(struct wire_hold){ids, 2});
+    static struct wire_count_demand asked[] = {{1, 2, 3}, {UINT64_MAX, 0, WIRE_WHOLE}};
+    static struct wire_count_share given[] = {{1, 2}, {UINT64_MAX, WIRE_WHOLE}};
+    sample(WIRE_demand, &(struct wire_demand){1, 2, 3, asked, ARRAY_LEN(asked), 4});
+    sample(WIRE_shares, &(struct wire_shares){1, 2, 3, 4, 5, given, ARRAY_LEN(given)});
     sample(WIRE_token, &(struct wire_token){STR("a.b.c")});
     sample(WIRE_fleet, &(struct wire_fleet){STR("cert"), STR("key"), STR("{}"), STR("issuer"),
                                             STR("audience"), ids, 2});
