@@ -7,6 +7,7 @@
 #include "controller/main_autoscale.h"
 #include "controller/main_crds.h"
 #include "controller/main_keysets.h"
+#include "controller/main_limits.h"
 #include "controller/main_link.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
@@ -28,6 +29,7 @@ struct controller {
     struct store *store;
     struct turn *turn;
     struct main_keysets *keysets;
+    struct main_limits *limits;
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
@@ -131,6 +133,7 @@ static void metrics(void *arg, struct metric_text *t) {
     metric_count(t, STR_NONE, n);
     report_metrics(c->turn, c->store, t);
     keysets_metrics(main_keysets_sets(c->keysets), t);
+    main_limits_metrics(c->limits, t);
     if (c->link)
         trust_metrics(main_link_trust(c->link), t);
     if (c->status)
@@ -201,6 +204,11 @@ static void open_link(struct controller *c) {
         fail(&why);
 }
 
+static bool leads(void *arg) {
+    const struct controller *c = arg;
+    return main_status_leads(c->status);
+}
+
 static void start(struct controller *c) {
     struct why why = {0};
     c->store = store_new();
@@ -211,6 +219,10 @@ static void start(struct controller *c) {
     c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
     if (!c->source)
         fail(&why);
+    const char *own = getenv("POD_NAMESPACE");
+    compile_own_namespace(turn_compiler(c->turn), c->client     ? link_namespace(c->client)
+                                                  : own && *own ? str_of(own)
+                                                                : STR("default"));
     compile_exposed(turn_compiler(c->turn), c->o.exposed, c->o.n_exposed);
     turn_source(c->turn, c->source);
     if (c->client) {
@@ -218,6 +230,7 @@ static void start(struct controller *c) {
         if (!c->status)
             fail(&why);
     }
+    c->limits = main_limits_new(c->base, c->turn, c->status && c->o.status.lease ? leads : NULL, c);
     open_link(c);
     const struct admin_host host = {turn_compiler(c->turn),
                                     revision,
@@ -251,6 +264,7 @@ static void end(struct controller *c) {
     kube_client_free(c->client);
     kube_access_free(c->access);
     main_keysets_free(c->keysets);
+    main_limits_free(c->limits);
     turn_free(c->turn);
     store_free(c->store);
     mem_free(c->o.namespaces);

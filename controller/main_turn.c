@@ -62,6 +62,11 @@ struct turn {
         void (*call)(void *arg, const struct str *sources, size_t n);
         void *arg;
     } on_unknown_keys;
+    struct {
+        void (*call)(void *arg, uint64_t proxy, const struct wire_demand *d);
+        void (*gone)(void *arg, uint64_t proxy);
+        void *arg;
+    } on_demand;
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -548,6 +553,12 @@ static void on_unknown_keys(void *arg, const struct str *sources, size_t n) {
         t->on_unknown_keys.call(t->on_unknown_keys.arg, sources, n);
 }
 
+static void on_demand(void *arg, uint64_t proxy, const struct wire_demand *d) {
+    struct turn *t = arg;
+    if (t->on_demand.call)
+        t->on_demand.call(t->on_demand.arg, proxy, d);
+}
+
 /* ---- who may link ---- */
 
 static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
@@ -557,7 +568,10 @@ static void on_token(void *arg, uint64_t proxy, struct str token, const char *ad
 
 static void on_gone(void *arg, uint64_t proxy) {
     struct turn *t = arg;
-    trust_gone(t->trust, proxy);
+    if (t->on_demand.gone)
+        t->on_demand.gone(t->on_demand.arg, proxy);
+    if (t->trust)
+        trust_gone(t->trust, proxy);
 }
 
 /* ---- life ---- */
@@ -570,6 +584,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
                                               .on_have = on_have,
                                               .on_have_end = on_have_end,
                                               .on_unknown_keys = on_unknown_keys,
+                                              .on_demand = on_demand,
                                               .on_token = on_token,
                                               .on_gone = on_gone};
     struct turn *t = mem_zalloc(sizeof(*t));
@@ -643,6 +658,14 @@ void turn_on_unknown_keys(struct turn *t,
                           void *arg) {
     t->on_unknown_keys.call = unknown;
     t->on_unknown_keys.arg = arg;
+}
+
+void turn_on_demand(struct turn *t,
+                    void (*demand)(void *arg, uint64_t proxy, const struct wire_demand *d),
+                    void (*gone)(void *arg, uint64_t proxy), void *arg) {
+    t->on_demand.call = demand;
+    t->on_demand.gone = gone;
+    t->on_demand.arg = arg;
 }
 
 uint64_t turn_published(const struct turn *t) {

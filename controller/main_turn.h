@@ -53,6 +53,10 @@ void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg);
 void turn_on_unknown_keys(struct turn *t,
                           void (*unknown)(void *arg, const struct str *sources, size_t n),
                           void *arg);
+/* A proxy has said what it is asked for of limits over the fleet; its link is lost. NULL: as above. */
+void turn_on_demand(struct turn *t,
+                    void (*demand)(void *arg, uint64_t proxy, const struct wire_demand *d),
+                    void (*gone)(void *arg, uint64_t proxy), void *arg);
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 

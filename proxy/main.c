@@ -15,6 +15,8 @@
 #include "proxy/config/config.h"
 #include "proxy/l4/relay.h"
 #include "proxy/limit/limit.h"
+#include "proxy/limit/ratestore.h"
+#include "proxy/main_limits.h"
 #include "proxy/net/tls.h"
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
@@ -55,6 +57,7 @@ struct proxy {
     struct member *members;
     struct slow *slow;
     struct limit_table *limits;
+    struct main_limits *shares;
     struct snapshot *current; /* held */
     int ring;
     struct event *rung, *tick, *drain;
@@ -130,10 +133,21 @@ static void publish(void *arg, struct snapshot *s) {
     for (unsigned i = 0; i < p->o.workers; i++)
         worker_publish(p->members[i].worker, snapshot_hold(s));
     observe_snapshot(p->observe, s);
+    main_limits_snapshot(p->shares, s);
     if (p->current != NULL)
         snapshot_drop(p->current);
     p->current = s;
     p->published_ns = loop_clock_ns();
+}
+
+static void greeted(void *arg) {
+    const struct proxy *p = arg;
+    main_limits_greeted(p->shares);
+}
+
+static void shares(void *arg, const struct wire_shares *m) {
+    const struct proxy *p = arg;
+    main_limits_shares(p->shares, m);
 }
 
 static uint64_t adopted_by_all(const struct proxy *p) {
@@ -169,6 +183,10 @@ static bool ready(void *arg, struct out *why) {
     }
     if (!config_ready(p->config) || p->current == NULL || adopted_by_all(p) < 1) {
         out_lit(why, "no configuration is applied yet");
+        return false;
+    }
+    if (!main_limits_ready(p->shares)) {
+        out_lit(why, "its share of rate limits is not known yet");
         return false;
     }
     for (unsigned i = 0; i < p->o.workers; i++) {
@@ -231,6 +249,17 @@ static void handshake_metrics(void *arg, struct metric_text *t) {
     metric_count(t, STR("result=\"shed\""), sum.shed);
     metric_count(t, STR("result=\"timeout\""), sum.timeout);
     metric_count(t, STR("result=\"failed\""), sum.failed);
+}
+
+static void limit_share_metrics(void *arg, struct metric_text *t) {
+    const struct proxy *p = arg;
+    const struct ratestore **stores = mem_array(p->o.workers, sizeof(struct ratestore *));
+    main_limits_metrics(p->shares, t);
+    for (unsigned i = 0; i < p->o.workers; i++)
+        stores[i] = worker_limits(p->members[i].worker)->store;
+    if (p->current != NULL && p->current->gateway->rate_limit_store)
+        ratestore_metrics(stores, p->o.workers, t);
+    mem_free(stores);
 }
 
 static void listener_metrics(void *arg, struct metric_text *t) {
@@ -303,6 +332,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     r.requests_milli = load.requests_milli;
     r.gateway_p99_us = load.gateway_p99_us;
     config_report(p->config, &r);
+    main_limits_tick(p->shares);
     arena_fini(&list.a);
 }
 
@@ -455,11 +485,14 @@ static void start_config(struct proxy *p) {
         .lastgood = p->o.state,
         .nameserver = p->o.resolver,
         .publish = publish,
+        .greeted = greeted,
+        .shares = shares,
         .arg = p,
     };
     p->config = config_new(p->base, &c, &why);
     if (p->config == NULL)
         fail(&why);
+    main_limits_config(p->shares, p->config);
     config_start(p->config);
 }
 
@@ -503,6 +536,7 @@ static void end(struct proxy *p) {
     config_free(p->config);
     if (p->audit != p->log)
         access_log_free(p->audit);
+    main_limits_free(p->shares);
     access_log_free(p->log);
     observe_free(p->observe);
     if (p->current != NULL)
@@ -561,10 +595,13 @@ int main(int argc, char **argv) {
     p.limits = limit_table_new(0);
     if (p.limits == NULL)
         fail_to_count();
+    p.shares = main_limits_new(p.base);
+    limit_table_lend(p.limits, main_limits_portions(p.shares));
     start_workers(&p);
     observe_source(p.observe, handshake_metrics, &p);
     observe_source(p.observe, listener_metrics, &p);
     observe_source(p.observe, limits_metrics, &p);
+    observe_source(p.observe, limit_share_metrics, &p);
     start_events(&p);
     start_config(&p);
     start_admin(&p);

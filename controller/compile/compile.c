@@ -384,6 +384,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     map_init(&c->sayings);
     map_init(&c->owners);
     map_init(&c->lost);
+    c->own_namespace = str_of(str_dup(STR("default")));
     fetched_init(c);
     list_init(&c->unproven);
     list_init(&c->reserved);
@@ -424,6 +425,7 @@ void compile_free(struct compiler *c) {
     map_fini(&c->lost);
     fetched_fini(c);
     mem_free((void *)(uintptr_t)c->default_class.p);
+    mem_free((void *)(uintptr_t)c->own_namespace.p);
     mem_free(c);
 }
 

@@ -84,6 +84,10 @@ void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated);
 enum { COMPILE_PORTS_MAX = 64 };
 void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n);
 
+/* Where the controller runs: Secrets that a GatewayConfig names without namespace are there. Before
+ * anything is compiled; without a call: "default". */
+void compile_own_namespace(struct compiler *c, struct str ns);
+
 /* What is to be fetched for the units that were compiled, in order of keys, borrowed until the next
  * compile_run(). The number changes whenever this does. See fetched.h. */
 uint64_t compile_wants(struct compiler *c, const struct keyset_want **wants, size_t *n);

@@ -6,6 +6,8 @@
 #include "controller/compile/class.h"
 #include "controller/compile/clients.h"
 #include "controller/compile/passing.h"
+#include "controller/compile/rate_store.h"
+#include "lib/mem.h"
 #include "lib/units.h"
 
 /* 0 in the model means "default", so that "0s" and sizes of 0 must say "no limit". */
@@ -105,7 +107,8 @@ static int check_listeners(struct making *m, const struct kube_GatewayConfig *g)
 static int config_check(struct making *m, const struct kube_GatewayConfig *g) {
     const struct at *spec = AT(NULL, "spec");
     if (check_listeners(m, g) != 0 || check_identity(m, g) != 0 ||
-        check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0)
+        check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0 ||
+        rate_store_check(m, g->rate_limit_store) != 0)
         return -1;
     const struct kube_trusted_proxies *t = g->trusted_proxies;
     if (t && t->proxy_protocol != MODEL_PROXY_OFF && t->n_cidrs == 0)
@@ -161,9 +164,11 @@ static void gateway_auth(struct making *m, const struct kube_gateway_auth *k,
     o->override_policy = policy_named(m, k->override_policy_ref);
 }
 
-static int make_gateway(struct making *m, const struct class_ *k, const struct resource *from) {
+static int make_gateway(struct making *m, const struct class_ *k, const struct resource *from,
+                        struct model_rate_store *store) {
     const struct kube_GatewayConfig *g = k->config;
     struct model_gateway gw = {.origin = origin_of(m, from, g ? AT(NULL, "spec") : NULL)};
+    gw.rate_limit_store = store;
     gw.n_identity_headers = (uint32_t)k->n_identity;
     gw.identity_headers = arena_array(&m->a, k->n_identity, sizeof(struct str));
     for (size_t i = 0; i < k->n_identity; i++)
@@ -224,6 +229,11 @@ void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n) {
     must(n <= COMPILE_PORTS_MAX);
     memcpy(c->exposed, ports, n * sizeof(*ports));
     c->n_exposed = n;
+}
+
+void compile_own_namespace(struct compiler *c, struct str ns) {
+    mem_free((void *)(uintptr_t)c->own_namespace.p);
+    c->own_namespace = str_of(str_dup(ns));
 }
 
 static bool is_exposed(const struct compiler *c, int64_t port) {
@@ -291,10 +301,11 @@ int config_make(struct making *m, const struct resource *config, struct class_ *
     const struct str *backends = g ? backends_of_listeners(m, g) : NULL;
     if (g)
         look_at_ports(m, g);
+    struct model_rate_store *store = g ? rate_store_make(m, k, config, g->rate_limit_store) : NULL;
     if (!k)
         return 0;
     const struct resource *from = config ? config : m->r;
-    if (make_gateway(m, k, from) != 0)
+    if (make_gateway(m, k, from, store) != 0)
         return -1;
     if (!g || g->n_listeners == 0)
         return make_usual_listeners(m, k, from);

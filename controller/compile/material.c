@@ -8,7 +8,9 @@ struct material material_of(struct making *m, const struct resource *of, const s
     return (struct material){.of = of,
                              .at = at,
                              .kind = kind,
-                             .ns = ns.n > 0 ? ns : of->meta.namespace,
+                             .ns = ns.n > 0                   ? ns
+                                   : of->meta.namespace.n > 0 ? of->meta.namespace
+                                                              : m->c->own_namespace,
                              .name = name,
                              .shown = arena_fmt(&m->a, "%s %.*s%s%.*s", kube_kinds[kind].kind,
                                                 STR_FMT(ns), ns.n > 0 ? "/" : "", STR_FMT(name))
@@ -17,7 +19,8 @@ struct material material_of(struct making *m, const struct resource *of, const s
 
 const struct resource *material_read(struct making *m, const struct material *x) {
     const struct why *why = NULL;
-    if (!str_eq(x->ns, x->of->meta.namespace) &&
+    /* Who may write what has no namespace may do all. */
+    if (x->of->meta.namespace.n > 0 && !str_eq(x->ns, x->of->meta.namespace) &&
         !granted(m, x->of, STR(""), str_of(kube_kinds[x->kind].kind), x->ns, x->name)) {
         unresolved(m, "RefNotPermitted", x->at,
                    "%s is in another namespace and no ReferenceGrant there allows this reference",

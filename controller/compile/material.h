@@ -16,7 +16,7 @@ struct material {
     const char *shown; /* "Secret shop-ca", as the user wrote it */
 };
 
-/* ns.n == 0: that of `of`. */
+/* ns.n == 0: that of `of`; where it has none, the controller's. */
 struct material material_of(struct making *m, const struct resource *of, const struct at *at,
                             enum kube_kind kind, struct str ns, struct str name);
 /* NULL: it cannot be read, and unresolved() was told why; or it is not known yet (m->keep). */

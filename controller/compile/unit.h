@@ -122,6 +122,7 @@ struct compiler {
     bool outdated[KUBE_KINDS];          /* see compile_outdated() */
     uint16_t exposed[COMPILE_PORTS_MAX];
     size_t n_exposed;
+    struct str own_namespace; /* owned; where the controller runs */
     struct list unproven;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;

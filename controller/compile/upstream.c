@@ -164,16 +164,21 @@ static int unverified(struct making *m, const struct at *at, const struct kube_u
     return 0;
 }
 
+int upstream_tls_at(struct making *m, const struct at *at, const struct resource *of,
+                    const struct kube_upstream_tls *k, struct str name,
+                    struct model_upstream_tls *o) {
+    *o = (struct model_upstream_tls){.min_version = k->min_version};
+    if (names(m, at, k, name, o) != 0 || (k->insecure_skip_verify && unverified(m, at, k, o) != 0))
+        return -1;
+    int bad = client_certificate(m, of, at, k, o);
+    if (k->n_ca_refs > 0)
+        bad |= authorities(m, of, at, k, o);
+    return bad;
+}
+
 int upstream_tls(struct making *m, const struct resource *policy, const struct kube_upstream_tls *k,
                  struct str name, struct model_upstream_tls *o) {
     static const struct kube_upstream_tls defaults = {0};
     const struct at *at = AT(AT(AT(NULL, "spec"), "connection"), "tls");
-    k = k ? k : &defaults;
-    *o = (struct model_upstream_tls){.min_version = k->min_version};
-    if (names(m, at, k, name, o) != 0 || (k->insecure_skip_verify && unverified(m, at, k, o) != 0))
-        return -1;
-    int bad = client_certificate(m, policy, at, k, o);
-    if (k->n_ca_refs > 0)
-        bad |= authorities(m, policy, at, k, o);
-    return bad;
+    return upstream_tls_at(m, at, policy, k ? k : &defaults, name, o);
 }

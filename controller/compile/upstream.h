@@ -22,6 +22,10 @@
  * about a reference. Sets m->keep if that is not known yet. */
 int upstream_tls(struct making *m, const struct resource *policy, const struct kube_upstream_tls *k,
                  struct str name, struct model_upstream_tls *o);
+/* The same of another resource, where it says so; k is not NULL. */
+int upstream_tls_at(struct making *m, const struct at *at, const struct resource *of,
+                    const struct kube_upstream_tls *k, struct str name,
+                    struct model_upstream_tls *o);
 /* Adds the certificates of one reference to `all`, as PEM; *n counts them. False: m says why. */
 bool upstream_authority(struct making *m, const struct resource *policy, const struct at *at,
                         const struct kube_ca_ref *k, struct out *all, int *n);

@@ -134,6 +134,8 @@ void peer_fleet(struct peer *r) {
     give(r, &o);
 }
 
+void peer_shares(struct peer *r, const struct wire_shares *s) { send(r, WIRE_shares, s); }
+
 /* Sends the names of a set in as many messages as they need. */
 static void send_holds(struct peer *r) {
     const struct wire_ids *held = &r->push->wanted.held;
@@ -416,6 +418,10 @@ static int handle(struct peer *r, const struct wire_message *m, struct why *why)
     case WIRE_report:
         on_report(r, &m->report);
         return 0;
+    case WIRE_demand:
+        if (r->push->events.on_demand)
+            r->push->events.on_demand(r->push->arg, r->conn, &m->demand);
+        return 0;
     case WIRE_have:
         return on_have(r, &m->have, why);
     case WIRE_token:
@@ -443,11 +449,11 @@ int peer_message(struct peer *r, struct str bytes, struct why *why) {
 
 /* ---- before it is admitted ---- */
 
-/* Of reports only the last one counts. */
-static void forget_report(struct peer *r) {
+/* Of reports and demands only the last one counts. */
+static void forget_earlier(struct peer *r, char type) {
     list_each(link, &r->stash) {
         struct stashed *s = list_entry(link, struct stashed, link);
-        if (s->bytes.p[0] != WIRE_report)
+        if (s->bytes.p[0] != type)
             continue;
         unstash(r, s);
         return;
@@ -455,8 +461,8 @@ static void forget_report(struct peer *r) {
 }
 
 int peer_stash(struct peer *r, struct str bytes, struct why *why) {
-    if (bytes.n > 0 && bytes.p[0] == WIRE_report)
-        forget_report(r);
+    if (bytes.n > 0 && (bytes.p[0] == WIRE_report || bytes.p[0] == WIRE_demand))
+        forget_earlier(r, bytes.p[0]);
     if (bytes.n == 0 || r->stashed + bytes.n > STASH_MAX) {
         mem_free((void *)(uintptr_t)bytes.p);
         return why_text(why, "it says too much before it is admitted");

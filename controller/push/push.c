@@ -62,7 +62,7 @@ static void opened(struct push *p, struct ws_event *e) {
 
 static void closed(struct push *p, struct peer *r, bool waited) {
     log_info("push", "link lost proxy=%s address=%s", r->name, r->address);
-    if (p->secure && p->events.on_gone)
+    if (p->events.on_gone)
         p->events.on_gone(p->arg, r->conn);
     list_del(&r->link);
     peer_free(r);
@@ -244,6 +244,12 @@ void push_fleet(struct push *p, const struct wire_fleet *fleet) {
     list_each(link, &p->peers) {
         peer_fleet(peer_at(link));
     }
+}
+
+void push_shares(struct push *p, uint64_t proxy, const struct wire_shares *s) {
+    struct peer *r = find(&p->peers, proxy);
+    if (r && !r->closing)
+        peer_shares(r, s);
 }
 
 void push_set_behind_ms(struct push *p, uint32_t ms) {

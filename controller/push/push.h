@@ -76,10 +76,12 @@ struct push_events {
     void (*on_have_end)(void *arg, uint64_t proxy, uint64_t ask, bool complete);
     /* Tokens named keys that are not in these sets (key_set.source). */
     void (*on_unknown_keys)(void *arg, const struct str *sources, size_t n);
+    /* What it is asked for of limits over the fleet; only until the callback returns. */
+    void (*on_demand)(void *arg, uint64_t proxy, const struct wire_demand *d);
     /* Secure links: who is this? token.n == 0: it has shown none. The answer may come at once, also
      * from inside, or never. proxy: the number of its connection. */
     void (*on_token)(void *arg, uint64_t proxy, struct str token, const char *address);
-    void (*on_gone)(void *arg, uint64_t proxy); /* nothing needs to be answered any more */
+    void (*on_gone)(void *arg, uint64_t proxy); /* its link is lost: nothing needs to be answered */
 };
 
 /* NULL with *why. listen: "127.0.0.1:7400". Plain is for loopback alone. */
@@ -98,6 +100,8 @@ void push_admit(struct push *p, uint64_t proxy, struct str pod);
 void push_refuse(struct push *p, uint64_t proxy, const char *reason);
 /* What every proxy that follows is told, now and when it comes. Copied. */
 void push_fleet(struct push *p, const struct wire_fleet *fleet);
+/* To one proxy; of one that is gone: nothing. */
+void push_shares(struct push *p, uint64_t proxy, const struct wire_shares *s);
 size_t push_waiting(const struct push *p); /* links that are not admitted yet */
 
 /* ---- the wanted set ---- */

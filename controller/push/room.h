@@ -119,6 +119,7 @@ int peer_message(struct peer *r, struct str bytes, struct why *why);
 int peer_stash(struct peer *r, struct str bytes, struct why *why);
 int peer_admit(struct peer *r, struct str pod, struct why *why); /* as peer_message */
 void peer_fleet(struct peer *r); /* tells it, if it follows and there is something to tell */
+void peer_shares(struct peer *r, const struct wire_shares *s);
 void peer_sent(struct peer *r, size_t cost);
 void peer_pump(struct peer *r); /* starts and feeds a transaction if there is something to say */
 bool peer_tick(struct peer *r); /* whether it reads differently now */

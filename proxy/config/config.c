@@ -34,6 +34,8 @@ struct config {
     struct peers *peers;
     bool begun; /* the followed controller has given something */
     void (*publish)(void *arg, struct snapshot *s);
+    void (*greeted)(void *arg);
+    void (*shares)(void *arg, const struct wire_shares *m);
     void *arg;
 };
 
@@ -127,6 +129,8 @@ static void on_nack(void *arg, const struct wire_nack *m) {
 static void greet(void *arg, int controller) {
     struct config *c = arg;
     link_hello(c->link, controller, c->apply, c->name);
+    if (c->greeted)
+        c->greeted(c->arg);
 }
 
 static void greet_followed(void *arg) {
@@ -141,6 +145,9 @@ static void on_message(void *arg, int controller, const struct wire_message *m) 
     if (m->type == WIRE_get) {
         answers_add(answers, c->apply, &m->get);
         answers_feed(answers, c->link, controller);
+    } else if (m->type == WIRE_shares) { /* of the one that leads, whoever is followed */
+        if (c->shares)
+            c->shares(c->arg, &m->shares);
     } else if (controller != link_followed(c->link)) {
         return;
     } else if (m->type == WIRE_fleet) {
@@ -231,6 +238,8 @@ struct config *config_new(struct event_base *base, const struct config_options *
         answers_init(&c->answers[i]);
     c->name = str_dup(str_of(o->name));
     c->publish = o->publish;
+    c->greeted = o->greeted;
+    c->shares = o->shares;
     c->arg = o->arg;
     c->apply = apply_new(&apply_events, c);
     c->resolve = resolve_new(
@@ -300,6 +309,10 @@ void config_adopted(struct config *c, uint64_t serial) { apply_adopted(c->apply,
 
 void config_report(struct config *c, const struct wire_report *r) {
     link_send(c->link, LINK_ALL, WIRE_report, r);
+}
+
+void config_demand(struct config *c, const struct wire_demand *d) {
+    link_send(c->link, LINK_ALL, WIRE_demand, d);
 }
 
 bool config_ready(const struct config *c) { return apply_ready(c->apply); }

@@ -34,6 +34,10 @@ struct config_options {
     const char *lastgood;  /* path, or NULL: none is kept */
     const char *nameserver;                         /* "ADDRESS:PORT"; NULL: /etc/resolv.conf */
     void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */
+    /* A controller was told who we are, and can be told more; may be NULL. */
+    void (*greeted)(void *arg);
+    /* Shares of limits over the fleet, of any controller; may be NULL. */
+    void (*shares)(void *arg, const struct wire_shares *m);
     void *arg;
 };
 
@@ -46,6 +50,7 @@ void config_free(struct config *c); /* writes what is not written yet */
 /* Every worker serves the snapshot of this serial, or a later one. */
 void config_adopted(struct config *c, uint64_t serial);
 void config_report(struct config *c, const struct wire_report *r); /* to every controller */
+void config_demand(struct config *c, const struct wire_demand *d); /* likewise */
 
 bool config_ready(const struct config *c);  /* a configuration is applied */
 bool config_linked(const struct config *c); /* a controller is followed */

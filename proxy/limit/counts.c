@@ -45,6 +45,7 @@ struct table {
 struct limit_table {
     struct table buckets, windows, quotas, quota_windows;
     struct table bucket_lanes, window_lanes; /* shared places, a set for each limit */
+    struct portions *portions;
     _Atomic uint32_t share_all;
     _Atomic uint64_t shares[LIMITS_MAX]; /* half of the law's identity << 32 | millionths */
 };
@@ -120,6 +121,12 @@ void limit_share_one(struct limit_table *t, const struct limit_law *law, uint32_
     if (law->slot < LIMITS_MAX)
         atomic_store_explicit(&t->shares[law->slot], v > 0 ? half_of(law) | v : 0,
                               memory_order_relaxed);
+}
+
+void limit_table_lend(struct limit_table *t, struct portions *p) { t->portions = p; }
+
+struct portions *limit_table_portions(const struct limit_table *t) {
+    return t->portions;
 }
 
 uint32_t limit_share(const struct limit_table *t, const struct limit_law *law) {
@@ -230,10 +237,9 @@ struct pace {
 
 static uint64_t times(uint64_t a, uint64_t b) { return a > LONGEST / b ? LONGEST : a * b; }
 
-static struct pace pace_of(const struct limit_table *t, const struct limit_law *law) {
+static struct pace pace_of(const struct limit_law *law, uint32_t share) {
     const struct limit_rate *r = &law->rate;
     uint64_t each = (r->per_ms * PER_MS + r->requests - 1) / r->requests, burst = r->burst;
-    uint32_t share = limit_share(t, law);
     if (unlikely(share != LIMIT_SHARE)) {
         double all = (double)LIMIT_SHARE / (share > 0 ? share : 1);
         double slow = (double)each * all + 1;
@@ -250,8 +256,8 @@ static uint64_t level(uint64_t until, uint64_t now, const struct pace *p) {
 }
 
 static void bucket_ask(struct limit_table *t, const struct limit_law *law, uint64_t key,
-                       uint64_t now, bool take, struct limit_count *c) {
-    struct pace p = pace_of(t, law);
+                       uint32_t share, uint64_t now, bool take, struct limit_count *c) {
+    struct pace p = pace_of(law, share);
     struct found f = find(t, law, key, now, take);
     uint64_t until = f.at ? atomic_load_explicit(&f.at->until, memory_order_relaxed) : 0, missing;
     do {
@@ -268,8 +274,8 @@ static void bucket_ask(struct limit_table *t, const struct limit_law *law, uint6
 }
 
 static void bucket_give(struct limit_table *t, const struct limit_law *law, uint64_t key,
-                        uint64_t now) {
-    struct pace p = pace_of(t, law);
+                        uint32_t share, uint64_t now) {
+    struct pace p = pace_of(law, share);
     struct place *b = find(t, law, key, now, false).at;
     uint64_t until = b ? atomic_load_explicit(&b->until, memory_order_relaxed) : 0;
     while (until > p.each &&
@@ -298,9 +304,9 @@ static uint64_t part_now(uint64_t now, uint64_t until, uint64_t part) {
     return latest > own && latest - own <= (uint64_t)1000 * PER_MS / part + 1 ? latest : own;
 }
 
-static struct stretch stretch_of(const struct limit_table *t, const struct limit_law *law,
-                                 uint64_t key, uint64_t now, const struct found *f) {
-    uint64_t share = limit_share(t, law), n = law->rate.requests;
+static struct stretch stretch_of(const struct limit_law *law, uint64_t key, uint64_t share,
+                                 uint64_t now, const struct found *f) {
+    uint64_t n = law->rate.requests;
     struct stretch s = {.part = (law->rate.per_ms * PER_MS + PARTS - 1) / PARTS,
                         .requests = share == LIMIT_SHARE ? n : n * share / LIMIT_SHARE,
                         .salt = f->shared ? 0 : (uint32_t)(key >> 32)};
@@ -362,10 +368,10 @@ static uint64_t wait_of(const struct window *w, const struct stretch *s, uint64_
 }
 
 static void window_ask(struct limit_table *t, const struct limit_law *law, uint64_t key,
-                       uint64_t now, bool take, struct limit_count *c) {
+                       uint32_t share, uint64_t now, bool take, struct limit_count *c) {
     struct found f = find(t, law, key, now, take);
     struct window *w = window_of(f.at);
-    struct stretch s = stretch_of(t, law, key, now, &f);
+    struct stretch s = stretch_of(law, key, share, now, &f);
     uint64_t n = sum(w, &s), end = (s.now + SLOTS) * s.part;
     c->shared = f.shared;
     c->allowed = n < s.requests;
@@ -387,9 +393,9 @@ static void window_ask(struct limit_table *t, const struct limit_law *law, uint6
 }
 
 static void window_give(struct limit_table *t, const struct limit_law *law, uint64_t key,
-                        uint64_t now) {
+                        uint32_t share, uint64_t now) {
     struct found f = find(t, law, key, now, false);
-    struct stretch s = stretch_of(t, law, key, now, &f);
+    struct stretch s = stretch_of(law, key, share, now, &f);
     if (f.at)
         count_down(window_of(f.at), &s);
 }
@@ -398,27 +404,42 @@ static void window_give(struct limit_table *t, const struct limit_law *law, uint
 
 static uint64_t time_of(uint64_t now_ns) { return BEGIN + now_ns * PER_NS; }
 
-static void ask(struct limit_table *t, const struct limit_law *law, uint64_t key, uint64_t now_ns,
-                bool take, struct limit_count *c) {
+static void ask(struct limit_table *t, const struct limit_law *law, uint64_t key, uint32_t share,
+                uint64_t now_ns, bool take, struct limit_count *c) {
     if (law->rate.window)
-        window_ask(t, law, key, time_of(now_ns), take, c);
+        window_ask(t, law, key, share, time_of(now_ns), take, c);
     else
-        bucket_ask(t, law, key, time_of(now_ns), take, c);
+        bucket_ask(t, law, key, share, time_of(now_ns), take, c);
 }
 
 void limit_look(struct limit_table *t, const struct limit_law *law, uint64_t key, uint64_t now_ns,
                 struct limit_count *c) {
-    ask(t, law, key, now_ns, false, c);
+    ask(t, law, key, limit_share(t, law), now_ns, false, c);
 }
 
 void limit_take(struct limit_table *t, const struct limit_law *law, uint64_t key, uint64_t now_ns,
                 struct limit_count *c) {
-    ask(t, law, key, now_ns, true, c);
+    ask(t, law, key, limit_share(t, law), now_ns, true, c);
 }
 
 void limit_give(struct limit_table *t, const struct limit_law *law, uint64_t key, uint64_t now_ns) {
+    limit_give_part(t, law, key, limit_share(t, law), now_ns);
+}
+
+void limit_look_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns, struct limit_count *c) {
+    ask(t, law, key, share, now_ns, false, c);
+}
+
+void limit_take_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns, struct limit_count *c) {
+    ask(t, law, key, share, now_ns, true, c);
+}
+
+void limit_give_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns) {
     if (law->rate.window)
-        window_give(t, law, key, time_of(now_ns));
+        window_give(t, law, key, share, time_of(now_ns));
     else
-        bucket_give(t, law, key, time_of(now_ns));
+        bucket_give(t, law, key, share, time_of(now_ns));
 }

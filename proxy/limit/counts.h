@@ -43,6 +43,12 @@ enum {
 struct limit_table *limit_table_new(uint32_t places);
 void limit_table_free(struct limit_table *t); /* NULL is fine */
 
+/* Who knows the share of each key over the fleet (portions.h), instead of what is below. Borrowed;
+ * to be said before there are workers. NULL: nobody. */
+struct portions;
+void limit_table_lend(struct limit_table *t, struct portions *p);
+struct portions *limit_table_portions(const struct limit_table *t);
+
 /* ---- shares of limits over the fleet: one thread sets them, any reads ---- */
 
 /* Of every limit of which nothing else is said, in millionths: LIMIT_SHARE / ready proxies. At the
@@ -74,5 +80,13 @@ void limit_take(struct limit_table *t, const struct limit_law *law, uint64_t key
                 struct limit_count *c);
 /* One that was taken at that time is given back: something else has refused the request. */
 void limit_give(struct limit_table *t, const struct limit_law *law, uint64_t key, uint64_t now_ns);
+
+/* The same, where the share of that key is known (portions.h). */
+void limit_look_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns, struct limit_count *c);
+void limit_take_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns, struct limit_count *c);
+void limit_give_part(struct limit_table *t, const struct limit_law *law, uint64_t key,
+                     uint32_t share, uint64_t now_ns);
 
 #endif

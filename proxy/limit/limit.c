@@ -3,8 +3,9 @@
 
 #include "lib/mem.h"
 #include "proxy/auth/place.h"
+#include "proxy/limit/ratestore.h"
 
-enum { QUERY_ROOM = 4096 };
+enum { QUERY_ROOM = 4096, STORE_WAIT_MS = 1000 };
 
 struct limit_env *limit_env_new(struct loop *l, struct auth_env *auth, struct limit_table *table) {
     struct limit_env *env = mem_zalloc(sizeof(*env));
@@ -131,8 +132,16 @@ static bool in_one(struct limit_env *env, const struct exchange *x, const struct
     return n == 0;
 }
 
-static void add(struct limits_asked *a, const struct limit_law *law, struct str apart) {
-    a->v[a->n++] = (struct limit_asked){.law = law, .key = limit_key(law, apart), .apart = apart};
+static void add(struct limit_env *env, struct limits_asked *a, const struct limit_law *law,
+                struct str apart) {
+    struct limit_asked *one = &a->v[a->n++];
+    struct portions *p = law->fleet ? limit_table_portions(env->table) : NULL;
+    *one = (struct limit_asked){.law = law, .key = limit_key(law, apart), .apart = apart};
+    one->over_fleet = p != NULL;
+    if (!p)
+        one->share = limit_share(env->table, law);
+    else if (unlikely(!portions_quiet(p, &one->share)))
+        one->share = portions_ask(p, portions_count(law->identity, apart), law->rate.window);
 }
 
 static void add_quota(struct limit_env *env, struct limits_asked *a) {
@@ -141,7 +150,7 @@ static void add_quota(struct limit_env *env, struct limits_asked *a) {
     if (!m)
         return;
     limit_law_of_quota(&a->quota, consumer, m, a->item);
-    add(a, &a->quota, consumer);
+    add(env, a, &a->quota, consumer);
 }
 
 bool limit_gather(struct limit_env *env, const struct exchange *x, const uint8_t client[16],
@@ -151,7 +160,7 @@ bool limit_gather(struct limit_env *env, const struct exchange *x, const uint8_t
     for (uint32_t i = 0; i < x->rule->n_limits && a->n < LIMITS_OF_POLICY; i++) {
         const struct limit_law *law = &x->rule->limits[i];
         if (in_one(env, x, law->model->groups, law->model->n_groups))
-            add(a, law, apart_of(env, x, client, law->model, &o));
+            add(env, a, law, apart_of(env, x, client, law->model, &o));
     }
     if (x->rule->guarded)
         add_quota(env, a);
@@ -177,7 +186,18 @@ static struct limit_sums *sums_of(struct limit_env *env, const struct limit_law 
     return s;
 }
 
+/* Refused, or less than half of what this proxy may count by is left: it may need more of it. */
+static bool is_near(const struct limit_asked *one) {
+    const struct limit_rate *r = &one->law->rate;
+    uint64_t all = (r->window ? r->requests : r->burst) * one->share / LIMIT_SHARE;
+    return !one->count.allowed || one->count.left * 2 < all;
+}
+
 static void note(struct limit_env *env, const struct limit_asked *one) {
+    if (one->over_fleet && !one->by_store && unlikely(is_near(one)))
+        portions_near(limit_table_portions(env->table),
+                      portions_count(one->law->identity, one->apart), one->law->rate.requests,
+                      one->law->rate.per_ms);
     struct limit_sums *s = sums_of(env, one->law);
     metric_add(one->count.allowed  ? &s->allowed
                : one->law->dry_run ? &s->dry_refused
@@ -193,7 +213,7 @@ static bool refuses(const struct limit_asked *one) {
 
 static void look(struct limit_env *env, struct limit_asked *one) {
     if (!one->by_store)
-        limit_look(env->table, one->law, one->key, env->loop->now_ns, &one->count);
+        limit_look_part(env->table, one->law, one->key, one->share, env->loop->now_ns, &one->count);
 }
 
 /* One by one; when another worker was faster with the last of one, what was taken is given back. */
@@ -203,12 +223,12 @@ static const struct limit_asked *take_all(struct limit_env *env, struct limits_a
         struct limit_asked *one = &a->v[i];
         if (one->by_store)
             continue;
-        limit_take(env->table, one->law, one->key, now, &one->count);
+        limit_take_part(env->table, one->law, one->key, one->share, now, &one->count);
         if (!refuses(one))
             continue;
         for (unsigned k = 0; k < i; k++)
             if (!a->v[k].by_store && a->v[k].count.allowed)
-                limit_give(env->table, a->v[k].law, a->v[k].key, now);
+                limit_give_part(env->table, a->v[k].law, a->v[k].key, a->v[k].share, now);
         return one;
     }
     return NULL;
@@ -232,7 +252,7 @@ static void untake(struct limits_asked *a) {
 
 static const struct limit_asked *decide_one(struct limit_env *env, struct limit_asked *one,
                                             const struct limit_asked **dry) {
-    limit_take(env->table, one->law, one->key, env->loop->now_ns, &one->count);
+    limit_take_part(env->table, one->law, one->key, one->share, env->loop->now_ns, &one->count);
     note(env, one);
     if (likely(one->count.allowed))
         return NULL;
@@ -247,10 +267,9 @@ const struct limit_asked *limit_decide(struct limit_env *env, struct limits_aske
     *dry = NULL;
     if (likely(a->n == 1 && !a->v[0].by_store))
         return decide_one(env, &a->v[0], dry);
-    if (a->n > 1) /* one alone is taken or not */
-        for (unsigned i = 0; i < a->n; i++)
-            look(env, &a->v[i]);
-    const struct limit_asked *refusing = a->n > 1 ? first_refusing(a) : NULL;
+    for (unsigned i = 0; i < a->n; i++)
+        look(env, &a->v[i]);
+    const struct limit_asked *refusing = first_refusing(a);
     if (!refusing)
         refusing = take_all(env, a);
     if (refusing) {
@@ -383,14 +402,36 @@ void limit_drop(struct limit_env *env, struct limited *l) {
         slab_give(&env->loop->slabs, (enum slab_size)l->slab, l);
 }
 
+/* The store cannot be asked: who is to be strict refuses, and all others count by shares. */
+static void without_store(struct limits_asked *a) {
+    for (unsigned i = 0; i < a->n; i++) {
+        struct limit_asked *one = &a->v[i];
+        if (!one->law->fleet || !one->law->fail_closed)
+            continue;
+        one->by_store = true;
+        one->count = (struct limit_count){.wait_ms = STORE_WAIT_MS};
+    }
+}
+
 bool limit_ask(struct limit_env *env, const struct exchange *x, const uint8_t client[16],
-               struct limited **out) {
+               struct errands *errands, struct limited **out) {
     struct limits_asked a;
     const struct limit_asked *dry;
     *out = NULL;
+    env->waits = false;
     if (!env->table || !limit_gather(env, x, client, &a))
         return true;
+    enum ratestore_says says = env->store && x->snapshot->gateway->rate_limit_store
+                                   ? ratestore_ask(env->store, &a, errands)
+                                   : RATESTORE_NONE;
+    env->waits = says == RATESTORE_WAITS;
+    if (env->waits)
+        return true;
+    if (says == RATESTORE_DOWN)
+        without_store(&a);
     const struct limit_asked *refusing = limit_decide(env, &a, &dry);
+    if (refusing && says == RATESTORE_SAID)
+        ratestore_untake(env->store, &a);
     return keep_it(env, &a, refusing, dry, out);
 }
 
@@ -410,7 +451,7 @@ bool limit_failures(struct limit_env *env, const struct exchange *x, const uint8
         const struct limit_law *law = failures_of(x, slots[i]);
         if (!law)
             continue;
-        add(&a, law, network_of(client));
+        add(env, &a, law, network_of(client));
         look(env, &a.v[0]);
         if (a.v[0].count.allowed)
             continue;

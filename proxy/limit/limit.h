@@ -17,7 +17,9 @@
 
 #include "lib/metric.h"
 #include "proxy/auth/auth.h"
+#include "proxy/errand/errand.h"
 #include "proxy/limit/counts.h"
+#include "proxy/limit/portions.h"
 #include "proxy/net/loop.h"
 
 enum {
@@ -38,6 +40,8 @@ struct limit_env {
     struct loop *loop;
     struct auth_env *auth;     /* knows who asks */
     struct limit_table *table; /* of all workers; NULL: nothing is counted, and everything passes */
+    struct ratestore *store;   /* counts for all proxies, where the gateway has one (ratestore.h) */
+    bool waits;                /* the last limit_ask() has sent an errand: ask anew */
     struct limit_sums sums[LIMITS_MAX]; /* by slot */
     struct limit_sums quotas, others;   /* of Consumers; without a slot below LIMITS_MAX */
     char apart[LIMIT_APART_MAX];        /* scratch, of one request */
@@ -59,11 +63,12 @@ struct limited {
     struct str fields; /* of the answer, each with its line end */
 };
 
-/* Asks all limits; x->rule is set, x->request is its head and nothing of it is hidden yet, and what
- * it is guarded by has agreed. client: v4 as v4-mapped. *out NULL: none count for it; else it is
- * the caller's. False: no memory; the request must be refused. */
+/* Asks all limits. env->waits: nothing is decided yet. x->rule is set, x->request is its head and
+ * nothing of it is hidden yet, and what it is guarded by has agreed. client: v4 as v4-mapped. *out
+ * NULL: none count for it; else it is the caller's. False: no memory; the request must be refused.
+ */
 bool limit_ask(struct limit_env *env, const struct exchange *x, const uint8_t client[16],
-               struct limited **out) MUST_USE;
+               struct errands *errands, struct limited **out) MUST_USE;
 
 /* Before anybody is asked who he is: an address that has failed too often is refused whatever it
  * shows. As above; *out is NULL, or refused. */
@@ -81,6 +86,9 @@ struct limit_asked {
     const struct limit_law *law;
     uint64_t key;             /* of the counter, here */
     struct str apart;         /* what is counted apart: the same bytes in every proxy */
+    bool over_fleet;          /* its share is of portions.h */
+    uint32_t share;           /* of this proxy, in millionths */
+    bool taken;               /* by_store: from the store's count */
     bool by_store;            /* `count` was filled by who has asked it, and took one */
     struct limit_count count; /* after deciding */
 };

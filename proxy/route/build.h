@@ -147,6 +147,7 @@ struct settings {
     struct cidr *trusted;
     struct listener_law *listeners;
     const struct model_ticket_keys *tickets; /* NULL: none */
+    uint32_t rate_store;                     /* slot of its backend; UINT32_MAX: none */
 };
 
 struct pointers {

@@ -85,10 +85,11 @@ static void mark_showing(struct builder *b, struct node *certificate) {
     }
 }
 
-/* Listeners that pass on to a backend. */
+/* Listeners that pass on to a backend, and the gateway whose store of rate limits it is. */
 static void mark_passing(struct builder *b, struct node *backend) {
     for (struct edge *e = backend->readers; e; e = e->next)
-        b->settings_dirty |= node_is(e->from, MODEL_KIND_listener);
+        b->settings_dirty |=
+            node_is(e->from, MODEL_KIND_listener) || node_is(e->from, MODEL_KIND_gateway);
 }
 
 static void mark_all_rules(struct builder *b) {
@@ -411,6 +412,17 @@ static void change_listener(struct builder *b, struct node *n, struct staged *s)
         link_edges(b, n, &m->backend, 1);
 }
 
+static void change_gateway(struct builder *b, struct node *n, struct staged *s) {
+    unlink_edges(b, n);
+    retire_parsed(b, n);
+    set_object(b, n, s->object);
+    n->parsed = s->parsed;
+    b->settings_dirty = true;
+    const struct model_gateway *m = s->object ? n->parsed->model : NULL;
+    if (m && m->rate_limit_store)
+        link_edges(b, n, &m->rate_limit_store->backend, 1);
+}
+
 static void change(struct builder *b, struct node *n, struct staged *s, uint32_t kind) {
     switch (kind) {
     case MODEL_KIND_route:
@@ -428,6 +440,9 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     case MODEL_KIND_listener:
         change_listener(b, n, s);
         return;
+    case MODEL_KIND_gateway:
+        change_gateway(b, n, s);
+        return;
     case MODEL_KIND_auth:
         change_auth(b, n, s);
         return;
@@ -442,7 +457,7 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     n->parsed = s->parsed;
     if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_key_set)
         mark_readers(b, n, false);
-    if (kind == MODEL_KIND_gateway || kind == MODEL_KIND_ticket_keys)
+    if (kind == MODEL_KIND_ticket_keys)
         b->settings_dirty = true;
 }
 

@@ -579,6 +579,17 @@ static int check_traffic(const struct model_traffic *m, struct why *why) {
     return check_retry(m->retry, m->origin, why);
 }
 
+enum { STORE_TIMEOUT_MAX_MS = 60000, STORE_SECRET_MAX = 4096 };
+
+static int check_store(const struct model_rate_store *m, struct why *why) {
+    if (m->timeout_ms == 0 || m->timeout_ms > STORE_TIMEOUT_MAX_MS)
+        return why_text(why, "rateLimitStore.timeout is not between 1ms and 1m");
+    if (m->username.n > STORE_SECRET_MAX || m->password.n > STORE_SECRET_MAX)
+        return why_text(why, "rateLimitStore: a name or password of more than %d bytes",
+                        STORE_SECRET_MAX);
+    return 0;
+}
+
 static int check_gateway(const struct model_gateway *g, struct why *why) {
     struct shown shown;
     struct cidr cidr;
@@ -596,7 +607,7 @@ static int check_gateway(const struct model_gateway *g, struct why *why) {
         return why_text(why, "limits.headerCount is %llu; at most %d are possible",
                         (unsigned long long)g->limits->header_count,
                         HEAD_FIELDS_MAX - (int)DEFAULT_COOKIE_COUNT);
-    return 0;
+    return g->rate_limit_store ? check_store(g->rate_limit_store, why) : 0;
 }
 
 /* Read as handshakes will go by it. */

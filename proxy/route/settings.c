@@ -90,8 +90,8 @@ static struct str name_of(const struct node *n) {
     return str_skip(id, at);
 }
 
-static uint32_t backend_slot(struct builder *b, const struct model_listener *m) {
-    struct node *n = m->backend.n > 0 ? builder_node(b, m->backend) : NULL;
+static uint32_t backend_slot(struct builder *b, struct str id) {
+    struct node *n = id.n > 0 ? builder_node(b, id) : NULL;
     return n && node_is(n, MODEL_KIND_backend) && !n->parsed->newer ? n->slot : UINT32_MAX;
 }
 
@@ -131,6 +131,8 @@ bool settings_make(struct builder *b) {
     s->gateway = g;
     s->limits = limits_of(g);
     s->tickets = tickets;
+    s->rate_store =
+        g->rate_limit_store ? backend_slot(b, g->rate_limit_store->backend) : UINT32_MAX;
     s->auth_required = g->auth_required;
     s->override = policy_named(b, g->override_policy);
     s->by_default = policy_named(b, g->default_policy);
@@ -146,7 +148,7 @@ bool settings_make(struct builder *b) {
                                    .name = name_of(listeners.p[i]),
                                    .port = (uint16_t)m->port,
                                    .closed = is_closed(listeners.p[i]),
-                                   .backend = backend_slot(b, m),
+                                   .backend = backend_slot(b, m->backend),
                                    .certificates = slots};
         if (m->tls)
             l->n_certificates =

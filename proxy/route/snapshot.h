@@ -186,6 +186,7 @@ struct snapshot {
     /* Bytes that no identity header begins with, in either case: most names need not be compared.
      */
     uint64_t not_identity[4];
+    uint32_t rate_store;          /* slot of its backend; UINT32_MAX: none */
     uint32_t n_rules, n_backends; /* live ones */
     /* every slot number is below */
     uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots, auth_slots, limit_slots;

@@ -421,8 +421,9 @@ static void judge(struct stream *st) {
 
 /* The head goes away meanwhile; whatever is learnt, all is judged anew. */
 static void wait(struct stream *st) {
-    uint32_t body = st->auth->wants_body;
-    auth_drop(st->env->auth, st->auth);
+    uint32_t body = st->auth != NULL ? st->auth->wants_body : 0;
+    if (st->auth != NULL)
+        auth_drop(st->env->auth, st->auth);
     st->auth = NULL;
     if (st->waits_ns == 0)
         st->waits_ns = loop_clock_ns();
@@ -446,7 +447,13 @@ static bool within(struct stream *st, bool ok) {
 
 /* Whom it is from is known, and nothing of its head is hidden yet. */
 static bool within_limits(struct stream *st) {
-    return within(st, limit_ask(st->env->limits, &st->x, st->address, &st->limited));
+    struct limit_env *env = st->env->limits;
+    st->errands.done = on_errand;
+    bool good = within(st, limit_ask(env, &st->x, st->address, &st->errands, &st->limited));
+    if (!good || !env->waits)
+        return good;
+    wait(st);
+    return false;
 }
 
 static bool within_failures(struct stream *st) {
@@ -773,11 +780,14 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     sessions_init(&env->sessions);
     upstreams_init(&env->upstreams, l, &upstream_ops, env->sessions.h2, workers);
     upstreams_init(&env->asides, l, &aside_ops, env->sessions.h2, workers);
+    env->store = ratestore_new(l, &env->asides);
+    env->limits->store = env->store;
     env->calls = (struct callers){.loop = l, .upstreams = &env->asides, .head = scratch_head};
 }
 
 void stream_env_fini(struct stream_env *env) {
     mirrors_close_all(env);
+    ratestore_free(env->store);
     upstreams_fini(&env->upstreams);
     upstreams_fini(&env->asides);
     sessions_fini(&env->sessions);
@@ -794,6 +804,7 @@ bool stream_env_adopt(struct stream_env *env, struct law *law) {
     env->law = law;
     env->sessions.limits = &law->snapshot->limits;
     secure_adopt(env->sessions.secure, law->snapshot);
+    ratestore_adopt(env->store, law->snapshot);
     if (old != NULL && old->streams == 0)
         env->law_done(env->law_arg, old);
     return true;

@@ -27,6 +27,7 @@
 #include "proxy/auth/auth.h"
 #include "proxy/errand/call.h"
 #include "proxy/limit/limit.h"
+#include "proxy/limit/ratestore.h"
 #include "proxy/observe/record.h"
 #include "proxy/policy/policy.h"
 #include "proxy/session/session.h"
@@ -49,6 +50,7 @@ struct stream_env {
     struct route_scratch *scratch;
     struct auth_env *auth;
     struct limit_env *limits;
+    struct ratestore *store; /* of rate limits */
     struct http_date date;
     char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */
