@@ -9,6 +9,8 @@
  *     method     a                 b
  *     apiKey     the key
  *     jwt        iss               sub
+ *     clientCertificate  "Hostname", "URI", "Email", "commonName" or "fingerprint"   that of the
+ * certificate
  *
  * It is not salted, so that one hash finds it among millions: a key must be long and random, as all
  * generated ones are. Without its digest nothing can be found out about it by trying (the tables
