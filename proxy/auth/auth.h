@@ -6,8 +6,9 @@
  *     place.c     where a credential is: header, cookie, query
  *        ▼
  *     judge.c     methods in their order ──► bearer.c     JSON Web Tokens, and those seen before
- *        │        Any or All             └─► key.c       API keys of Consumers
- *        ▼
+ *        │        Any or All             ├─► key.c       API keys of Consumers
+ *        │                               └─► certificate.c  certificates, and badge.c: those seen
+ *        ▼                                                  before
  *     rule.c      what the caller may do: the first rule that matches decides
  *        ▼
  *     identity.c  what the backend sees of it; the credential is taken away
@@ -50,7 +51,8 @@ struct auth {
     struct str fields;            /* for the backend, each with its line end */
     struct str query;             /* without the credential, where that was in it */
     bool has_query, edits_query;
-    unsigned n_shown; /* places where a credential is */
+    bool own_certificate; /* Client-Cert is ours alone, also where the peer is trusted */
+    unsigned n_shown;     /* places where a credential is */
     const struct model_value_source *shown[8];
     bool kept[8]; /* it goes on to the backend all the same */
 };

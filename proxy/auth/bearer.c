@@ -160,6 +160,10 @@ static bool keys_are_there(const struct judging *j, const struct method_law *m) 
 }
 
 static enum told stands_for(struct judging *j, const struct method_law *m, const struct bearer *t) {
+    const char *unbound =
+        m->model->jwt->certificate_bound ? certificate_unbound(j, t->claims) : NULL;
+    if (unbound)
+        return bad(j, unbound);
     j->who.token = t;
     j->who.jwt = m->model->jwt;
     if (!m->model->consumers || consumer_look(j, m, t->issuer, t->subject))

@@ -17,6 +17,7 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->loop = l;
     env->calls = calls;
     env->tokens = bearers_new();
+    env->badges = badges_new();
     env->digest = credential_scratch_new();
     env->regex = regex_scratch_new();
     arena_init(&env->arena);
@@ -27,6 +28,7 @@ void auth_env_free(struct auth_env *env) {
     if (!env)
         return;
     bearers_free(env->tokens);
+    badges_free(env->badges);
     credential_scratch_free(env->digest);
     regex_scratch_free(env->regex);
     arena_fini(&env->arena);
@@ -115,6 +117,8 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return bearer_tell(j, m);
     case MODEL_AUTH_API_KEY:
         return key_tell(j, m);
+    case MODEL_AUTH_CLIENT_CERTIFICATE:
+        return certificate_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -151,7 +155,9 @@ static int ask_any(struct judging *j) {
     if (j->unknown)
         j->challenge = "invalid_token";
     return judge_refuse(j, REASON_UNAUTHENTICATED,
-                        j->unknown ? "a token that no method knows" : "no credential");
+                        j->unknown    ? "a token that no method knows"
+                        : j->stranger ? j->stranger
+                                      : "no credential");
 }
 
 static bool same_place(const struct model_value_source *a, const struct model_value_source *b) {
@@ -176,7 +182,9 @@ static int ask_all(struct judging *j) {
         switch (tell(j, m)) {
         case TOLD_ABSENT:
             if (!m->model->optional)
-                return judge_refuse(j, REASON_UNAUTHENTICATED, "one of the credentials is missing");
+                return judge_refuse(j, REASON_UNAUTHENTICATED,
+                                    j->stranger ? j->stranger
+                                                : "one of the credentials is missing");
             continue;
         case TOLD_GOOD:
             count_in(j, i);
@@ -233,9 +241,10 @@ static void write_challenges(const struct judging *j, struct out *o) {
         return;
     for (uint32_t i = 0; i < law->n_methods; i++) {
         enum model_auth_method type = law->methods[i].model->type;
-        const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
-                             : type == MODEL_AUTH_API_KEY ? "Key"
-                                                          : NULL;
+        const char *scheme = type == MODEL_AUTH_JWT                  ? "Bearer"
+                             : type == MODEL_AUTH_API_KEY            ? "Key"
+                             : type == MODEL_AUTH_CLIENT_CERTIFICATE ? "ClientCertificate"
+                                                                     : NULL;
         if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
             continue;
         out_fmt(o, "www-authenticate: %s realm=\"%.*s\"", scheme, STR_FMT(law->name));
@@ -247,6 +256,7 @@ static void write_challenges(const struct judging *j, struct out *o) {
 
 static void take(struct auth *a, const struct caller *w, bool dry) {
     const struct model_identity *id = w->law->model->identity;
+    a->own_certificate |= !dry && id && id->client_certificate;
     for (unsigned i = 0; i < w->n_shown && a->n_shown < ARRAY_LEN(a->shown); i++) {
         a->kept[a->n_shown] = dry || (id && id->keep_credential);
         a->shown[a->n_shown++] = w->shown[i];
@@ -286,8 +296,9 @@ static void note(struct auth *a, const struct judging *j, struct pens *p) {
     struct str consumer = caller_consumer(&j->who);
     if (consumer.n > 0)
         a->consumer = keep(&p->texts, consumer);
-    if (j->who.token)
-        a->subject = keep(&p->texts, bearer_subject(j->who.token));
+    struct str subject = caller_subject(&j->who);
+    if (subject.n > 0)
+        a->subject = keep(&p->texts, subject);
 }
 
 /* One policy; what it means for the answer. -1: refused. */
@@ -299,6 +310,7 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->audit = false;
     j->challenge = NULL;
     j->unknown = false;
+    j->stranger = NULL;
     arena_reset(&j->env->arena);
     int bad = judge_one(j);
     a->waits = j->waits;
@@ -404,7 +416,16 @@ static void drop_named(struct head *h, struct str name) {
         h->fields[from - 1].dropped = true;
 }
 
+static void drop_certificates(struct head *h) {
+    for (unsigned i = 0; i < h->n_fields; i++)
+        if (h->fields[i].token == TOKEN_CLIENT_CERT ||
+            h->fields[i].token == TOKEN_CLIENT_CERT_CHAIN)
+            h->fields[i].dropped = true;
+}
+
 void auth_hide(const struct auth *a, struct head *h, bool secrets) {
+    if (a->own_certificate)
+        drop_certificates(h);
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

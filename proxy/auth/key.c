@@ -28,11 +28,8 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
     return in;
 }
 
-bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
+bool consumer_with(struct judging *j, const struct method_law *m, const char *digest) {
     struct consumer_found found;
-    char digest[CREDENTIAL_DIGEST];
-    const char *word = model_word(&model_words_auth_method, m->model->type);
-    credential_digest(j->env->digest, word, a, b, digest);
     if (!consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest, &j->env->arena,
                         &found) ||
         !consumer_counts(m->model->consumers, &found))
@@ -41,6 +38,13 @@ bool consumer_look(struct judging *j, const struct method_law *m, struct str a, 
         j->who.consumer = found;
     j->who.known = true;
     return true;
+}
+
+bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
+    char digest[CREDENTIAL_DIGEST];
+    const char *word = model_word(&model_words_auth_method, m->model->type);
+    credential_digest(j->env->digest, word, a, b, digest);
+    return consumer_with(j, m, digest);
 }
 
 enum told key_tell(struct judging *j, const struct method_law *m) {

@@ -9,6 +9,7 @@
 #include "lib/credential.h"
 #include "lib/regex.h"
 #include "proxy/auth/auth.h"
+#include "proxy/auth/badge.h"
 #include "proxy/auth/bearer.h"
 #include "proxy/auth/place.h"
 
@@ -31,6 +32,7 @@ struct auth_env {
     struct loop *loop;
     struct callers *calls;
     struct bearers *tokens;
+    struct badges *badges;
     struct credential_scratch *digest;
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
@@ -57,6 +59,8 @@ struct caller {
     struct str method; /* the first of them */
     const struct bearer *token;
     const struct model_auth_jwt *jwt; /* of that token */
+    struct str subject;               /* of a certificate; n == 0: none */
+    bool certified;                   /* a method has verified the certificate */
     bool known;                       /* a Consumer */
     struct consumer_found consumer;
     struct str anonymous; /* the Consumer that those without credential count as */
@@ -80,6 +84,7 @@ struct judging {
     const char *challenge; /* error of RFC 6750; NULL: none */
     bool unknown;          /* something was shown that no method knows, up to now */
     bool audit;            /* by the rule that decides */
+    const char *stranger;  /* why no certificate counts, up to now; NULL: nobody has asked */
     struct str rule, path; /* path.p == NULL: not made yet */
 };
 
@@ -99,8 +104,20 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
 /* The Consumer whose credential (a, b) it is, if it is one of the method's: the caller's then. */
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
 
+/* Likewise, by its digest (CREDENTIAL_DIGEST bytes). */
+bool consumer_with(struct judging *j, const struct method_law *m, const char *digest);
+
 /* bearer.c */
 enum told bearer_tell(struct judging *j, const struct method_law *m);
+
+/* certificate.c */
+enum told certificate_tell(struct judging *j, const struct method_law *m);
+/* That of the connection, if it meets the terms of its listener now. TOLD_BAD: refused. */
+enum told certificate_current(struct judging *j, struct badge **b);
+/* NULL: the token is bound to it (RFC 8705); else why it is not, a constant. */
+const char *certificate_unbound(struct judging *j, const struct claims *token);
+/* Client-Cert and its chain for the backend, where one was verified. 0, or -1 with the reason. */
+int certificate_write(struct judging *j, struct out *o);
 
 /* The credential of a method where it is first; marks the place as shown. PLACE_TWICE: refused. */
 enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
@@ -112,6 +129,8 @@ int rules_judge(struct judging *j);
 bool caller_has_scope(const struct caller *w, struct str scope);
 bool caller_has_group(const struct caller *w, struct str group);
 struct str caller_consumer(const struct caller *w); /* n == 0: none */
+/* sub of the token, else what the certificate is called by; n == 0: none. */
+struct str caller_subject(const struct caller *w);
 bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n);
 
 /* identity.c: 0, or -1 with the reason: something cannot be said in a header. */

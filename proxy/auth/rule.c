@@ -11,6 +11,11 @@ struct str caller_consumer(const struct caller *w) {
     return w->known ? w->consumer.id : w->anonymous;
 }
 
+struct str caller_subject(const struct caller *w) {
+    struct str subject = w->token ? bearer_subject(w->token) : STR_NONE;
+    return subject.n > 0 ? subject : w->subject;
+}
+
 bool caller_has_scope(const struct caller *w, struct str scope) {
     return w->token && bearer_has(w->token, bearer_scopes(w->token, w->jwt), scope);
 }
