@@ -61,6 +61,14 @@ static int on_verify(int good, X509_STORE_CTX *x) {
     return 1;
 }
 
+bool authority_is_unknown(int error) {
+    return error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+           error == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE ||
+           error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
+           error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
+}
+
 int authority_load(struct authority *a, struct str ca, struct str crl, struct why *why) {
     *a = (struct authority){X509_STORE_new(), sk_X509_NAME_new_null(), UINT64_MAX};
     must(a->store && a->names);

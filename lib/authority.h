@@ -29,4 +29,8 @@ struct authority {
 int authority_load(struct authority *a, struct str ca, struct str crl, struct why *why) MUST_USE;
 void authority_fini(struct authority *a); /* empty afterwards */
 
+/* Whether an error of a verification (X509_V_ERR_*) says that the chain ends at nobody who is
+ * believed, and nothing worse. */
+bool authority_is_unknown(int error);
+
 #endif

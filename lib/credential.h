@@ -13,6 +13,8 @@
  *     jwt secret   NAMESPACE/CLAIM     what the claim, or header parameter, says
  *     hmac         NAMESPACE           keyid
  *     basic        user name           NAMESPACE
+ *     clientCertificate   what of it   "Hostname", "URI", "Email", "commonName" or "fingerprint"
+ * (a), its value (b)
  *
  * What anybody may choose (a keyid, a user name) is another one in each namespace, so that nobody
  * takes it from somebody else.

@@ -56,6 +56,8 @@ static bool method_make(struct making *m, const struct at *at, const struct kube
         return auth_basic_make(m, AT(at, "basic"), k->basic, o);
     case MODEL_AUTH_HMAC:
         return auth_hmac_make(m, AT(at, "hmac"), k->hmac, o);
+    case MODEL_AUTH_CLIENT_CERTIFICATE:
+        return auth_certificate_make(m, AT(at, "clientCertificate"), k->client_certificate, o);
     case MODEL_AUTH_ANONYMOUS:
         if (k->anonymous->consumer.n > 0)
             o->consumer = arena_fmt(&m->a, "%.*s/%.*s", STR_FMT(m->r->meta.namespace),
@@ -200,8 +202,9 @@ static bool identity_make(struct making *m, const struct at *at, const struct ku
     i->keep_credential = str_eq(k->credential, STR("Keep"));
     if (k->token)
         return auth_not_yet(m, AT(at, "token"), "an internal token");
+    i->client_certificate = k->client_certificate;
     if (k->client_certificate)
-        return auth_not_yet(m, AT(at, "clientCertificate"), "Client-Cert");
+        auth_needs_certificates(m, AT(at, "clientCertificate"), false);
     i->headers = arena_array(&m->a, k->n_headers, sizeof(*i->headers));
     i->n_headers = k->n_headers;
     for (uint32_t n = 0; n < k->n_headers; n++) {

@@ -210,9 +210,9 @@ bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt 
     j->claims = auth_claims(m, at, "requiredClaims", k->required_claims, k->n_required_claims);
     if (!j->claims)
         return false;
+    j->certificate_bound = k->certificate_bound;
     if (k->certificate_bound)
-        return auth_not_yet(m, AT(at, "certificateBound"),
-                            "a token that is bound to a certificate");
+        auth_needs_certificates(m, AT(at, "certificateBound"), false);
     if (k->revoked_ref && !revoked(m, AT(at, "revokedRef"), k->revoked_ref, j))
         return false;
     return !k->jwks || key_set(m, AT(at, "jwks"), o->name, k->jwks, j);

@@ -26,10 +26,20 @@ struct model_consumer_scope *auth_scope(struct making *m, const struct at *at,
 struct model_claim_match *auth_claims(struct making *m, const struct at *at, const char *name,
                                       const struct kube_claim_match *k, uint32_t n);
 
+/* The name as proxies compare it; n == 0: it is not as its type says, and *why says what is wrong.
+ */
+struct str auth_san(struct making *m, const struct kube_client_san *k, const char **why);
+/* Warns while no listener asks clients for certificates: what needs one lets nobody pass. judged:
+ * one that judges them by authorities of its own is meant. */
+void auth_needs_certificates(struct making *m, const struct at *at, bool judged);
+
 /* ---- methods ---- */
 
 bool auth_basic_make(struct making *m, const struct at *at, const struct kube_basic *k,
                      struct model_auth_method_config *o);
+bool auth_certificate_make(struct making *m, const struct at *at,
+                           const struct kube_client_certificate *k,
+                           struct model_auth_method_config *o);
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,

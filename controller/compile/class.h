@@ -52,6 +52,9 @@ const struct str *class_identity_default(size_t *n);
 struct unit_cidr *class_private_cidrs(struct making *m, uint32_t *n);
 /* Whether some class of ours takes that header away from clients. */
 bool class_identity(struct making *m, struct str name);
+/* Whether some class of ours has a listener that asks clients for certificates; judged: and judges
+ * them itself. */
+bool class_asks_clients(struct making *m, bool judged);
 bool identity_header(const struct class_ *class, struct str name); /* lower case */
 
 #endif

@@ -36,6 +36,12 @@ int clients_check(struct making *m, const struct at *listener,
     const struct at *at = AT(AT(listener, "tls"), "clientValidation");
     if (!v || v->mode == MODEL_CLIENT_NONE)
         return 0;
+    if (v->mode == MODEL_CLIENT_REQUEST && v->n_ca_refs + v->n_crl_refs > 0)
+        return refuse(m, AT(at, v->n_ca_refs > 0 ? "caRefs" : "crlRefs"),
+                      "nobody is judged by them with mode Request; leave them out, and write them "
+                      "in the AuthPolicies");
+    if (v->mode == MODEL_CLIENT_REQUEST)
+        return 0;
     if (v->n_ca_refs == 0)
         return refuse(m, AT(at, "caRefs"), "must name an authority, or everybody could sign");
     return check_refs(m, at, "caRefs", v->ca_refs, v->n_ca_refs) == 0
@@ -143,6 +149,8 @@ void clients_make(struct making *m, const struct at *listener,
     if (!v || v->mode == MODEL_CLIENT_NONE)
         return;
     o->client_validation = v->mode;
+    if (v->mode == MODEL_CLIENT_REQUEST)
+        return;
     o->closed = gather(m, AT(at, "caRefs"), "ca.crt", is_ca, v->ca_refs, v->n_ca_refs,
                        &o->client_ca) != 0 ||
                 gather(m, AT(at, "crlRefs"), "ca.crl", is_crl, v->crl_refs, v->n_crl_refs,

@@ -389,6 +389,25 @@ bool class_identity(struct making *m, struct str name) {
     return at == 0 && covers(usual, n_usual, name);
 }
 
+static bool asks_clients(const struct kube_GatewayConfig *g, bool judged) {
+    for (uint32_t i = 0; i < g->n_listeners; i++) {
+        const struct kube_listener_tls *t = g->listeners[i].tls;
+        const struct kube_client_validation *v = t ? t->client_validation : NULL;
+        if (v && v->mode != MODEL_CLIENT_NONE && (!judged || v->mode != MODEL_CLIENT_REQUEST))
+            return true;
+    }
+    return false;
+}
+
+bool class_asks_clients(struct making *m, bool judged) {
+    const struct kube_GatewayConfig *g;
+    size_t at = 0;
+    while (next_config(m, &at, &g))
+        if (g && asks_clients(g, judged))
+            return true;
+    return false;
+}
+
 struct unit_cidr *class_private_cidrs(struct making *m, uint32_t *n) {
     struct unit_cidr *all = arena_array(&m->a, PRIVATE_MAX, sizeof(*all));
     const struct kube_GatewayConfig *g;

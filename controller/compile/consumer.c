@@ -7,6 +7,7 @@
  *     digest ─► struct held ─► by: the units that have it, the older first
  */
 #include "controller/compile/auth.h"
+#include "controller/compile/auth_parts.h"
 #include "controller/compile/limits.h"
 #include "controller/compile/material.h"
 #include "lib/chars.h"
@@ -384,6 +385,56 @@ static void add_basic(struct filling *f, const struct at *at, struct str name,
                (struct model_credential){.type = MODEL_AUTH_BASIC, .name = name, .secret = stored});
 }
 
+/* As people write it: in either case, with colons or without. Room: 64 bytes. */
+static bool fingerprint_is_good(struct str text, char to[64]) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = char_lower(text.p[i]);
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (c == ':' && n % 2 == 0 && n > 0)
+            continue;
+        if (!hex || n == 64)
+            return false;
+        to[n++] = c;
+    }
+    return n == 64;
+}
+
+/* A name with an asterisk stands for many: for nobody. */
+static void add_san(struct filling *f, const struct at *at, struct str name,
+                    const struct kube_client_san *k) {
+    const char *why;
+    struct str text = auth_san(f->m, k, &why);
+    if (text.n == 0)
+        warn(f->m, at, "%s; it does not count", why);
+    else if (str_find(text, '*', 0) < text.n)
+        warn(f->m, at,
+             "a name with * stands for many, and a credential is one Consumer's; it does not "
+             "count. Write the whole name");
+    else
+        add(f, at, MODEL_AUTH_CLIENT_CERTIFICATE, name, k->type, text);
+}
+
+static void add_certificate(struct filling *f, const struct at *at, struct str name,
+                            const struct kube_credential_certificate *k) {
+    char fingerprint[64];
+    if ((k->subject_alt_name != NULL) + (k->common_name.n > 0) + (k->fingerprint.n > 0) != 1)
+        warn(f->m, at,
+             "write exactly one of subjectAltName, commonName and fingerprint; it does not count");
+    else if (k->subject_alt_name)
+        add_san(f, AT(at, "subjectAltName"), name, k->subject_alt_name);
+    else if (k->common_name.n > 0)
+        add(f, AT(at, "commonName"), MODEL_AUTH_CLIENT_CERTIFICATE, name, STR("commonName"),
+            k->common_name);
+    else if (fingerprint_is_good(k->fingerprint, fingerprint))
+        add(f, AT(at, "fingerprint"), MODEL_AUTH_CLIENT_CERTIFICATE, name, STR("fingerprint"),
+            str_mk(fingerprint, sizeof(fingerprint)));
+    else
+        warn(f->m, AT(at, "fingerprint"),
+             "it is no SHA-256 in hexadecimal, of 64 digits; it does not count. \"openssl x509 "
+             "-noout -fingerprint -sha256\" shows it");
+}
+
 static void add_credential(struct filling *f, const struct at *at, struct str name,
                            const struct kube_credential *k) {
     if (k->api_key)
@@ -394,8 +445,8 @@ static void add_credential(struct filling *f, const struct at *at, struct str na
         add_jwt(f, at, name, k->jwt);
     else if (k->hmac)
         add_hmac(f, at, name, k->hmac);
-    else
-        warn(f->m, at, "clientCertificate is not supported yet; this credential does not count");
+    else if (k->client_certificate)
+        add_certificate(f, AT(at, "clientCertificate"), name, k->client_certificate);
 }
 
 /* In the log: as the user calls it, else its place among several. */

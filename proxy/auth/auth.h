@@ -9,7 +9,8 @@
  *        │        Any or All             │     └ secret.c  signed with a Consumer's own secret
  *        │                               ├─► key.c       API keys of Consumers
  *        │                               ├─► basic.c     passwords, and those seen before
- *        │                               └─► hmac.c      requests that a Consumer has signed
+ *        │                               ├─► hmac.c      requests that a Consumer has signed
+ *        │                               └─► certificate.c  certificates, and badge.c: those seen
  *        ▼
  *     rule.c      what the caller may do: the first rule that matches decides
  *        ▼
@@ -58,7 +59,8 @@ struct auth {
     struct str fields;            /* for the backend, each with its line end */
     struct str query;             /* without the credential, where that was in it */
     bool has_query, edits_query;
-    unsigned n_shown; /* places where a credential is */
+    bool own_certificate; /* Client-Cert is ours alone, also where the peer is trusted */
+    unsigned n_shown;     /* places where a credential is */
     const struct model_value_source *shown[8];
     bool kept[8]; /* it goes on to the backend all the same */
 };

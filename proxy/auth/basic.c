@@ -117,8 +117,8 @@ static bool is_quick(const struct owner *o) {
     return o->stored.n > 0 && password_read(&p, o->stored, &why) == 0 && password_is_quick(&p);
 }
 
-static struct errand *send(struct judging *j, const struct method_law *m, const struct owner *o,
-                           const char *key, struct str password) {
+static struct errand *submit(struct judging *j, const struct method_law *m, const struct owner *o,
+                             const char *key, struct str password) {
     struct verify_want want = {.stored = o->stored, .exists = o->exists, .password = password};
     if (!j->env->desk)
         return NULL;
@@ -135,7 +135,7 @@ static enum told verify_anew(struct judging *j, const struct method_law *m, cons
         good = verify_now(o->stored, o->exists, password);
     } else {
         if (!e)
-            e = send(j, m, o, key, password);
+            e = submit(j, m, o, key, password);
         if (e && !e->is_done)
             return TOLD_WAITS;
         if (!e || e->reason != REASON_NONE) {

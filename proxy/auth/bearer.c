@@ -180,6 +180,10 @@ static uint64_t version_of(struct judging *j, const struct method_law *m, const 
 /* own: of a token that is signed with a Consumer's secret, whom it stands for. */
 static enum told stands_for(struct judging *j, const struct method_law *m, const struct bearer *t,
                             const struct consumer_found *own) {
+    const char *unbound =
+        m->model->jwt->certificate_bound ? certificate_unbound(j, t->claims) : NULL;
+    if (unbound)
+        return bad(j, unbound);
     j->who.token = t;
     j->who.jwt = m->model->jwt;
     if (t->by_secret)

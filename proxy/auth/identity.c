@@ -3,6 +3,7 @@
  * identity: what the backend sees of the caller, whichever method it was. The same fields of the
  * client were taken away before (S34): forward.c strips all identity headers.
  */
+#include "lib/chars.h"
 #include "proxy/auth/parts.h"
 
 /* Several values are divided by commas, so that one with a comma would be two. */
@@ -13,10 +14,9 @@ struct list_writer {
 };
 
 static void write_value(struct list_writer *w, struct str v, bool list) {
-    for (size_t i = 0; i < v.n; i++) {
-        unsigned char c = (unsigned char)v.p[i];
-        w->bad |= c < 0x20 || c == 0x7f || (list && c == ',');
-    }
+    const char *end = v.p + v.n;
+    w->bad |= chars_value(v.p, end) != end || chars_find(v.p, end, '\t') != end ||
+              (list && chars_find(v.p, end, ',') != end);
     w->bad |= v.n > 0 && (v.p[0] == ' ' || v.p[v.n - 1] == ' ');
     if (w->n++ > 0)
         out_char(w->o, ',');
@@ -111,5 +111,5 @@ int identity_write(struct judging *j, struct out *o) {
         else if (!o->over)
             o->n = begin; /* nothing is known: no field */
     }
-    return 0;
+    return id && id->client_certificate ? certificate_write(j, o) : 0;
 }

@@ -20,6 +20,7 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->tokens = bearers_new();
     env->verified = verified_new();
     env->verifications = verifications_new();
+    env->badges = badges_new();
     env->digest = credential_scratch_new();
     env->macs = mac_scratch_new();
     must(RAND_bytes((unsigned char *)env->nobody, sizeof(env->nobody)) == 1);
@@ -34,6 +35,7 @@ void auth_env_free(struct auth_env *env) {
     bearers_free(env->tokens);
     verified_free(env->verified);
     verifications_free(env->verifications);
+    badges_free(env->badges);
     credential_scratch_free(env->digest);
     mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
@@ -133,6 +135,8 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return basic_tell(j, m);
     case MODEL_AUTH_HMAC:
         return hmac_tell(j, m);
+    case MODEL_AUTH_CLIENT_CERTIFICATE:
+        return certificate_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -172,7 +176,9 @@ static int ask_any(struct judging *j) {
     if (j->unknown)
         j->challenge = "invalid_token";
     return judge_refuse(j, REASON_UNAUTHENTICATED,
-                        j->unknown ? "a token that no method knows" : "no credential");
+                        j->unknown    ? "a token that no method knows"
+                        : j->stranger ? j->stranger
+                                      : "no credential");
 }
 
 static bool same_place(const struct model_value_source *a, const struct model_value_source *b) {
@@ -198,7 +204,9 @@ static int ask_all(struct judging *j) {
         switch (tell(j, m)) {
         case TOLD_ABSENT:
             if (!m->model->optional)
-                return judge_refuse(j, REASON_UNAUTHENTICATED, "one of the credentials is missing");
+                return judge_refuse(j, REASON_UNAUTHENTICATED,
+                                    j->stranger ? j->stranger
+                                                : "one of the credentials is missing");
             continue;
         case TOLD_GOOD:
             count_in(j, i, before);
@@ -273,9 +281,10 @@ static void write_challenges(const struct judging *j, struct out *o) {
         return;
     for (uint32_t i = 0; i < law->n_methods; i++) {
         enum model_auth_method type = law->methods[i].model->type;
-        const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
-                             : type == MODEL_AUTH_API_KEY ? "Key"
-                                                          : NULL;
+        const char *scheme = type == MODEL_AUTH_JWT                  ? "Bearer"
+                             : type == MODEL_AUTH_API_KEY            ? "Key"
+                             : type == MODEL_AUTH_CLIENT_CERTIFICATE ? "ClientCertificate"
+                                                                     : NULL;
         if (type == MODEL_AUTH_BASIC && !forbidden)
             challenge_basic(law->methods[i].model->basic, o);
         if (type == MODEL_AUTH_HMAC && !forbidden)
@@ -291,6 +300,7 @@ static void write_challenges(const struct judging *j, struct out *o) {
 
 static void take(struct auth *a, const struct caller *w, bool dry) {
     const struct model_identity *id = w->law->model->identity;
+    a->own_certificate |= !dry && id && id->client_certificate;
     for (unsigned i = 0; i < w->n_shown && a->n_shown < ARRAY_LEN(a->shown); i++) {
         a->kept[a->n_shown] = dry || (id && id->keep_credential);
         a->shown[a->n_shown++] = w->shown[i];
@@ -351,6 +361,7 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->audit = false;
     j->challenge = NULL;
     j->unknown = false;
+    j->stranger = NULL;
     int bad = judge_one(j);
     a->waits = j->waits;
     a->wants_body = j->wants_body;
@@ -458,7 +469,16 @@ static void drop_named(struct head *h, struct str name) {
         h->fields[from - 1].dropped = true;
 }
 
+static void drop_certificates(struct head *h) {
+    for (unsigned i = 0; i < h->n_fields; i++)
+        if (h->fields[i].token == TOKEN_CLIENT_CERT ||
+            h->fields[i].token == TOKEN_CLIENT_CERT_CHAIN)
+            h->fields[i].dropped = true;
+}
+
 void auth_hide(const struct auth *a, struct head *h, bool secrets) {
+    if (a->own_certificate)
+        drop_certificates(h);
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

@@ -10,6 +10,7 @@
 #include "lib/mac.h"
 #include "lib/regex.h"
 #include "proxy/auth/auth.h"
+#include "proxy/auth/badge.h"
 #include "proxy/auth/bearer.h"
 #include "proxy/auth/place.h"
 #include "proxy/auth/verified.h"
@@ -40,6 +41,7 @@ struct caller {
     bool known;                       /* a Consumer */
     struct consumer_found consumer;
     struct str subject;   /* what it is called by, where it has no token; n == 0: nothing */
+    bool certified;       /* a method has verified the certificate */
     struct str anonymous; /* the Consumer that those without credential count as */
     const struct model_value_source *shown[SHOWN_MAX];
     bool accepted[SHOWN_MAX]; /* by the method that looked there */
@@ -53,6 +55,7 @@ struct auth_env {
     struct bearers *tokens;
     struct verified *verified;
     struct verifications *verifications;
+    struct badges *badges;
     struct credential_scratch *digest;
     struct mac_scratch *macs;
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
@@ -90,6 +93,7 @@ struct judging {
     const char *challenge; /* error of RFC 6750; NULL: none */
     bool unknown;          /* something was shown that no method knows, up to now */
     bool audit;            /* by the rule that decides */
+    const char *stranger;  /* why no certificate counts, up to now; NULL: nobody has asked */
     struct str rule, path; /* path.p == NULL: not made yet */
 };
 
@@ -146,6 +150,15 @@ void hmac_challenge(const struct method_law *m, struct str realm, struct out *o)
 
 /* A credential is there. False: there are too many, and it is refused. */
 bool judge_show(struct judging *j, const struct model_value_source *at);
+/* certificate.c */
+enum told certificate_tell(struct judging *j, const struct method_law *m);
+/* That of the connection, if it meets the terms of its listener now. TOLD_BAD: refused. */
+enum told certificate_current(struct judging *j, struct badge **b);
+/* NULL: the token is bound to it (RFC 8705); else why it is not, a constant. */
+const char *certificate_unbound(struct judging *j, const struct claims *token);
+/* Client-Cert and its chain for the backend, where one was verified. 0, or -1 with the reason. */
+int certificate_write(struct judging *j, struct out *o);
+
 /* The credential of a method where it is first; marks the place as shown. PLACE_TWICE: refused. */
 enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
                       struct str *value);
@@ -156,7 +169,8 @@ int rules_judge(struct judging *j);
 bool caller_has_scope(const struct caller *w, struct str scope);
 bool caller_has_group(const struct caller *w, struct str group);
 struct str caller_consumer(const struct caller *w); /* n == 0: none */
-struct str caller_subject(const struct caller *w);  /* likewise */
+/* sub of the token, else what the certificate is called by; n == 0: none. */
+struct str caller_subject(const struct caller *w);
 bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n);
 
 /* identity.c: 0, or -1 with the reason: something cannot be said in a header. */

@@ -12,7 +12,8 @@ struct str caller_consumer(const struct caller *w) {
 }
 
 struct str caller_subject(const struct caller *w) {
-    return w->token ? bearer_subject(w->token) : w->subject;
+    struct str subject = w->token ? bearer_subject(w->token) : STR_NONE;
+    return subject.n > 0 ? subject : w->subject;
 }
 
 bool caller_has_scope(const struct caller *w, struct str scope) {

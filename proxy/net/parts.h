@@ -9,6 +9,8 @@
 
 #include <openssl/ssl.h>
 
+struct tls_peer; /* tls.h */
+
 /* ---- conn.c ---- */
 
 bool buf_take(struct conn *c, struct conn_buf *b, enum slab_size size);
@@ -37,6 +39,7 @@ static inline size_t conn_account(struct conn *c, size_t sent) {
 
 struct tls {
     SSL *ssl;
+    struct tls_peer *peer;  /* owned; NULL: no certificate was shown */
     struct conn_buf sealed; /* conn.sealed bytes of it */
     int err;                /* errno of the last recv that failed */
     uint8_t shown;          /* enum shown_kind */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/net/resume.h"
 
+#include "lib/certificate.h"
 #include "lib/mem.h"
+#include "lib/out.h"
 #include "lib/ticket.h"
 
 #include <openssl/core_names.h>
@@ -31,10 +33,18 @@ struct resume {
     struct key keys[TICKET_KEYS_MAX];
 };
 
-/* What a ticket holds beside the session; the name comes behind it. */
+/* What a ticket holds beside the session. The name comes behind it, then the intermediates, as a
+ * chain of lib/certificate.h. */
 struct bond {
-    uint64_t born; /* Unix seconds */
+    uint64_t born; /* Unix seconds; 0: it is not resumed */
     uint64_t mark;
+    uint64_t name_n; /* bytes */
+};
+
+/* As it is read. */
+struct bound {
+    struct bond bond;
+    struct str name, others;
 };
 
 static int index_of_resume;
@@ -136,8 +146,25 @@ static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_C
 
 /* ---- what it is for ---- */
 
+/* False: they do not fit. */
+static bool put_others(struct out *o, STACK_OF(X509) * all) {
+    size_t begin = o->n;
+    for (int i = 0; i < sk_X509_num(all); i++) {
+        unsigned char *der = NULL;
+        int n = i2d_X509(sk_X509_value(all, i), &der);
+        if (n <= 0)
+            return false;
+        const unsigned char length[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
+                                         (unsigned char)(n >> 8), (unsigned char)n};
+        out_bytes(o, length, sizeof(length));
+        out_bytes(o, der, (size_t)n);
+        OPENSSL_free(der);
+    }
+    return !o->over && o->n - begin <= RESUME_OTHERS_MAX;
+}
+
 static int on_seal(SSL *ssl, void *arg) {
-    char room[sizeof(struct bond) + SNI_MAX];
+    char room[sizeof(struct bond) + SNI_MAX + RESUME_OTHERS_MAX];
     const struct resume *r = resume_of(ssl);
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     size_t n = name ? strlen(name) : 0;
@@ -146,11 +173,16 @@ static int on_seal(SSL *ssl, void *arg) {
         return 1;
     if (n > SNI_MAX)
         return 0;
-    struct bond bond = {.born = now(), .mark = r->mark(ssl)};
-    memcpy(room, &bond, sizeof(bond));
-    if (n > 0)
-        memcpy(room + sizeof(bond), name, n);
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), room, sizeof(bond) + n);
+    struct out o = out_fixed(room, sizeof(room));
+    struct bond bond = {.born = now(), .mark = r->mark(ssl), .name_n = n};
+    out_bytes(&o, &bond, sizeof(bond));
+    out_bytes(&o, name, n);
+    if (!put_others(&o, SSL_get_peer_cert_chain(ssl))) {
+        bond.born = 0;
+        memcpy(room, &bond, sizeof(bond));
+        o.n = sizeof(bond) + n;
+    }
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), room, o.n);
 }
 
 /* The name in the hello that is being read: OpenSSL looks at tickets before it looks at names. */
@@ -167,13 +199,16 @@ static bool hello_name(SSL *ssl, struct str *name) {
     return true;
 }
 
-static bool read_bond(SSL_SESSION *session, struct bond *bond, struct str *name) {
+static bool read_bond(SSL_SESSION *session, struct bound *b) {
     void *p = NULL;
-    size_t n = 0;
-    if (SSL_SESSION_get0_ticket_appdata(session, &p, &n) != 1 || n < sizeof(*bond))
+    size_t n = 0, head = sizeof(b->bond);
+    if (SSL_SESSION_get0_ticket_appdata(session, &p, &n) != 1 || n < head)
         return false;
-    memcpy(bond, p, sizeof(*bond));
-    *name = str_mk((const char *)p + sizeof(*bond), n - sizeof(*bond));
+    memcpy(&b->bond, p, head);
+    if (b->bond.name_n > n - head)
+        return false;
+    b->name = str_mk((const char *)p + head, (size_t)b->bond.name_n);
+    b->others = str_mk(b->name.p + b->name.n, n - head - b->name.n);
     return true;
 }
 
@@ -183,11 +218,11 @@ static bool client_is_current(SSL_SESSION *session) {
 }
 
 static bool may_resume(SSL *ssl, SSL_SESSION *session) {
-    struct bond bond;
-    struct str was, is;
+    struct bound was;
+    struct str is;
     uint64_t at = now();
-    return at < resume_of(ssl)->until && read_bond(session, &bond, &was) && hello_name(ssl, &is) &&
-           str_eq_nocase(was, is) && at < bond.born + RESUME_AGE_MAX_S &&
+    return at < resume_of(ssl)->until && read_bond(session, &was) && hello_name(ssl, &is) &&
+           str_eq_nocase(was.name, is) && at < was.bond.born + RESUME_AGE_MAX_S &&
            client_is_current(session);
 }
 
@@ -211,12 +246,29 @@ void resume_offer(struct resume *r, SSL *ssl) {
 }
 
 bool resume_mark(SSL *ssl, uint64_t *mark) {
-    struct bond bond;
-    struct str name;
+    struct bound b;
     if (!SSL_session_reused(ssl))
         return false;
-    *mark = read_bond(SSL_get_session(ssl), &bond, &name) ? bond.mark : 0;
+    *mark = read_bond(SSL_get_session(ssl), &b) ? b.bond.mark : 0;
     return true;
+}
+
+STACK_OF(X509) * resume_others(SSL *ssl) {
+    struct bound b;
+    struct str der;
+    STACK_OF(X509) *all = NULL;
+    if (!SSL_session_reused(ssl) || !read_bond(SSL_get_session(ssl), &b))
+        return NULL;
+    while (certificate_next(&b.others, &der)) {
+        const unsigned char *at = (const unsigned char *)der.p;
+        X509 *x = d2i_X509(NULL, &at, (long)der.n);
+        if (!x || !(all || (all = sk_X509_new_null())) || sk_X509_push(all, x) <= 0) {
+            X509_free(x);
+            break; /* one fewer: what cannot be verified without it is refused */
+        }
+    }
+    ERR_clear_error();
+    return all;
 }
 
 void resume_end(SSL *ssl) {

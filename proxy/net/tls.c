@@ -269,19 +269,31 @@ static void set_up(SSL_CTX *x, const struct tls_policy *p) {
     SSL_CTX_set_alpn_select_cb(x, on_protocols, (void *)(uintptr_t)p->protocols);
 }
 
+/* Who asks decides. That the client has the key is proved by the handshake, as ever. */
+static int on_request(X509_STORE_CTX *x, void *arg) {
+    (void)arg;
+    X509_STORE_CTX_set_error(x, X509_V_OK);
+    return 1;
+}
+
 /* Until when clients can be judged so. */
 static uint64_t ask_clients(SSL_CTX *x, const struct tls_policy *p) {
     struct authority a;
     struct why why = {0};
     if (p->clients == TLS_CLIENTS_UNASKED)
         return UINT64_MAX;
+    SSL_CTX_set_max_cert_list(x, CLIENT_CHAIN_MAX);
+    if (p->clients == TLS_CLIENTS_REQUESTED) {
+        SSL_CTX_set_cert_verify_callback(x, on_request, NULL);
+        SSL_CTX_set_verify(x, SSL_VERIFY_PEER, NULL);
+        return UINT64_MAX;
+    }
     must(authority_load(&a, p->client_ca, p->client_crl, &why) == 0); /* it could before */
     uint64_t until = a.until;
     must(SSL_CTX_set1_verify_cert_store(x, a.store) == 1);
     SSL_CTX_set_client_CA_list(x, a.names);
     a.names = NULL;
     authority_fini(&a);
-    SSL_CTX_set_max_cert_list(x, CLIENT_CHAIN_MAX);
     SSL_CTX_set_verify_depth(x, CLIENT_DEPTH_MAX);
     SSL_CTX_set_verify(
         x,
@@ -348,7 +360,56 @@ int conn_init_secure(struct conn *c, struct loop *l, int fd, const struct conn_o
     return -1;
 }
 
+/* ---- what the client has shown ---- */
+
+static void peer_free(struct tls_peer *p) {
+    if (p == NULL)
+        return;
+    sk_X509_pop_free(p->others, X509_free);
+    mem_free(p);
+}
+
+/* Of all of them, in their order. False: there is no memory. */
+static bool fingerprint_all(STACK_OF(X509) * all, unsigned char to[TLS_FINGERPRINT]) {
+    unsigned char both[2 * TLS_FINGERPRINT] = {0};
+    unsigned n = 0;
+    for (int i = 0; i < sk_X509_num(all); i++)
+        if (X509_digest(sk_X509_value(all, i), EVP_sha256(), both + TLS_FINGERPRINT, &n) != 1 ||
+            EVP_Digest(both, sizeof(both), both, &n, EVP_sha256(), NULL) != 1)
+            return false;
+    memcpy(to, both, TLS_FINGERPRINT);
+    return true;
+}
+
+/* The handshake is over. Without memory nothing was shown: who is asked for it is refused. */
+static void note_peer(struct tls *t) {
+    X509 *leaf = SSL_get0_peer_certificate(t->ssl);
+    if (leaf == NULL || SSL_get_verify_result(t->ssl) != X509_V_OK)
+        return;
+    struct tls_peer *p = mem_try(sizeof(*p));
+    unsigned n = 0;
+    if (p == NULL)
+        return;
+    STACK_OF(X509) *others = SSL_get_peer_cert_chain(t->ssl); /* without the leaf; not resumed */
+    *p = (struct tls_peer){.leaf = leaf,
+                           .others = SSL_session_reused(t->ssl) ? resume_others(t->ssl)
+                                     : sk_X509_num(others) > 0  ? X509_chain_up_ref(others)
+                                                                : NULL};
+    if (X509_digest(leaf, EVP_sha256(), p->fingerprint, &n) == 1 && n == TLS_FINGERPRINT &&
+        fingerprint_all(p->others, p->chain)) {
+        t->peer = p;
+        return;
+    }
+    ERR_clear_error();
+    peer_free(p);
+}
+
+const struct tls_peer *tls_peer(const struct conn *c) {
+    return c->tls != NULL ? c->tls->peer : NULL;
+}
+
 static void tls_free(struct conn *c) {
+    peer_free(c->tls->peer);
     SSL_free(c->tls->ssl);
     buf_give(c, &c->tls->sealed);
     mem_free(c->tls);
@@ -413,6 +474,7 @@ enum shake tls_shake(struct conn *c) {
         over(c, NULL);
         if (tls_is_client(t))
             return SHAKE_CONNECTED;
+        note_peer(t);
         resume_end(t->ssl);
         SSL_set_tlsext_status_ocsp_resp(t->ssl, NULL, 0); /* its copy goes */
         return SHAKE_DONE;

@@ -43,8 +43,13 @@ struct tls_policy {
     const char
         *protocols; /* ALPN, as on the wire ("\x08http/1.1"), the preferred first; constant */
     bool tickets;   /* sessions resume, as long as there are keys */
-    enum { TLS_CLIENTS_UNASKED, TLS_CLIENTS_OPTIONAL, TLS_CLIENTS_REQUIRED } clients;
-    struct str client_ca, client_crl; /* see lib/authority.h; good, unless unasked; not kept */
+    enum {
+        TLS_CLIENTS_UNASKED,
+        TLS_CLIENTS_REQUESTED, /* whatever they show is taken, and judged by nobody here */
+        TLS_CLIENTS_OPTIONAL,
+        TLS_CLIENTS_REQUIRED,
+    } clients;
+    struct str client_ca, client_crl; /* see lib/authority.h; good; not kept; of the last two */
     /* Tickets are good where this is the same: hash of the listener and of what it asks of
      * clients. */
     unsigned char scope[RESUME_SCOPE];
@@ -94,5 +99,17 @@ struct str tls_version(const struct conn *c);              /* "1.2", "1.3" */
 /* From inside over(): whether a session was resumed; then the mark in its ticket. */
 bool tls_resumed(const struct conn *c, uint64_t *mark);
 X509 *tls_shown(const struct conn *c); /* the leaf that was shown; NULL: a session resumed */
+
+/* The certificate that the client has shown, in this handshake or in the one whose session it
+ * resumes. It has the key of it, and was good for the listener then, where that judges them. Lives
+ * as long as the connection. */
+enum { TLS_FINGERPRINT = 32 };
+struct tls_peer {
+    unsigned char fingerprint[TLS_FINGERPRINT]; /* SHA-256 of its DER */
+    unsigned char chain[TLS_FINGERPRINT];       /* likewise of `others`; zeros: none */
+    X509 *leaf;
+    STACK_OF(X509) * others; /* that were shown with it, believed by nobody; NULL: none */
+};
+const struct tls_peer *tls_peer(const struct conn *c); /* NULL: it has shown none; c may be plain */
 
 #endif

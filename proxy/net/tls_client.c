@@ -2,6 +2,7 @@
 #include "proxy/net/tls_client.h"
 
 #include "lib/arena.h"
+#include "lib/authority.h"
 #include "lib/certificate.h"
 #include "lib/mem.h"
 #include "proxy/net/parts.h"
@@ -128,14 +129,6 @@ static void say_names(const struct expectation *e, X509 *leaf) {
              STR_FMT(has.n > 0 ? out_done(&has) : STR("no name at all")), has.over ? " ..." : "");
 }
 
-static bool is_unknown_authority(int error) {
-    return error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
-           error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
-           error == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE ||
-           error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT ||
-           error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
-}
-
 static void say_fault(X509_STORE_CTX *x) {
     X509 *bad = X509_STORE_CTX_get_current_cert(x);
     int error = X509_STORE_CTX_get_error(x);
@@ -154,7 +147,7 @@ static void say_fault(X509_STORE_CTX *x) {
     else if (error == X509_V_ERR_CERT_NOT_YET_VALID)
         why_text(&failure, "%s is not valid before %.*s", which,
                  STR_FMT(certificate_day(&a, info.not_before)));
-    else if (is_unknown_authority(error))
+    else if (authority_is_unknown(error))
         why_text(&failure, "its certificate comes from an authority that is not trusted: %.*s",
                  STR_FMT(info.issuer));
     else

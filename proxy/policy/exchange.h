@@ -16,6 +16,8 @@
 
 enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55 };
 
+struct tls_peer; /* net/tls.h */
+
 struct exchange {
     const struct snapshot *snapshot;
     const struct head *request; /* may be gone when the answer comes: see the marks */
@@ -40,9 +42,10 @@ struct exchange {
     struct str key;      /* Sec-WebSocket-Key, where it was made here (RFC 8441); * */
     struct str identity; /* fields of our own for the upstream: who the caller is */
     struct str limits;   /* fields of our own for the client: what is left of its limits; * */
-    struct str origin;   /* the Origin field where the rule has CORS, else n == 0; * */
-    const struct grpc_web *web; /* a call of gRPC-Web that the backend gets as gRPC, or NULL; * */
-};                              /* *: also valid when the answer comes */
+    const struct tls_peer *shown; /* certificate of the client; NULL: none, or nobody is asked */
+    struct str origin;            /* the Origin field where the rule has CORS, else n == 0; * */
+    const struct grpc_web *web;   /* a call of gRPC-Web that the backend gets as gRPC, or NULL; * */
+};                                /* *: also valid when the answer comes */
 
 /* All filters of the rule, then those of the share that was picked: i in [0, policy_n_filters). */
 unsigned policy_n_filters(const struct exchange *x);

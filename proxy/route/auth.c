@@ -6,6 +6,8 @@
 #include "lib/mac.h"
 #include "proxy/route/build.h"
 
+#include <openssl/evp.h>
+
 /* One block: the law, then what it points at. */
 struct auth_part {
     struct part part;
@@ -114,6 +116,21 @@ static const struct cidr *fill_cidrs(struct cidr **at, const struct model_auth_r
     return first;
 }
 
+static void hash_text(EVP_MD_CTX *x, struct str s) {
+    uint64_t n = s.n;
+    must(EVP_DigestUpdate(x, &n, sizeof(n)) == 1 && EVP_DigestUpdate(x, s.p, s.n) == 1);
+}
+
+void terms_make(struct str ca, struct str crl, struct terms *to) {
+    *to = (struct terms){.ca = ca, .crl = crl};
+    EVP_MD_CTX *x = EVP_MD_CTX_new();
+    must(x && EVP_DigestInit_ex2(x, EVP_sha256(), NULL) == 1);
+    hash_text(x, ca);
+    hash_text(x, crl);
+    must(EVP_DigestFinal_ex(x, to->id, NULL) == 1);
+    EVP_MD_CTX_free(x);
+}
+
 static uint32_t algorithm(struct str name) {
     enum jwt_alg alg;
     return jwt_alg_named(name, &alg) ? JWT_ALG(alg) : 0;
@@ -131,6 +148,8 @@ static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
     const struct model_auth_method_config *m = &((const struct model_auth *)of->model)->methods[i];
     struct node *n = m->jwt && m->jwt->key_set.n > 0 ? builder_node(b, m->jwt->key_set) : NULL;
     *to = (struct method_law){.model = m, .version = hash_mix(of->object->hash, i) | 1};
+    if (m->certificate)
+        terms_make(m->certificate->ca, m->certificate->crl, &to->terms);
     for (uint32_t a = 0; m->jwt && a < m->jwt->n_algorithms; a++)
         to->algorithms |= algorithm(m->jwt->algorithms[a]);
     if (m->hmac)

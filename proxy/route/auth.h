@@ -25,6 +25,7 @@ struct method_law {
     const struct jwt_keys *keys; /* jwt; NULL: there are none, and tokens cannot be judged */
     struct str source;           /* of these keys; n == 0: nobody fetches them */
     uint64_t stale_after;        /* of these keys; seconds since 1970; 0 = no end */
+    struct terms terms;          /* clientCertificate; ca.n == 0: the listener's authorities */
     uint64_t version;            /* of the policy and its keys: what was verified under it counts */
     uint32_t algorithms;         /* that are accepted: a mask of enum jwt_alg; hmac: of enum mac */
     struct claim_match *const *claims; /* as many as the model has */

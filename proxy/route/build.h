@@ -210,6 +210,7 @@ struct auth_patterns *auth_patterns_new(const struct model_auth *m, struct why *
 void auth_patterns_free(struct auth_patterns *p); /* NULL is fine */
 void auth_make(struct builder *b, struct node *n);
 void auth_unmake(struct builder *b, struct node *n);
+void terms_make(struct str ca, struct str crl, struct terms *to); /* borrows the texts */
 
 /* limit.c. Those of a traffic policy, whenever it has come, changed or gone. */
 void traffic_limits_make(struct builder *b, struct node *n);

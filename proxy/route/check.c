@@ -8,6 +8,7 @@
 #include "lib/certificate.h"
 #include "lib/jwt_keys.h"
 #include "lib/mac.h"
+#include "lib/pem.h"
 #include "lib/ticket.h"
 #include "lib/units.h"
 #include "lib/ws_tls.h"
@@ -397,6 +398,20 @@ static int check_hmac(const struct model_auth_method_config *m, struct why *why)
     return check_hmac_algorithms(h, why);
 }
 
+/* Read as workers will read it. */
+static int check_terms(const struct model_auth_certificate *m, struct why *why) {
+    struct authority a;
+    if (m->ca.n > 0) {
+        if (authority_load(&a, m->ca, m->crl, why) != 0)
+            return -1;
+        authority_fini(&a);
+        return 0;
+    }
+    STACK_OF(X509_CRL) *lists = m->crl.n > 0 ? pem_crls(m->crl, why) : NULL;
+    sk_X509_CRL_pop_free(lists, X509_CRL_free);
+    return why_set(why) ? -1 : 0;
+}
+
 static int check_method(const struct model_auth_method_config *m, struct why *why) {
     if (m->name.n == 0)
         return why_text(why, "a method without a name");
@@ -411,6 +426,9 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return check_basic(m, why);
     case MODEL_AUTH_HMAC:
         return check_hmac(m, why);
+    case MODEL_AUTH_CLIENT_CERTIFICATE:
+        return m->certificate ? check_terms(m->certificate, why)
+                              : why_text(why, "nothing is said of its certificates");
     case MODEL_AUTH_ANONYMOUS:
         return 0;
     default:
@@ -613,7 +631,8 @@ static int check_gateway(const struct model_gateway *g, struct why *why) {
 /* Read as handshakes will go by it. */
 static int check_clients(const struct model_listener *m, struct why *why) {
     struct authority a;
-    if (!m->tls || m->tls->closed || m->tls->client_validation == MODEL_CLIENT_NONE)
+    if (!m->tls || m->tls->closed || m->tls->client_validation == MODEL_CLIENT_NONE ||
+        m->tls->client_validation == MODEL_CLIENT_REQUEST)
         return 0;
     at_field(why, m->origin, "tls.clientValidation");
     if (authority_load(&a, m->tls->client_ca, m->tls->client_crl, why) != 0)

@@ -153,6 +153,9 @@ bool settings_make(struct builder *b) {
         if (m->tls)
             l->n_certificates =
                 certificates_named(b, m->tls->certificates, m->tls->n_certificates, slots);
+        l->asks = m->tls && !l->closed && m->tls->client_validation != MODEL_CLIENT_NONE;
+        if (l->asks && m->tls->client_validation != MODEL_CLIENT_REQUEST)
+            terms_make(m->tls->client_ca, m->tls->client_crl, &l->clients);
         slots += l->n_certificates;
     }
     mem_free(listeners.p);

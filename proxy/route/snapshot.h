@@ -162,10 +162,20 @@ struct certificate_law {
     const struct model_certificate *model;
 };
 
+/* By whom a certificate of a client must have been issued: texts of the model, and their SHA-256,
+ * under which it is remembered what was verified. ca.n == 0: nobody is named. */
+enum { TERMS_ID = 32 };
+struct terms {
+    unsigned char id[TERMS_ID];
+    struct str ca, crl; /* see lib/authority.h */
+};
+
 struct listener_law {
     const struct model_listener *model;
-    struct str name; /* of the listener, as the user calls it */
+    struct terms clients; /* ca.n == 0: the listener judges nobody */
+    struct str name;      /* of the listener, as the user calls it */
     uint16_t port;
+    bool asks; /* clients for certificates */
     bool
         closed; /* no handshakes: what clients show cannot be judged, or it is of a later version */
     uint32_t backend;        /* of a TLS or TCP listener, its slot; UINT32_MAX: none is there */

@@ -246,8 +246,9 @@ static struct tls_policy policy_of(const struct listener_law *law) {
                            .protocols = "\x02h2\x08http/1.1",
                            .tickets = l->tls == NULL || !l->tls->no_tickets};
     if (l->tls != NULL && !law->closed && l->tls->client_validation != MODEL_CLIENT_NONE) {
-        p.clients = l->tls->client_validation == MODEL_CLIENT_OPTIONAL ? TLS_CLIENTS_OPTIONAL
-                                                                       : TLS_CLIENTS_REQUIRED;
+        p.clients = l->tls->client_validation == MODEL_CLIENT_REQUEST    ? TLS_CLIENTS_REQUESTED
+                    : l->tls->client_validation == MODEL_CLIENT_OPTIONAL ? TLS_CLIENTS_OPTIONAL
+                                                                         : TLS_CLIENTS_REQUIRED;
         p.client_ca = l->tls->client_ca;
         p.client_crl = l->tls->client_crl;
     }

@@ -474,6 +474,8 @@ static bool guard(struct stream *st, struct head *h) {
         return false;
     if (x->share == NULL)
         x->share = request_share(st);
+    if (x->secure)
+        x->shown = tls_peer(st->client->visitor->secure);
     judge(st);
     if (st->auth == NULL) {
         stream_fail(st, REASON_OVERLOADED);

@@ -101,6 +101,35 @@ spec:
   rateLimits: [{name: per-address, keys: [{by: address}], requests: 100000, per: 1s}]
 '''
 CA = certs.Authority()
+CLASS = sluice.CLASS.replace('spec: {', '''spec:
+  parameters: {apiGroup: sluice.dev, kind: GatewayConfig, name: sluice}
+  ''').replace('ingress-controller}', 'ingress-controller')
+ASKING = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: GatewayConfig
+metadata: {name: sluice}
+spec:
+  listeners:
+    - name: https
+      port: 443
+      protocol: HTTPS
+      tls: {clientValidation: {mode: Optional, caRefs: [{name: ca, namespace: default}]}}
+'''
+DEVICES = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: devices, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods:
+    - name: devices
+      clientCertificate:
+        caRefs: [{name: ca}]
+        subjectAltNames: [{type: URI, uri: "spiffe://example.com/ns/shop/*"}]
+  authorize:
+    - {name: readers, action: Allow, methods: [GET], authMethods: [devices]}
+  identity: {headers: [{name: x-user-id, from: sub}]}
+'''
 
 
 def caller():
@@ -168,6 +197,17 @@ def gateway_of(origin, tls, upstream, h2c, policies=''):
     return certs.Gateway(SECURE + certs.secret('shop', pair), origin=origin)
 
 
+def asking_gateway(origin, policies):
+    """One that asks clients for certificates of CA."""
+    gateway = certs.Gateway(SECURE + certs.secret('shop', CA.pair('shop.example.com')) + certs.config_map('ca', CA)
+                            + ASKING + policies, start=False, origin=origin)
+    gateway.write('class.yaml', CLASS)
+    gateway.start_controller()
+    gateway.start_proxy()
+    gateway.wait_ready()
+    return gateway
+
+
 def judge(label, figure, words, detail=''):
     """Prints the figure, and ends the test if it is more than its budget allows."""
     with open(BUDGET, encoding='utf-8') as f:
@@ -197,6 +237,24 @@ def figure_of(what, streams=0, tls=False, upstream=False, h2c=False, policies=''
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
                                   '/shop/list?page=2', streams, tls, upstream, headers)
         return measure.WHAT[what](subject, **how)
+
+
+def figure_of_shown(what, policies=''):
+    """(the figure, detail) of requests on connections that have shown a certificate."""
+    measure = load_measure()
+    pair = CA.pair('one.devices.example.com', uris=['spiffe://example.com/ns/shop/one'])
+    with backend_of(False, False) as origin, asking_gateway(origin, policies) as gateway:
+        gateway.proxy.stop()
+        subject = measure.Subject(gateway.proxy_command(), gateway.https, 'shop.example.com',
+                                  '/shop/list?page=2', tls=True, pair=pair)
+        return measure.WHAT[what](subject)
+
+
+def check_certificate(what, unit):
+    """What a policy adds to a request whose connection has shown a certificate that was judged before:
+    auth-certificate-WHAT."""
+    figure, detail = figure_of_shown(what, DEVICES)
+    judge(f'auth-certificate-{what}', figure - figure_of_shown(what)[0], unit, detail)
 
 
 def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):

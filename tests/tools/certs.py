@@ -46,7 +46,7 @@ def _read(path):
 
 class Pair:
     def __init__(self, crt, key, ca):
-        self.crt, self.key = crt, key
+        self.crt, self.key, self.above = crt, key, ca  # the last: the file of what is shown with it
         self.text = _read(crt) + (_read(ca) if ca else ''), _read(key)
 
 
@@ -70,14 +70,16 @@ class Authority:
         _number += 1
         return [os.path.join(FOLDER, f'{_number}.{end}') for end in ('crt', 'key')]
 
-    def pair(self, *names, kind='ec', days=30, chain=False, uris=(), use=None):
-        """names: DNS names, the first is the CN as well; use: serverAuth or clientAuth alone."""
+    def pair(self, *names, kind='ec', days=30, chain=False, uris=(), emails=(), subject=None, use=None):
+        """names: DNS names, the first is the CN as well, unless there is a subject; use: serverAuth or
+        clientAuth alone; days < 0: expired."""
         crt, key = self._paths()
         request = os.path.join(FOLDER, 'request')
-        alt = ','.join([f'DNS:{n}' for n in names] + [f'URI:{u}' for u in uris])
+        alt = ','.join([f'DNS:{n}' for n in names] + [f'URI:{u}' for u in uris] + [f'email:{e}' for e in emails])
         extra = ['-addext', f'extendedKeyUsage={use}'] if use else []
+        extra += ['-addext', f'subjectAltName={alt}'] if alt else []
         openssl('req', '-new', '-newkey', *_key(kind), '-nodes', '-keyout', key, '-out', request,
-                '-subj', f'/CN={names[0]}', '-addext', f'subjectAltName={alt}', *extra)
+                '-subj', subject or f'/CN={names[0]}', *extra)
         openssl('x509', '-req', '-copy_extensions', 'copyall', '-days', str(days), '-in', request,
                 '-CA', self.crt, '-CAkey', self.key, '-CAcreateserial', '-out', crt)
         pair = Pair(crt, key, self.crt if chain else None)
@@ -207,8 +209,8 @@ class Session:
         os.close(handle)
         self.got = False  # a ticket
 
-    def connect(self, port, version, name='shop.example.com', keep=True, pair=None):
-        """'New' or 'Reused', of a connection that has had an answer; with `keep` the session is that
+    def connect(self, port, version, name='shop.example.com', keep=True, pair=None, status=200):
+        """'New' or 'Reused', of a connection that has had that answer; with `keep` the session is that
         of this one from now on. `pair` is shown."""
         fresh = self.path + '.new'
         command = ['openssl', 's_client', '-connect', f'127.0.0.1:{port}', '-servername', name,
@@ -217,11 +219,12 @@ class Session:
             command += ['-sess_in', self.path]
         if pair:
             command += ['-cert', pair.crt, '-key', pair.key]
+            command += ['-cert_chain', pair.above] if pair.above else []
         done = subprocess.run(command, input=f'GET / HTTP/1.1\r\nHost: {name}\r\n'
                               'Connection: close\r\n\r\n', capture_output=True, text=True,
                               timeout=20, check=False)
         said = re.search(r'^(New|Reused), ', done.stdout, re.M)
-        sluice.must(said and 'HTTP/1.1 200' in done.stdout, f'{version}: {done.stdout[-300:]}'
+        sluice.must(said and f'HTTP/1.1 {status}' in done.stdout, f'{version}: {done.stdout[-300:]}'
                     f'{done.stderr[-300:]}')
         if keep and os.path.exists(fresh):  # else it is as it was
             self.got = 'TLS session ticket:' in done.stdout
