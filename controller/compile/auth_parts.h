@@ -31,4 +31,10 @@ struct model_claim_match *auth_claims(struct making *m, const struct at *at, con
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 
+/* ---- what the backend gets ---- */
+
+/* identity->headers are made. */
+bool auth_token_make(struct making *m, const struct at *at, const struct kube_token_issue *k,
+                     struct model_identity *identity);
+
 #endif

@@ -120,6 +120,7 @@ struct compiler {
     struct map lost;                    /* prefix (owned) → unit */
     struct str default_class;           /* owned; n == 0: none */
     bool outdated[KUBE_KINDS];          /* see compile_outdated() */
+    bool keyless;                       /* see compile_keyless() */
     uint16_t exposed[COMPILE_PORTS_MAX];
     size_t n_exposed;
     struct list unproven;
