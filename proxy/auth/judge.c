@@ -17,6 +17,7 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->loop = l;
     env->calls = calls;
     env->tokens = bearers_new();
+    env->mint = mint_new();
     env->digest = credential_scratch_new();
     env->regex = regex_scratch_new();
     arena_init(&env->arena);
@@ -27,6 +28,7 @@ void auth_env_free(struct auth_env *env) {
     if (!env)
         return;
     bearers_free(env->tokens);
+    mint_free(env->mint);
     credential_scratch_free(env->digest);
     regex_scratch_free(env->regex);
     arena_fini(&env->arena);
@@ -306,7 +308,8 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     if (a->waits)
         return -1;
     if (!bad && !dry)
-        bad = identity_write(j, &p->fields);
+        bad = identity_write(j, &p->fields) != 0 || mint_write(j, &p->fields) != 0;
+    a->authorizes |= j->token && j->token->header.n == 0;
     note(a, j, p);
     take(a, &j->who, dry);
     if (!bad)
@@ -405,6 +408,8 @@ static void drop_named(struct head *h, struct str name) {
 }
 
 void auth_hide(const struct auth *a, struct head *h, bool secrets) {
+    if (a->authorizes)
+        drop_named(h, STR("authorization"));
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

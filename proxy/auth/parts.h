@@ -10,6 +10,7 @@
 #include "lib/regex.h"
 #include "proxy/auth/auth.h"
 #include "proxy/auth/bearer.h"
+#include "proxy/auth/mint.h"
 #include "proxy/auth/place.h"
 
 enum {
@@ -31,6 +32,7 @@ struct auth_env {
     struct loop *loop;
     struct callers *calls;
     struct bearers *tokens;
+    struct mint *mint;
     struct credential_scratch *digest;
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
@@ -75,9 +77,10 @@ struct judging {
     bool waits;
     uint32_t wants_body;
     struct caller who;
-    enum reason reason;    /* of a refusal */
-    const char *detail;    /* a sentence */
-    const char *challenge; /* error of RFC 6750; NULL: none */
+    enum reason reason;                       /* of a refusal */
+    const char *detail;                       /* a sentence */
+    const char *challenge;                    /* error of RFC 6750; NULL: none */
+    const struct model_identity_token *token; /* that the backend gets; NULL: none yet */
     bool unknown;          /* something was shown that no method knows, up to now */
     bool audit;            /* by the rule that decides */
     struct str rule, path; /* path.p == NULL: not made yet */
@@ -116,5 +119,8 @@ bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n)
 
 /* identity.c: 0, or -1 with the reason: something cannot be said in a header. */
 int identity_write(struct judging *j, struct out *o);
+
+/* mint.c: the internal token, where the policy has one. Likewise. */
+int mint_write(struct judging *j, struct out *o);
 
 #endif

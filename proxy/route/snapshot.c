@@ -206,6 +206,8 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .n_listeners = set->n_listeners,
                            .listeners = set->listeners,
                            .tickets = set->tickets,
+                           .signing = set->signing,
+                           .class = set->class,
                            .n_rules = b->n_rules,
                            .n_backends = b->n_backends,
                            .rule_slots = pools[SLOT_RULE].top,
