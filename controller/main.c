@@ -11,6 +11,7 @@
 #include "controller/main_link.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
+#include "controller/main_signing.h"
 #include "controller/main_status.h"
 #include "controller/main_tickets.h"
 #include "controller/source/dir.h"
@@ -37,6 +38,7 @@ struct controller {
     struct autoscale *autoscale;  /* NULL: not asked for */
     struct main_link *link;       /* NULL: the link is plain */
     struct main_tickets *tickets; /* NULL: those of the link's Secret, or none */
+    struct main_signing *signing; /* likewise */
     struct main_status *status;   /* NULL without an API server */
     struct admin *admin;
     struct event *term, *interrupt;
@@ -192,8 +194,10 @@ static struct source *open_kube(struct controller *c, struct why *why) {
 
 static void open_link(struct controller *c) {
     struct why why = {0};
-    if (c->o.directory)
+    if (c->o.directory) {
         c->tickets = main_tickets_new(c->base, c->turn, c->o.ticket_s);
+        c->signing = main_signing_new(c->base, c->turn, c->o.signing_s);
+    }
     if (!c->o.link_secret)
         return;
     if (c->o.custom_metrics &&
@@ -224,6 +228,7 @@ static void start(struct controller *c) {
                                                   : own && *own ? str_of(own)
                                                                 : STR("default"));
     compile_exposed(turn_compiler(c->turn), c->o.exposed, c->o.n_exposed);
+    compile_keyless(turn_compiler(c->turn), !c->o.directory && !c->o.link_secret);
     turn_source(c->turn, c->source);
     if (c->client) {
         c->status = main_status_new(c->base, c->client, c->store, c->turn, &c->o.status, &why);
@@ -257,6 +262,7 @@ static void end(struct controller *c) {
     admin_free(c->admin);
     main_link_free(c->link);
     main_tickets_free(c->tickets);
+    main_signing_free(c->signing);
     autoscale_free(c->autoscale);
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);

@@ -34,7 +34,15 @@ static void on_fleet(void *arg, const struct wire_fleet *fleet) { push_fleet(pus
 
 static void on_tickets(void *arg, const struct tickets *t) {
     const struct main_link *l = arg;
-    turn_tickets(l->turn, tickets_object(t));
+    turn_keys(l->turn, tickets_object(t));
+}
+
+static void on_signing(void *arg, const struct signing *s) {
+    const struct main_link *l = arg;
+    compile_keyless(turn_compiler(l->turn), s->n == 0);
+    if (s->n > 0)
+        turn_keys(l->turn, signing_object(s));
+    turn_wake(l->turn);
 }
 
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
@@ -53,8 +61,8 @@ struct str link_namespace(const struct kube_client *client) {
 struct main_link *main_link_new(struct event_base *base, struct kube_client *client,
                                 const struct options *o, struct turn *turn,
                                 struct autoscale *metrics, struct why *why) {
-    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
-                                               on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+                                               on_admit,    on_refuse, on_signing};
     struct main_link *l = mem_zalloc(sizeof(*l));
     const struct trust_options to = {.client = client,
                                      .namespace = link_namespace(client),
@@ -64,7 +72,8 @@ struct main_link *main_link_new(struct event_base *base, struct kube_client *cli
                                      .service = o->link_service,
                                      .metrics = metrics ? o->custom_metrics_service : NULL,
                                      .accounts = o->link_accounts,
-                                     .ticket_s = o->ticket_s};
+                                     .ticket_s = o->ticket_s,
+                                     .signing_s = o->signing_s};
     l->turn = turn;
     l->metrics = metrics;
     l->trust = trust_new(base, &to, &events, l, why);

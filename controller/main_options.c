@@ -5,6 +5,7 @@
 #include "controller/source/kube.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/signing.h"
 #include "lib/ticket.h"
 #include "lib/units.h"
 
@@ -53,6 +54,8 @@ static const char help[] =
     "                           sluice-controller); needed with --link-secret\n"
     "  --ticket-rotation TIME   a key of TLS session tickets seals for so long, 1s to 12h\n"
     "                           (default: 8h)\n"
+    "  --signing-rotation TIME  a key of internal tokens signs for so long, 1s to 720h, and\n"
+    "                           none is good for longer (default: 24h)\n"
     "  --custom-metrics HOST:PORT\n"
     "                           kube: serve custom.metrics.k8s.io for autoscaling (default: off);\n"
     "                           needs --link-secret, whose certificate it shows\n"
@@ -114,13 +117,14 @@ static const char *parse_name(const char *option, const char *value) {
     return value;
 }
 
-static uint32_t parse_period(const char *value) {
+static uint32_t parse_period(const char *option, const char *value, uint32_t max_s,
+                             const char *range) {
     struct why why = {0};
     int64_t ms;
     if (unit_duration(str_of(value), &ms, &why) != 0)
-        usage("ticket-rotation", value, why.text);
-    if (ms < 1000 || ms > TICKET_PERIOD_MAX_S * 1000LL || ms % 1000 != 0)
-        usage("ticket-rotation", value, "write whole seconds, from 1s to 12h");
+        usage(option, value, why.text);
+    if (ms < 1000 || ms > max_s * 1000LL || ms % 1000 != 0)
+        usage(option, value, range);
     return (uint32_t)(ms / 1000);
 }
 
@@ -150,6 +154,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         LINK_SERVICE,
         LINK_ACCOUNTS,
         TICKETS,
+        SIGNING,
         METRICS,
         METRICS_SERVICE,
         METRICS_OWNER,
@@ -178,6 +183,7 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"link-service", required_argument, NULL, LINK_SERVICE},
         {"link-accounts", required_argument, NULL, LINK_ACCOUNTS},
         {"ticket-rotation", required_argument, NULL, TICKETS},
+        {"signing-rotation", required_argument, NULL, SIGNING},
         {"custom-metrics", required_argument, NULL, METRICS},
         {"custom-metrics-service", required_argument, NULL, METRICS_SERVICE},
         {"custom-metrics-owner", required_argument, NULL, METRICS_OWNER},
@@ -191,6 +197,7 @@ void options_parse(struct options *o, int argc, char **argv) {
     *o = (struct options){.link = "127.0.0.1:7400",
                           .link_service = "sluice-controller",
                           .ticket_s = TICKET_PERIOD_S,
+                          .signing_s = SIGNING_PERIOD_S,
                           .custom_metrics_service = "sluice-metrics",
                           .telemetry = "127.0.0.1:7401",
                           .admin = "127.0.0.1:7402"};
@@ -246,7 +253,12 @@ void options_parse(struct options *o, int argc, char **argv) {
             o->link_accounts = optarg;
             break;
         case TICKETS:
-            o->ticket_s = parse_period(optarg);
+            o->ticket_s = parse_period("ticket-rotation", optarg, TICKET_PERIOD_MAX_S,
+                                       "write whole seconds, from 1s to 12h");
+            break;
+        case SIGNING:
+            o->signing_s = parse_period("signing-rotation", optarg, SIGNING_PERIOD_MAX_S,
+                                        "write whole seconds, from 1s to 720h");
             break;
         case METRICS:
             o->custom_metrics = optarg;

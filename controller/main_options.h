@@ -23,6 +23,7 @@ struct options {
     /* The metrics API for autoscaling; custom_metrics NULL: none. Needs link_secret. */
     const char *custom_metrics, *custom_metrics_service, *custom_metrics_owner;
     uint32_t ticket_s;                 /* a key of session tickets seals for so long */
+    uint32_t signing_s;                /* a key of internal tokens signs for so long */
     struct main_status_options status; /* only with --source kube */
 };
 

@@ -19,7 +19,7 @@ static void on_due(evutil_socket_t fd, short what, void *arg) {
     int64_t now = (int64_t)time(NULL);
     (void)fd, (void)what;
     if (tickets_renew(&m->keys, now, m->period_s))
-        turn_tickets(m->turn, tickets_object(&m->keys));
+        turn_keys(m->turn, tickets_object(&m->keys));
     int64_t wait = tickets_due(&m->keys) - now;
     struct timeval tv = {(time_t)(wait > 0 ? wait : 1), 0};
     evtimer_add(m->due, &tv);

@@ -39,7 +39,7 @@ struct turn {
     struct compiler *compiler;
     struct push *push;
     struct trust *trust; /* NULL: the link is plain */
-    struct event *compile, *first, *release, *secrets, *clock, *settle;
+    struct event *compile, *first, *release, *secrets, *clock, *settle, *recall_end;
     struct turn_numbers numbers;
 
     bool pending, debounced;
@@ -67,6 +67,12 @@ struct turn {
         void (*gone)(void *arg, uint64_t proxy);
         void *arg;
     } on_demand;
+
+    struct {
+        const char *id; /* NULL: nothing is asked for */
+        void (*call)(void *arg, const struct object *o);
+        void *arg;
+    } recall;
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -282,6 +288,8 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
     size_t n = 0;
     if (a->done || !p->ready)
         return;
+    if (t->recall.id && ask_once(t, str_of(t->recall.id), p->id))
+        ids[n++] = str_of(t->recall.id);
     if (fostering(t) && ask_once(t, STR("*"), p->id))
         for (unsigned k = 1; k < MODEL_KINDS; k++)
             ids[n++] = str_of(kind_prefixes[k]);
@@ -297,7 +305,7 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
 
 static void ask(struct turn *t) {
     struct asking a = {t, false};
-    if (t->lost.n == 0 && !fostering(t))
+    if (t->lost.n == 0 && !fostering(t) && !t->recall.id)
         set_clear(&t->asked);
     else if (t->ask.number == 0)
         push_each(t->push, ask_proxy, &a);
@@ -349,11 +357,15 @@ static void restore(struct turn *t, struct str prefix, bool none) {
     mem_free(mine);
 }
 
+static bool is_keys(const struct object *o) {
+    return o->kind == MODEL_KIND_ticket_keys || o->kind == MODEL_KIND_signing_keys;
+}
+
 /* What nobody here has made, and a file that cannot be read may say. */
 static void foster(struct turn *t) {
     for (size_t i = 0; i < t->ask.n; i++) {
         struct object *o = t->ask.v[i];
-        if (o->kind == MODEL_KIND_ticket_keys || compile_object(t->compiler, object_id(o)) ||
+        if (is_keys(o) || compile_object(t->compiler, object_id(o)) ||
             !set_add(&t->fosters, object_id(o)))
             continue;
         t->changed = true;
@@ -382,6 +394,27 @@ static void forget_answer(struct turn *t) {
     t->ask = (struct ask){0};
 }
 
+static void end_recall(struct turn *t, const struct object *o) {
+    const char *id = t->recall.id;
+    t->recall.id = NULL;
+    evtimer_del(t->recall_end);
+    t->recall.call(t->recall.arg, o);
+    push_unhold(t->push, str_of(id));
+}
+
+static void recall(struct turn *t) {
+    for (size_t i = 0; t->recall.id && i < t->ask.n; i++)
+        if (str_eq(object_id(t->ask.v[i]), str_of(t->recall.id)))
+            end_recall(t, t->ask.v[i]);
+}
+
+static void on_recall_end(evutil_socket_t fd, short what, void *arg) {
+    struct turn *t = arg;
+    (void)fd, (void)what;
+    if (t->recall.id)
+        end_recall(t, NULL);
+}
+
 static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complete) {
     struct turn *t = arg;
     if (number != t->ask.number)
@@ -390,6 +423,7 @@ static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complet
         restore(t, s->key, complete && was_asked(t, s->key, proxy));
     if (fostering(t))
         foster(t);
+    recall(t);
     forget_answer(t);
     ask(t);
     turn_wake(t);
@@ -512,6 +546,8 @@ static void all_current(void *arg, const struct push_proxy *p) {
 
 static void on_change(void *arg) {
     struct turn *t = arg;
+    if (t->recall.id && fleet(t).linked > 0 && !evtimer_pending(t->recall_end, NULL))
+        arm(t->recall_end, FIRST_WAIT_MS);
     ask(t);
     if (t->compiled && !t->committed)
         commit(t);
@@ -599,6 +635,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
     t->secrets = evtimer_new(base, on_secrets, t);
     t->clock = evtimer_new(base, on_clock, t);
     t->settle = evtimer_new(base, on_settle, t);
+    t->recall_end = evtimer_new(base, on_recall_end, t);
     t->push = push_new(base, link, secure, &events, t, why);
     if (!t->push) {
         turn_free(t);
@@ -622,6 +659,7 @@ void turn_free(struct turn *t) {
     event_free(t->secrets);
     event_free(t->clock);
     event_free(t->settle);
+    event_free(t->recall_end);
     forget_answer(t);
     set_clear(&t->lost);
     set_clear(&t->asked);
@@ -644,9 +682,17 @@ void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct reso
                   void (*on_fleet)(void *arg), void *arg) {
     t->news = (struct news){on_status, on_fleet, arg};
 }
-void turn_tickets(struct turn *t, struct object *keys) {
+void turn_keys(struct turn *t, struct object *keys) {
     put(t, keys);
     turn_wake(t);
+}
+
+void turn_recall(struct turn *t, const char *id,
+                 void (*recalled)(void *arg, const struct object *o), void *arg) {
+    t->recall.id = id;
+    t->recall.call = recalled;
+    t->recall.arg = arg;
+    push_hold(t->push, str_of(id));
 }
 void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg) {
     t->on_compiled.call = compiled;

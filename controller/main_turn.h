@@ -53,15 +53,22 @@ void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg);
 void turn_on_unknown_keys(struct turn *t,
                           void (*unknown)(void *arg, const struct str *sources, size_t n),
                           void *arg);
-/* A proxy has said what it is asked for of limits over the fleet; its link is lost. NULL: as above. */
+/* A proxy has said what it is asked for of limits over the fleet; its link is lost. NULL: as above.
+ */
 void turn_on_demand(struct turn *t,
                     void (*demand)(void *arg, uint64_t proxy, const struct wire_demand *d),
                     void (*gone)(void *arg, uint64_t proxy), void *arg);
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 
-/* Keys of session tickets: an object that no resource stands for. Takes the count. */
-void turn_tickets(struct turn *t, struct object *keys);
+/* Keys of session tickets or of internal tokens: an object that no resource stands for. Takes the
+ * count. */
+void turn_keys(struct turn *t, struct object *keys);
+/* An object of that kind as the fleet has it, of a controller that was here before: proxies keep
+ * theirs meanwhile. Calls once: with what a proxy has, or with NULL when a second after the first
+ * of them came none has told. id: a constant. Before the loop runs. */
+void turn_recall(struct turn *t, const char *id,
+                 void (*recalled)(void *arg, const struct object *o), void *arg);
 
 /* The store was synced, or changed: a turn will come. (The store tells the turn by itself.) */
 void turn_wake(struct turn *t);

@@ -8,6 +8,7 @@
 #include "ctl/certificate.h"
 #include "ctl/reasons.h"
 #include "ctl/request.h"
+#include "lib/signing.h"
 #include "proxy/route/auth.h"
 
 #include <arpa/inet.h>
@@ -114,6 +115,15 @@ static void add_answer(cJSON *doc, enum reason reason, unsigned status, const ch
     cJSON_AddStringToObject(j, "reason", reasons[reason].name);
     cJSON_AddStringToObject(j, "origin", origin_names[reasons[reason].origin]);
     cJSON_AddStringToObject(j, "text", detail ? detail : reasons[reason].text);
+}
+
+/* The gateway itself answers, before any rule is asked. */
+static void add_keys_answer(cJSON *doc) {
+    cJSON *j = cJSON_AddObjectToObject(doc, "answer");
+    cJSON_AddNumberToObject(j, "status", 200);
+    cJSON_AddStringToObject(j, "reason", "keys");
+    cJSON_AddStringToObject(j, "origin", origin_names[ORIGIN_GATEWAY]);
+    cJSON_AddStringToObject(j, "text", "the public keys of internal tokens, on every host");
 }
 
 /* ---- the others ---- */
@@ -231,6 +241,8 @@ enum ctl_exit ctl_explain(struct ctl *c) {
         if (r.reason != REASON_NONE) {
             add_answer(doc, r.reason, 0, r.detail);
             code = CTL_PROBLEMS;
+        } else if (str_eq(r.path, STR(JWKS_PATH))) {
+            add_keys_answer(doc);
         } else {
             code = routed(&w, doc, &r);
         }

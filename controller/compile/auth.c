@@ -200,8 +200,6 @@ static bool identity_make(struct making *m, const struct at *at, const struct ku
         return true;
     struct model_identity *i = o->identity = arena_zalloc(&m->a, sizeof(*i));
     i->keep_credential = str_eq(k->credential, STR("Keep"));
-    if (k->token)
-        return auth_not_yet(m, AT(at, "token"), "an internal token");
     i->client_certificate = k->client_certificate;
     if (k->client_certificate)
         auth_needs_certificates(m, AT(at, "clientCertificate"), false);
@@ -232,7 +230,7 @@ static bool identity_make(struct making *m, const struct at *at, const struct ku
         for (uint32_t p = 0; p < to->n_path; p++)
             to->path[p] = h->n_path > 0 ? h->path[p] : h->from;
     }
-    return true;
+    return !k->token || auth_token_make(m, AT(AT(at, "token"), "issue"), k->token->issue, i);
 }
 
 /* ---- a policy ---- */

@@ -45,4 +45,10 @@ bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt 
 bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,
                     struct model_auth_method_config *o);
 
+/* ---- what the backend gets ---- */
+
+/* identity->headers are made. */
+bool auth_token_make(struct making *m, const struct at *at, const struct kube_token_issue *k,
+                     struct model_identity *identity);
+
 #endif

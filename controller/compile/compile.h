@@ -83,6 +83,9 @@ void compile_outdated(struct compiler *c, enum kube_kind kind, bool outdated);
  * NotExposed. n == 0, and without a call: nobody knows. */
 enum { COMPILE_PORTS_MAX = 64 };
 void compile_exposed(struct compiler *c, const uint16_t *ports, size_t n);
+/* There is no place for keys of internal tokens: policies that ask for one are refused. Without a
+ * call there is one. */
+void compile_keyless(struct compiler *c, bool keyless);
 
 /* Where the controller runs: Secrets that a GatewayConfig names without namespace are there. Before
  * anything is compiled; without a call: "default". */

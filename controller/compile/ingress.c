@@ -110,7 +110,7 @@ static int path_make(struct making *m, const struct at *at, const struct kube_in
                       why_show(k->path_type, &shown));
     if (specific && path.n == 0)
         path = STR("/");
-    if (path_check(m, AT(at, "path"), path) != 0)
+    if (path_check(m, AT(at, "path"), path) != 0 || path_check_free(m, AT(at, "path"), path) != 0)
         return -1;
     o->path_type = exact ? MODEL_PATH_EXACT : MODEL_PATH_PREFIX;
     o->path = exact ? path : path_prefix(path);

@@ -6,6 +6,7 @@
 #include "lib/chars.h"
 #include "lib/path.h"
 #include "lib/regex.h"
+#include "lib/signing.h"
 
 int path_check(struct making *m, const struct at *at, struct str path) {
     struct shown shown;
@@ -26,6 +27,15 @@ int path_check(struct making *m, const struct at *at, struct str path) {
                   "%s can never match: a request with such a path is refused as ambiguous. Write "
                   "it without ?, #, %%2F, %%5C, backslashes, dot segments and bytes above 0x7f",
                   why_show(path, &shown));
+}
+
+int path_check_free(struct making *m, const struct at *at, struct str path) {
+    if (!str_eq(path, STR(JWKS_PATH)))
+        return 0;
+    return refuse(m, at,
+                  "%s is answered by the gateway itself, with the public keys of internal tokens "
+                  "(identity.token of an AuthPolicy); use another path",
+                  JWKS_PATH);
 }
 
 struct str path_prefix(struct str path) {
@@ -100,7 +110,9 @@ static int values_make(struct making *m, const struct at *up, enum value_kind ki
 
 int match_make(struct making *m, const struct at *at, const struct kube_route_match *k,
                struct model_match *o) {
-    if (k->path && match_path(m, AT(at, "path"), k->path, o) != 0)
+    const struct at *path = AT(at, "path");
+    if (k->path && (match_path(m, path, k->path, o) != 0 ||
+                    path_check_free(m, AT(path, "value"), o->path) != 0))
         return -1;
     o->method = k->method;
     o->n_headers = k->n_headers;

@@ -46,6 +46,8 @@ int match_make(struct making *m, const struct at *at, const struct kube_route_ma
 int match_path(struct making *m, const struct at *at, const struct kube_path_match *k,
                struct model_match *o);
 int path_check(struct making *m, const struct at *at, struct str path);
+/* Whether the gateway itself answers there. */
+int path_check_free(struct making *m, const struct at *at, struct str path);
 /* A PathPrefix in the form of the model: without its trailing slash. */
 struct str path_prefix(struct str path);
 

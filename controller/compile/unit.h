@@ -120,6 +120,7 @@ struct compiler {
     struct map lost;                    /* prefix (owned) → unit */
     struct str default_class;           /* owned; n == 0: none */
     bool outdated[KUBE_KINDS];          /* see compile_outdated() */
+    bool keyless;                       /* see compile_keyless() */
     uint16_t exposed[COMPILE_PORTS_MAX];
     size_t n_exposed;
     struct str own_namespace; /* owned; where the controller runs */
@@ -152,17 +153,17 @@ struct making {
     struct arena a;
     struct objects objects;
     size_t cap;
-    bool keep;                 /* what it reads cannot be read: its objects stay as they are */
-    bool fails;                /* what it reads could never be had: what the fleet has of it stays */
-    bool wait;                 /* a fact is still to be compiled: the unit steps back */
-    bool late;                 /* what the resource names is not there, and may be on its way */
-    bool foreign;              /* the resource is another controller's */
-    bool refers;               /* a GatewayConfig that names Services, or ports of ours */
-    bool claimed;              /* its claims on hosts were told */
-    bool gone;                 /* refused in a way that takes its objects away: no class, no host */
-    const char *reason;        /* of why; NULL: Invalid */
-    struct why why;            /* refused */
-    struct why closed;         /* not accepted, and yet it counts: what it should guard is closed */
+    bool keep;          /* what it reads cannot be read: its objects stay as they are */
+    bool fails;         /* what it reads could never be had: what the fleet has of it stays */
+    bool wait;          /* a fact is still to be compiled: the unit steps back */
+    bool late;          /* what the resource names is not there, and may be on its way */
+    bool foreign;       /* the resource is another controller's */
+    bool refers;        /* a GatewayConfig that names Services, or ports of ours */
+    bool claimed;       /* its claims on hosts were told */
+    bool gone;          /* refused in a way that takes its objects away: no class, no host */
+    const char *reason; /* of why; NULL: Invalid */
+    struct why why;     /* refused */
+    struct why closed;  /* not accepted, and yet it counts: what it should guard is closed */
     const char *closed_reason; /* NULL: PolicyUnavailable */
     const char *unresolved_reason;
     struct why unresolved;

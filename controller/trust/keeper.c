@@ -201,7 +201,7 @@ static void on_secret_written(void *arg, const struct kube_answer *a) {
 
 static void renew(struct keeper *k) {
     bool changed = link_secret_renew(&k->next, k->o.now(k->o.arg), k->published, k->o.names,
-                                     k->o.n_names, k->o.ticket_s);
+                                     k->o.n_names, k->o.ticket_s, k->o.signing_s);
     if (!changed) {
         use(k);
         return;

@@ -29,6 +29,7 @@ struct keeper_options {
     const char *const *names;  /* of the leaf */
     size_t n_names;
     uint32_t ticket_s;         /* period of keys of tickets */
+    uint32_t signing_s;        /* and of internal tokens; 0: there are none */
     int64_t (*now)(void *arg); /* Unix seconds */
     /* The Secret is another one now; s lives until the next call, or the keeper's end. */
     void (*changed)(void *arg, const struct link_secret *s);

@@ -15,6 +15,7 @@ void link_secret_fini(struct link_secret *s) {
     out_fini(&s->chain);
     out_fini(&s->foreign_ca);
     tickets_fini(&s->tickets);
+    signing_fini(&s->signing);
     *s = (struct link_secret){0};
 }
 
@@ -94,12 +95,21 @@ static void read_tickets(const cJSON *data, struct tickets *t) {
     out_fini(&o);
 }
 
+static void read_signing(const cJSON *data, struct signing *s) {
+    struct out o;
+    if (field(data, "signing", &o))
+        (void)signing_read(s, out_done(&o));
+    OPENSSL_cleanse(o.p, o.n);
+    out_fini(&o);
+}
+
 static int read_ours(struct link_secret *s, const cJSON *data, struct why *why) {
     if (read_pair(data, "ca.crt", "ca.key", &s->ca, NULL, why) != 0 ||
         read_pair(data, "ca-next.crt", "ca-next.key", &s->next, NULL, why) != 0 ||
         read_cert(data, "ca-old.crt", &s->old, why) != 0)
         return -1;
     read_tickets(data, &s->tickets);
+    read_signing(data, &s->signing);
     return read_pair(data, "tls.crt", "tls.key", &s->leaf, &s->chain, why);
 }
 
@@ -168,13 +178,14 @@ static bool renew_leaf(struct link_secret *s, int64_t now, const char *const *na
 }
 
 bool link_secret_renew(struct link_secret *s, int64_t now, bool published, const char *const *names,
-                       size_t n, uint32_t ticket_s) {
+                       size_t n, uint32_t ticket_s, uint32_t signing_s) {
     if (s->foreign) {
         tickets_derive(&s->tickets, s->leaf.key, now, ticket_s);
         return false;
     }
     bool ca = renew_ca(s, now, published), leaf = renew_leaf(s, now, names, n);
-    return tickets_renew(&s->tickets, now, ticket_s) || ca || leaf;
+    bool signing = signing_s > 0 && signing_renew(&s->signing, now, signing_s);
+    return tickets_renew(&s->tickets, now, ticket_s) || signing || ca || leaf;
 }
 
 /* ---- writing ---- */
@@ -227,6 +238,15 @@ static void put_tickets(struct writer *w, const struct tickets *t) {
     out_fini(&bytes);
 }
 
+static void put_signing(struct writer *w, const struct signing *s) {
+    struct out bytes = out_heap(PEM_BYTES_MAX);
+    if (s->n > 0)
+        signing_write(s, &bytes);
+    put_field(w, "signing", &bytes);
+    OPENSSL_cleanse(bytes.p, bytes.n);
+    out_fini(&bytes);
+}
+
 void link_secret_data(const struct link_secret *s, bool patch, struct out *o) {
     struct writer w = {o, patch, false};
     out_char(o, '{');
@@ -238,6 +258,7 @@ void link_secret_data(const struct link_secret *s, bool patch, struct out *o) {
     put_field(&w, "tls.crt", &s->chain);
     put_key(&w, "tls.key", s->leaf.key);
     put_tickets(&w, &s->tickets);
+    put_signing(&w, &s->signing);
     out_char(o, '}');
 }
 

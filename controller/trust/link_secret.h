@@ -7,6 +7,7 @@
  *     ca-next.crt, ca-next.key  the CA that will sign           published for a day before it does
  *     ca-old.crt                the CA that has signed          published for two days longer
  *     tickets                   keys of session tickets         see tickets.h
+ *     signing                   keys of internal tokens         see signing.h
  *
  *     one CA ──2/3──► ca + next ──a day, and published──► new ca + old ──two days──► one CA
  *                                 the leaf is made anew
@@ -21,6 +22,7 @@
 #define SLUICE_CONTROLLER_TRUST_LINK_SECRET_H
 
 #include "controller/trust/pki.h"
+#include "controller/trust/signing.h"
 #include "controller/trust/tickets.h"
 #include "lib/json.h"
 
@@ -37,6 +39,7 @@ struct link_secret {
     struct out chain;               /* PEM of the leaf and what follows it in tls.crt */
     struct out foreign_ca;          /* PEM */
     struct tickets tickets;         /* of a foreign one derived */
+    struct signing signing;         /* of a foreign one none */
 };
 
 void link_secret_fini(struct link_secret *s); /* empty afterwards */
@@ -44,10 +47,10 @@ void link_secret_fini(struct link_secret *s); /* empty afterwards */
 /* From the JSON of a Secret. One without any of the keys above is ours and empty. -1 with *why. */
 int link_secret_read(struct link_secret *s, const cJSON *secret, struct why *why) MUST_USE;
 /* Makes what is missing or due. published: proxies can see all of link_secret_cas() by now; names:
- * of the leaf; ticket_s: period of keys of tickets. Whether anything has changed, and so must be
- * written before it is used. */
+ * of the leaf; ticket_s, signing_s: periods of keys of tickets and of internal tokens (0: none).
+ * Whether anything has changed, and so must be written before it is used. */
 bool link_secret_renew(struct link_secret *s, int64_t now, bool published, const char *const *names,
-                       size_t n, uint32_t ticket_s);
+                       size_t n, uint32_t ticket_s, uint32_t signing_s);
 
 /* "data" of the Secret, as a JSON object; of a patch keys that must go are null. */
 void link_secret_data(const struct link_secret *s, bool patch, struct out *o);

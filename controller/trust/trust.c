@@ -34,6 +34,8 @@ struct trust {
     X509 *fleet_ca;        /* that has signed it, held */
     struct out cert, key;  /* as last told */
     struct tickets tickets;
+    struct signing signing;
+    bool signing_told;
     int64_t (*clock)(void);
     struct trust_events events;
     void *arg;
@@ -120,6 +122,11 @@ static void on_secret(void *arg, const struct link_secret *s) {
     if (!tickets_equal(&t->tickets, &s->tickets)) {
         t->tickets = s->tickets;
         t->events.tickets(t->arg, &t->tickets);
+    }
+    if (!t->signing_told || !signing_equal(&t->signing, &s->signing)) {
+        t->signing = s->signing;
+        t->signing_told = true;
+        t->events.signing(t->arg, &t->signing);
     }
 }
 
@@ -211,6 +218,7 @@ static void open_all(struct trust *t, struct event_base *base, const struct trus
                                      .names = t->name_list,
                                      .n_names = t->n_names,
                                      .ticket_s = o->ticket_s,
+                                     .signing_s = o->signing_s,
                                      .now = now,
                                      .changed = on_secret,
                                      .arg = t};
@@ -253,6 +261,7 @@ void trust_free(struct trust *t) {
     pki_fini(&t->fleet);
     X509_free(t->fleet_ca);
     tickets_fini(&t->tickets);
+    signing_fini(&t->signing);
     OPENSSL_cleanse(t->key.p, t->key.n);
     out_fini(&t->cert);
     out_fini(&t->key);

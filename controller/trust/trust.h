@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * trust: who may be on the link, and what shows that we are who we say; and what else is kept in
- * the link's Secret: keys of session tickets. The room's one door:
+ * the link's Secret: keys of session tickets and of internal tokens. The room's one door:
  *
  *   keeper (Secret, ConfigMap) ──► identity ──► main hands it to push
  *                   │ CA
@@ -21,6 +21,7 @@
 #define SLUICE_CONTROLLER_TRUST_TRUST_H
 
 #include "controller/kube/client.h"
+#include "controller/trust/signing.h"
 #include "controller/trust/tickets.h"
 #include "lib/metric.h"
 #include "lib/wire.h"
@@ -38,6 +39,7 @@ struct trust_options {
     const char *metrics;       /* another Service of ours that the leaf is for; NULL: none */
     const char *accounts;      /* "namespace/name,...": whose pods are proxies */
     uint32_t ticket_s;         /* period of keys of session tickets */
+    uint32_t signing_s;        /* and of internal tokens; 0: there are none */
     int64_t (*now)(void);      /* Unix seconds; NULL: the clock */
 };
 
@@ -48,6 +50,7 @@ struct trust_events {
     void (*tickets)(void *arg, const struct tickets *t); /* these are the keys now */
     void (*admit)(void *arg, uint64_t proxy, struct str pod);
     void (*refuse)(void *arg, uint64_t proxy, const char *reason);
+    void (*signing)(void *arg, const struct signing *s); /* of tokens; n == 0: there are none */
 };
 
 /* Nothing is asked before the loop runs. NULL with *why: an account is none. */

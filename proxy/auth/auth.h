@@ -17,6 +17,7 @@
  *     identity.c  what the backend sees of it; the credential is taken away
  *        ▼
  *     who.c       who it was, for limits
+ *     mint.c      an internal token of it
  *
  * A worker's own: its tokens, its scratch. Nothing here waits: what lacks something sends an errand
  * (proxy/errand) and says so, and all is judged anew when it is back. A request that was seen
@@ -59,6 +60,7 @@ struct auth {
     struct str fields;            /* for the backend, each with its line end */
     struct str query;             /* without the credential, where that was in it */
     bool has_query, edits_query;
+    bool authorizes;      /* fields have an Authorization of our own */
     bool own_certificate; /* Client-Cert is ours alone, also where the peer is trusted */
     unsigned n_shown;     /* places where a credential is */
     const struct model_value_source *shown[8];

@@ -21,6 +21,7 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->verified = verified_new();
     env->verifications = verifications_new();
     env->badges = badges_new();
+    env->mint = mint_new();
     env->digest = credential_scratch_new();
     env->macs = mac_scratch_new();
     must(RAND_bytes((unsigned char *)env->nobody, sizeof(env->nobody)) == 1);
@@ -36,6 +37,7 @@ void auth_env_free(struct auth_env *env) {
     verified_free(env->verified);
     verifications_free(env->verifications);
     badges_free(env->badges);
+    mint_free(env->mint);
     credential_scratch_free(env->digest);
     mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
@@ -368,7 +370,8 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     if (a->waits)
         return -1;
     if (!bad && !dry)
-        bad = identity_write(j, &p->fields);
+        bad = identity_write(j, &p->fields) != 0 || mint_write(j, &p->fields) != 0;
+    a->authorizes |= j->token && j->token->header.n == 0;
     note(a, j, p);
     take(a, &j->who, dry);
     remember_who(j, bad || dry);
@@ -479,6 +482,8 @@ static void drop_certificates(struct head *h) {
 void auth_hide(const struct auth *a, struct head *h, bool secrets) {
     if (a->own_certificate)
         drop_certificates(h);
+    if (a->authorizes)
+        drop_named(h, STR("authorization"));
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

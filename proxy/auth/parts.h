@@ -12,6 +12,7 @@
 #include "proxy/auth/auth.h"
 #include "proxy/auth/badge.h"
 #include "proxy/auth/bearer.h"
+#include "proxy/auth/mint.h"
 #include "proxy/auth/place.h"
 #include "proxy/auth/verified.h"
 #include "proxy/auth/verify.h"
@@ -56,6 +57,7 @@ struct auth_env {
     struct verified *verified;
     struct verifications *verifications;
     struct badges *badges;
+    struct mint *mint;
     struct credential_scratch *digest;
     struct mac_scratch *macs;
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
@@ -88,9 +90,10 @@ struct judging {
     bool waits;
     uint32_t wants_body;
     struct caller who;
-    enum reason reason;    /* of a refusal */
-    const char *detail;    /* a sentence */
-    const char *challenge; /* error of RFC 6750; NULL: none */
+    enum reason reason;                       /* of a refusal */
+    const char *detail;                       /* a sentence */
+    const char *challenge;                    /* error of RFC 6750; NULL: none */
+    const struct model_identity_token *token; /* that the backend gets; NULL: none yet */
     bool unknown;          /* something was shown that no method knows, up to now */
     bool audit;            /* by the rule that decides */
     const char *stranger;  /* why no certificate counts, up to now; NULL: nobody has asked */
@@ -175,5 +178,8 @@ bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n)
 
 /* identity.c: 0, or -1 with the reason: something cannot be said in a header. */
 int identity_write(struct judging *j, struct out *o);
+
+/* mint.c: the internal token, where the policy has one. Likewise. */
+int mint_write(struct judging *j, struct out *o);
 
 #endif

@@ -26,6 +26,7 @@
 #include "proxy/route/keeper.h"
 #include "proxy/route/limit.h"
 #include "proxy/route/pages.h"
+#include "proxy/route/signing.h"
 #include "proxy/route/snapshot.h"
 #include "proxy/route/vhost.h"
 
@@ -48,6 +49,7 @@ struct parsed {
         struct rule_regexes *regexes;   /* of a route; NULL: none */
         struct auth_patterns *patterns; /* of an AuthPolicy */
         struct jwt_keys *keys;          /* of a key set; NULL: none */
+        struct signing_law *signing;    /* of signing keys; NULL: they are not shown here */
     };
     bool newer; /* something in it is of a later version than we know */
 };
@@ -148,6 +150,8 @@ struct settings {
     struct listener_law *listeners;
     const struct model_ticket_keys *tickets; /* NULL: none */
     uint32_t rate_store;                     /* slot of its backend; UINT32_MAX: none */
+    const struct signing_law *signing;       /* NULL: none */
+    struct str class;                        /* of the gateway; n == 0: there is none */
 };
 
 struct pointers {

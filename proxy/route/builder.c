@@ -457,7 +457,7 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     n->parsed = s->parsed;
     if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_key_set)
         mark_readers(b, n, false);
-    if (kind == MODEL_KIND_ticket_keys)
+    if (kind == MODEL_KIND_ticket_keys || kind == MODEL_KIND_signing_keys)
         b->settings_dirty = true;
 }
 

@@ -684,6 +684,8 @@ static int check(uint32_t kind, void *model, const struct checking *how, struct 
         return check_certificate(model, how, why);
     case MODEL_KIND_ticket_keys:
         return how->redacted ? 0 : ticket_keys_check(model, why);
+    case MODEL_KIND_signing_keys:
+        return how->redacted ? 0 : signing_keys_check(model, why);
     case MODEL_KIND_auth:
         return check_auth(model, why);
     case MODEL_KIND_consumer:
@@ -701,7 +703,7 @@ static bool is_kept(uint32_t kind) {
     return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
            kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener ||
            kind == MODEL_KIND_certificate || kind == MODEL_KIND_ticket_keys ||
-           kind == MODEL_KIND_auth || kind == MODEL_KIND_key_set;
+           kind == MODEL_KIND_signing_keys || kind == MODEL_KIND_auth || kind == MODEL_KIND_key_set;
 }
 
 /* The encoding without its first field, the origin. Every kind has it there, and it is for the
@@ -757,6 +759,10 @@ static int add_more(struct parsed *p, const struct checking *how, struct why *wh
     case MODEL_KIND_key_set:
         p->keys = keys_new(p->model, why);
         break;
+    case MODEL_KIND_signing_keys:
+        if (!how->redacted)
+            p->signing = signing_law_new(p->model, p->object->hash, why);
+        break;
     default:
         break;
     }
@@ -797,6 +803,9 @@ void parsed_free(struct keeper *k, struct parsed *p) {
         break;
     case MODEL_KIND_key_set:
         jwt_keys_free(p->keys);
+        break;
+    case MODEL_KIND_signing_keys:
+        signing_law_free(p->signing);
         break;
     default:
         break;

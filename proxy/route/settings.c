@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: gateway, listeners and ticket keys. Of several gateways the one whose id comes first is
- * taken.
+ * settings: gateway, listeners, keys of tickets and of tokens. Of several gateways the one whose id
+ * comes first is taken.
  */
 #include "proxy/route/build.h"
 
@@ -56,21 +56,25 @@ static int listener_cmp(const void *a, const void *b) {
     return str_cmp(x->id, y->id);
 }
 
-static const struct model_gateway *gather(struct builder *b, struct pointers *listeners,
-                                          const struct model_ticket_keys **tickets) {
+/* The listeners, and what there is one of: to *to. */
+static void gather(struct builder *b, struct pointers *listeners, struct settings *to) {
     struct node *gateway = NULL;
     for (struct map_slot *s = NULL; (s = map_next(&b->nodes, s));) {
         struct node *n = s->value;
         if (node_is(n, MODEL_KIND_listener))
             pointers_add(listeners, n);
         else if (node_is(n, MODEL_KIND_ticket_keys))
-            *tickets = n->parsed->model;
+            to->tickets = n->parsed->model;
+        else if (node_is(n, MODEL_KIND_signing_keys))
+            to->signing = n->parsed->signing;
         else if (node_is(n, MODEL_KIND_gateway) && (!gateway || str_cmp(n->id, gateway->id) < 0))
             gateway = n;
     }
     if (listeners->n > 1)
         qsort(listeners->p, listeners->n, sizeof(void *), listener_cmp);
-    return gateway ? gateway->parsed->model : &no_gateway;
+    to->gateway = gateway ? gateway->parsed->model : &no_gateway;
+    if (gateway)
+        to->class = str_skip(object_id(gateway->parsed->object), strlen("gateway/-/"));
 }
 
 static const struct model_listener *model_of(const struct node *n) { return n->parsed->model; }
@@ -121,8 +125,9 @@ static bool same_auth(const struct settings *a, const struct settings *b) {
 
 bool settings_make(struct builder *b) {
     struct pointers listeners = {0};
-    const struct model_ticket_keys *tickets = NULL;
-    const struct model_gateway *g = gather(b, &listeners, &tickets);
+    struct settings found = {0};
+    gather(b, &listeners, &found);
+    const struct model_gateway *g = found.gateway;
     size_t cidrs = g->n_trusted_cidrs * sizeof(struct cidr), align = (8 - cidrs % 8) % 8;
     struct settings *s =
         part_new(b->keeper, PART_BLOCK,
@@ -130,9 +135,11 @@ bool settings_make(struct builder *b) {
                      n_defaults(&listeners) * sizeof(uint32_t));
     s->gateway = g;
     s->limits = limits_of(g);
-    s->tickets = tickets;
     s->rate_store =
         g->rate_limit_store ? backend_slot(b, g->rate_limit_store->backend) : UINT32_MAX;
+    s->tickets = found.tickets;
+    s->signing = found.signing;
+    s->class = found.class;
     s->auth_required = g->auth_required;
     s->override = policy_named(b, g->override_policy);
     s->by_default = policy_named(b, g->default_policy);

@@ -208,6 +208,8 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .listeners = set->listeners,
                            .tickets = set->tickets,
                            .rate_store = set->rate_store,
+                           .signing = set->signing,
+                           .class = set->class,
                            .n_rules = b->n_rules,
                            .n_backends = b->n_backends,
                            .rule_slots = pools[SLOT_RULE].top,

@@ -2,6 +2,7 @@
 #include "proxy/stream/parts.h"
 
 #include "proxy/http/path.h"
+#include "proxy/route/signing.h"
 #include "proxy/upstream/aside.h"
 
 #include <time.h>
@@ -555,6 +556,24 @@ static void on_errand(struct errands *all) {
         stream_judge(st);
 }
 
+/* The public keys of internal tokens, of every host: whoever verifies does not know our names. */
+__attribute__((noinline)) static void serve_keys(struct stream *st) {
+    const struct signing_law *s = st->law->snapshot->signing;
+    if (st->x.method != METHOD_GET && st->x.method != METHOD_HEAD) {
+        refuse_with(st, REASON_METHOD_NOT_ALLOWED, 0, STR("allow: GET, HEAD\r\n"));
+        return;
+    }
+    if (s == NULL) {
+        stream_refuse(st, REASON_KEYS_UNAVAILABLE, 0);
+        return;
+    }
+    const struct answer a = {.status = 200,
+                             .content_type = STR("application/jwk-set+json"),
+                             .body = s->jwks,
+                             .fields = s->caching};
+    write_answer(st, &a);
+}
+
 static void serve(struct stream *st, struct head *h) {
     struct exchange *x = &st->x;
     struct route_request rq = {.host = x->host, .path = x->path, .head = h, .port = x->port};
@@ -601,7 +620,10 @@ static void on_request(struct client *c) {
         stream_refuse(st, reason, 0);
         return;
     }
-    serve(st, h);
+    if (unlikely(str_eq(st->x.path, STR(JWKS_PATH))))
+        serve_keys(st);
+    else
+        serve(st, h);
 }
 
 /* Before there is a stream: a head that cannot be served. */

@@ -232,6 +232,8 @@ def figure_of(what, streams=0, tls=False, upstream=False, h2c=False, policies=''
     measure = load_measure()
     with backend_of(h2c, upstream) as origin, gateway_of(origin, tls, upstream, h2c, policies) as gateway:
         number = gateway.https if tls else gateway.port
+        # A push would be counted, and the controller makes these a second after the first proxy came.
+        sluice.eventually(lambda: gateway.get('/.well-known/sluice/jwks.json')[0] == 200, 'all keys are made')
         # Its state file lets the proxy under strace or valgrind start as it would anywhere.
         gateway.proxy.stop()
         subject = measure.Subject(gateway.proxy_command(), number, 'shop.example.com',
@@ -292,3 +294,15 @@ def check_limits(what, unit, beside=False):
     if beside:
         figure -= figure_of(what)[0]
     judge(f'limits-{what}', figure, unit, detail)
+
+
+def check_issued(what, unit, beside=False):
+    """The same where the backend gets an internal token, that was signed before: auth-token-WHAT.
+    beside: what is more than without one."""
+    policies, headers = caller()
+    issued = policies.replace('identity: {', 'identity: {token: {issue: {audience: shop, ttl: 1h}}, ')
+    assert issued != policies
+    figure, detail = figure_of(what, policies=issued, headers=headers)
+    if beside:
+        figure -= figure_of(what, policies=policies, headers=headers)[0]
+    judge(f'auth-token-{what}', figure, unit, detail)

@@ -333,6 +333,28 @@ static void test_the_fleet_remembers_a_limit(void **state) {
     world_fini(&v);
 }
 
+/* A controller that cannot keep keys of internal tokens says so, and again when it can. */
+static void test_no_place_for_keys_of_tokens(void **state) {
+    struct world *w = *state;
+    compile_keyless(w->compiler, true);
+    add_policy(w, "AuthPolicy", "a", 2025,
+               ROUTE ",'methods':[{'name':'m','anonymous':{}}],'identity':{'token':{'issue':{"
+                     "'audience':'x'}}}");
+    assert_true(is_closed(w, RULE));
+    assert_false(accepted(w, KUBE_AuthPolicy, "shop", "a"));
+    assert_non_null(strstr(sentence(w, KUBE_AuthPolicy, "shop", "a"),
+                           "no place for the keys that sign internal tokens; start it with "
+                           "--link-secret, and with a Secret that it makes itself"));
+    compile_keyless(w->compiler, false);
+    run(w);
+    assert_true(accepted(w, KUBE_AuthPolicy, "shop", "a"));
+    assert_false(is_closed(w, RULE));
+    compile_keyless(w->compiler, true);
+    run(w);
+    assert_false(accepted(w, KUBE_AuthPolicy, "shop", "a"));
+    assert_false(is_closed(w, RULE)); /* as it was when it was last good */
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
@@ -347,6 +369,7 @@ int main(void) {
         TEST(test_the_fleet_remembers),
         TEST(test_the_fleet_knows_nothing),
         TEST(test_the_fleet_remembers_a_limit),
+        TEST(test_no_place_for_keys_of_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,9 @@ static struct kube_client *client;
 
 /* What each replica was told. */
 static struct told {
-    unsigned identities, fleets, rotations;
+    unsigned identities, fleets, rotations, signings;
     struct tickets tickets;
+    struct signing signing;
     char *cert, *key, *fleet_cert, *fleet_keys, *fleet_account;
     enum fate fate[LINKS]; /* by number of the link */
     char text[LINKS][200]; /* pod, or reason */
@@ -89,6 +90,12 @@ static void on_tickets(void *arg, const struct tickets *t) {
     to->tickets = *t;
 }
 
+static void on_signing(void *arg, const struct signing *s) {
+    struct told *to = arg;
+    to->signings++;
+    to->signing = *s;
+}
+
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
     struct told *t = arg;
     t->fate[proxy] = ADMITTED;
@@ -102,8 +109,8 @@ static void on_refuse(void *arg, uint64_t proxy, const char *reason) {
 }
 
 static void start(int i) {
-    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
-                                               on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+                                               on_admit,    on_refuse, on_signing};
     const struct trust_options o = {.client = client,
                                     .namespace = STR("sluice"),
                                     .pod = STR("controller-1"),
@@ -112,6 +119,7 @@ static void start(int i) {
                                     .service = "sluice-controller",
                                     .accounts = "sluice/sluice-proxy,other/proxy",
                                     .ticket_s = 8 * 3600,
+                                    .signing_s = DAY,
                                     .now = now};
     struct why why = {0};
     replicas[i] = trust_new(base, &o, &events, &told[i], &why);
@@ -484,6 +492,59 @@ static void keys_of_tickets_from_a_foreign_secret(void **state) {
     assert_int_equal(api.patches, 0);
 }
 
+/* ---- keys of internal tokens ---- */
+
+static bool same_signing(void) { return signing_equal(&told[0].signing, &told[1].signing); }
+
+static void keys_of_tokens_are_in_the_secret(void **state) {
+    (void)state;
+    start(0);
+    start(1);
+    until(told[0].signings > 0 && told[1].signings > 0 && cas_published() == 1);
+    look(0);
+    look(1);
+    assert_true(same_signing());
+    assert_non_null(data(SECRET, "signing"));
+    assert_null(data(CONFIGMAP, "signing"));
+    struct signing before = told[0].signing;
+    assert_int_equal(before.n, 2);
+    for (int i = 1; i < 5; i++) {
+        until(api.in_flight == 0);
+        clock_s += DAY;
+        trust_look(replicas[0]);
+        trust_look(replicas[1]); /* both find it due: one writes, the other reads */
+        until(told[0].signing.v[told[0].signing.n - 1].from == clock_s + DAY && same_signing());
+        const struct signing *now = &told[0].signing;
+        assert_int_equal(now->n, 3);
+        assert_memory_equal(&now->v[1], &before.v[before.n - 1], sizeof(now->v[1]));
+        before = *now;
+    }
+    stop(1);
+    start(1); /* a restart reads what is there */
+    until(told[1].signings > 0);
+    assert_true(same_signing());
+    until(api.in_flight == 0);
+    cJSON *d = cJSON_GetObjectItem(api_get(SECRET), "data");
+    cJSON_ReplaceItemInObject(d, "signing", cJSON_CreateString("bm9uc2Vuc2U="));
+    look(0); /* what was edited is made anew */
+    until(!same_signing());
+    assert_int_equal(told[0].signing.n, 2);
+    look(1);
+    until(same_signing());
+}
+
+static void a_foreign_secret_has_no_keys_of_tokens(void **state) {
+    (void)state;
+    put_foreign("ca.crt");
+    start(0);
+    until(told[0].signings == 1);
+    assert_int_equal(told[0].signing.n, 0);
+    clock_s += DAY;
+    look(0);
+    assert_int_equal(told[0].signings, 1);
+    assert_int_equal(api.patches, 0);
+}
+
 static void what_cannot_be_read_is_named_and_what_is_known_stays(void **state) {
     (void)state;
     api.fail_path = SECRET;
@@ -778,8 +839,8 @@ static void refusals_are_not_a_flood_of_lines(void **state) {
 
 static void options_that_are_refused(void **state) {
     (void)state;
-    static const struct trust_events events = {on_identity, on_fleet, on_tickets, on_admit,
-                                               on_refuse};
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+                                               on_admit,    on_refuse, on_signing};
     static const struct {
         const char *service, *accounts, *why;
     } cases[] = {
@@ -815,6 +876,8 @@ int main(void) {
         T(keys_of_tickets_are_in_the_secret),
         T(keys_of_tickets_that_were_edited_are_made_anew),
         T(keys_of_tickets_from_a_foreign_secret),
+        T(keys_of_tokens_are_in_the_secret),
+        T(a_foreign_secret_has_no_keys_of_tokens),
         T(what_cannot_be_read_is_named_and_what_is_known_stays),
         T(the_fleet_is_told_what_peers_need),
         T(without_token_keys_there_are_no_peers),

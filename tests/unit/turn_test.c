@@ -3,7 +3,9 @@
  * The controller's turn, with a proxy that is played by hand: the first commit waits for Secrets
  * that were asked for, but not for ever; what is not known by then is left to the fleet.
  */
+#include "controller/main_signing.h"
 #include "controller/main_turn.h"
+#include "controller/trust/signing.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -43,14 +45,16 @@ static void go_on(void) {
     event_base_loop(base, EVLOOP_ONCE);
 }
 
-/* ---- a proxy that is played by hand: it serves, and remembers nothing ---- */
+/* ---- a proxy that is played by hand: it serves, and remembers nothing but keys ---- */
 
 static struct proxy {
     struct ws *ws;
     struct event *readable;
     uint64_t conn;
     unsigned gets, holds, certificates, commits;
+    bool remembers; /* keys of internal tokens */
 } proxy;
+static struct signing theirs, put_keys;
 
 static void say(enum wire_type type, const void *value) {
     struct out o = ws_message();
@@ -58,14 +62,25 @@ static void say(enum wire_type type, const void *value) {
     ws_send(proxy.ws, proxy.conn, &o);
 }
 
+static void answer(const struct wire_get *get) {
+    struct object *keys = signing_object(&theirs);
+    struct wire_object o = {MODEL_KIND_signing_keys, object_id(keys), object_bytes(keys)};
+    struct wire_have have = {.ask = get->ask, .objects = &o, .last = true};
+    proxy.gets++;
+    for (uint32_t i = 0; i < get->n_ids; i++)
+        have.n_objects += proxy.remembers && str_eq(get->ids[i], STR(SIGNING_KEYS_ID));
+    say(WIRE_have, &have);
+    object_drop(keys);
+}
+
 static void heard(const struct wire_message *m) {
-    if (m->type == WIRE_get) {
-        proxy.gets++;
-        say(WIRE_have, &(struct wire_have){.ask = m->get.ask, .last = true});
-    }
+    if (m->type == WIRE_get)
+        answer(&m->get);
     if (m->type == WIRE_hold)
         for (uint32_t i = 0; i < m->hold.n_ids; i++)
             proxy.holds += str_eq(m->hold.ids[i], STR("certificate/shop/c"));
+    if (m->type == WIRE_put && m->put.kind == MODEL_KIND_signing_keys)
+        assert_true(signing_read(&put_keys, m->put.bytes));
     if (m->type == WIRE_put)
         proxy.certificates += m->put.kind == MODEL_KIND_certificate;
     if (m->type == WIRE_commit) {
@@ -207,10 +222,40 @@ static void test_but_not_for_ever(void **state) {
     until(proxy.certificates == 1);
 }
 
+/* ---- keys of internal tokens, of a controller on a directory ---- */
+
+enum { PERIOD_S = 3600 };
+
+static void take_keys(bool remembers) {
+    signing_fini(&theirs);
+    signing_fini(&put_keys);
+    signing_renew(&theirs, time(NULL), PERIOD_S);
+    proxy.remembers = remembers;
+    struct main_signing *m = main_signing_new(base, turn, PERIOD_S);
+    add_secret();
+    until(put_keys.n > 0);
+    main_signing_free(m);
+}
+
+static void test_keys_outlive_a_controller(void **state) {
+    (void)state;
+    take_keys(true);
+    assert_true(signing_equal(&put_keys, &theirs));
+}
+
+static void test_keys_are_made_when_nobody_has_any(void **state) {
+    (void)state;
+    take_keys(false);
+    assert_false(signing_equal(&put_keys, &theirs));
+    assert_int_equal(put_keys.n, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_waits_for_secrets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_but_not_for_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_outlive_a_controller, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_are_made_when_nobody_has_any, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
