@@ -32,16 +32,14 @@ char *out_take_slow(struct out *o, size_t n) {
 }
 
 void out_u64(struct out *o, uint64_t v) {
-    char room[20];
-    size_t i = sizeof(room);
-    if (v < 10) {
-        out_char(o, (char)('0' + v));
+    size_t n = 1;
+    for (uint64_t next = 10; v >= next && n < 20; next = n < 20 ? next * 10 : next)
+        n++;
+    char *at = out_take(o, n);
+    if (!at)
         return;
-    }
-    do
-        room[--i] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    out_bytes(o, room + i, sizeof(room) - i);
+    for (size_t i = n; i-- > 0; v /= 10)
+        at[i] = (char)('0' + v % 10);
 }
 
 void out_i64(struct out *o, int64_t v) {

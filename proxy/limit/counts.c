@@ -46,6 +46,7 @@ struct limit_table {
     struct table buckets, windows, quotas, quota_windows;
     struct table bucket_lanes, window_lanes; /* shared places, a set for each limit */
     struct portions *portions;
+    _Atomic uint64_t failed_ns; /* when an address failed last; 0: never */
     _Atomic uint32_t share_all;
     _Atomic uint64_t shares[LIMITS_MAX]; /* half of the law's identity << 32 | millionths */
 };
@@ -121,6 +122,15 @@ void limit_share_one(struct limit_table *t, const struct limit_law *law, uint32_
     if (law->slot < LIMITS_MAX)
         atomic_store_explicit(&t->shares[law->slot], v > 0 ? half_of(law) | v : 0,
                               memory_order_relaxed);
+}
+
+void limit_table_failed(struct limit_table *t, uint64_t now_ns) {
+    atomic_store_explicit(&t->failed_ns, now_ns, memory_order_relaxed);
+}
+
+bool limit_table_has_failed(const struct limit_table *t, uint64_t since_ns) {
+    uint64_t at = atomic_load_explicit(&t->failed_ns, memory_order_relaxed);
+    return at != 0 && at >= since_ns;
 }
 
 void limit_table_lend(struct limit_table *t, struct portions *p) { t->portions = p; }

@@ -47,6 +47,10 @@ void limit_table_free(struct limit_table *t); /* NULL is fine */
  * to be said before there are workers. NULL: nobody. */
 struct portions;
 void limit_table_lend(struct limit_table *t, struct portions *p);
+/* Somebody's credential was wrong, for whichever limit of failures; and whether that was so since
+ * then: where nobody has failed for as long as a limit counts, there is nothing to look at. */
+void limit_table_failed(struct limit_table *t, uint64_t now_ns);
+bool limit_table_has_failed(const struct limit_table *t, uint64_t since_ns);
 struct portions *limit_table_portions(const struct limit_table *t);
 
 /* ---- shares of limits over the fleet: one thread sets them, any reads ---- */

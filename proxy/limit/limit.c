@@ -442,15 +442,21 @@ static const struct limit_law *failures_of(const struct exchange *x, uint32_t sl
     return law ? law->failures : NULL;
 }
 
+/* In all the time that the limit looks back to, anybody. */
+static bool has_failed(const struct limit_env *env, const struct limit_law *law) {
+    uint64_t now = env->loop->now_ns, back = law->rate.per_ms * 1000000;
+    return limit_table_has_failed(env->table, now > back ? now - back : 1);
+}
+
 bool limit_failures(struct limit_env *env, const struct exchange *x, const uint8_t client[16],
                     struct limited **out) {
     const uint32_t slots[] = {x->rule->override_auth, x->rule->auth};
     *out = NULL;
     for (size_t i = 0; env->table && i < ARRAY_LEN(slots); i++) {
-        struct limits_asked a = {.n = 0};
         const struct limit_law *law = failures_of(x, slots[i]);
-        if (!law)
+        if (!law || likely(!has_failed(env, law)))
             continue;
+        struct limits_asked a = {.n = 0};
         add(env, &a, law, network_of(client));
         look(env, &a.v[0]);
         if (a.v[0].count.allowed)
@@ -467,7 +473,9 @@ void limit_failed(struct limit_env *env, const struct exchange *x, const uint8_t
     for (size_t i = 0; env->table && i < ARRAY_LEN(slots); i++) {
         struct limit_count c;
         const struct limit_law *law = failures_of(x, slots[i]);
-        if (law && str_eq(law->policy, policy))
-            limit_take(env->table, law, limit_key(law, network_of(client)), env->loop->now_ns, &c);
+        if (!law || !str_eq(law->policy, policy))
+            continue;
+        limit_table_failed(env->table, env->loop->now_ns);
+        limit_take(env->table, law, limit_key(law, network_of(client)), env->loop->now_ns, &c);
     }
 }

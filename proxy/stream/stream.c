@@ -373,6 +373,7 @@ void stream_fail(struct stream *st, enum reason reason) {
 /* ---- a request comes ---- */
 
 static void on_errand(struct errands *all);
+static void serve(struct stream *st, struct head *h);
 
 void stream_end_by(struct stream *st, uint64_t ms) {
     uint64_t at = st->start_ns / 1000000 + ms;
@@ -522,32 +523,11 @@ static bool admit(struct stream *st, struct head *h) {
     return st->x.rule->guarded ? guard(st, h) : within_limits(st);
 }
 
-/* The rule is found, and the caller may. */
-static inline void forward(struct stream *st, struct head *h) {
-    struct exchange *x = &st->x;
-    if (x->rule->model->n_filters > 0) {
-        char room[ANSWER_ROOM];
-        struct answer a;
-        x->origin = origin_of(x);
-        if (policy_answers(x, &a, room, sizeof(room))) {
-            write_answer(st, &a);
-            return;
-        }
-    }
-    if (unlikely(h->upgrade.n > 0))
-        ask_upgrade(st, h);
-    request_forward(st);
-}
-
 void stream_judge(struct stream *st) {
-    if (!request_restore_head(st)) {
+    if (request_restore_head(st))
+        serve(st, st->env->sessions.head);
+    else
         stream_fail(st, REASON_INTERNAL);
-        return;
-    }
-    if (guard(st, st->env->sessions.head)) {
-        errands_drop(&st->errands); /* what they have found out is known */
-        forward(st, st->env->sessions.head);
-    }
 }
 
 static void on_errand(struct errands *all) {
@@ -574,34 +554,58 @@ __attribute__((noinline)) static void serve_keys(struct stream *st) {
     write_answer(st, &a);
 }
 
-static void serve(struct stream *st, struct head *h) {
+/* False: it was answered. */
+static inline bool find_rule(struct stream *st, struct head *h) {
     struct exchange *x = &st->x;
     struct route_request rq = {.host = x->host, .path = x->path, .head = h, .port = x->port};
     struct match_result found;
     if (!snapshot_route(st->law->snapshot, &rq, st->env->scratch, &found)) {
         stream_refuse(st, REASON_NO_ROUTE, 0);
-        return;
+        return false;
     }
     x->rule = found.rule;
     x->match = found.match;
     if (unlikely(found.rule->refusal != REASON_NONE)) {
         stream_refuse(st, found.rule->refusal, 0);
-        return;
+        return false;
     }
     if (h->framing == FRAMING_LENGTH && h->content_length > stream_body_limit(st)) {
         stream_refuse(st, REASON_BODY_TOO_LARGE, 0);
-        return;
+        return false;
     }
     if (unlikely(found.rule->to_https) && !policy_is_https(x)) {
         char room[ANSWER_ROOM];
         struct answer a;
         policy_to_https(x, &a, room, sizeof(room));
         write_answer(st, &a);
-        return;
+        return false;
     }
     set_deadline(st);
-    if (likely(!x->rule->limited) || admit(st, h))
-        forward(st, h);
+    return true;
+}
+
+/* Once more, from the beginning but for its rule, when it has waited. */
+static void serve(struct stream *st, struct head *h) {
+    struct exchange *x = &st->x;
+    if (likely(x->rule == NULL) && !find_rule(st, h))
+        return;
+    if (unlikely(x->rule->limited)) {
+        if (!admit(st, h))
+            return;
+        errands_drop(&st->errands); /* what they have found out is known */
+    }
+    if (x->rule->model->n_filters > 0) {
+        char room[ANSWER_ROOM];
+        struct answer a;
+        x->origin = origin_of(x);
+        if (policy_answers(x, &a, room, sizeof(room))) {
+            write_answer(st, &a);
+            return;
+        }
+    }
+    if (unlikely(h->upgrade.n > 0))
+        ask_upgrade(st, h);
+    request_forward(st);
 }
 
 static void on_request(struct client *c) {
