@@ -26,8 +26,19 @@ struct model_consumer_scope *auth_scope(struct making *m, const struct at *at,
 struct model_claim_match *auth_claims(struct making *m, const struct at *at, const char *name,
                                       const struct kube_claim_match *k, uint32_t n);
 
+/* A Service that is asked while a request waits: the id of its backend, which is wanted from now
+ * on. n == 0: it cannot be asked; refused, or closed. */
+struct str auth_service(struct making *m, const struct at *at, const struct kube_object_ref *k);
+/* A path, and perhaps a query, as a request says it. */
+bool auth_path_is_good(struct making *m, const struct at *at, struct str path);
+
 /* ---- methods ---- */
 
+bool auth_external_make(struct making *m, const struct at *at, const struct kube_external *k,
+                        struct model_auth_method_config *o);
+bool auth_introspection_make(struct making *m, const struct at *at,
+                             const struct kube_introspection *k,
+                             struct model_auth_method_config *o);
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 

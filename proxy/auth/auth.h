@@ -6,11 +6,10 @@
  *     place.c     where a credential is: header, cookie, query
  *        ▼
  *     judge.c     methods in their order ──► bearer.c     JSON Web Tokens, and those seen before
- *        │        Any or All             └─► key.c       API keys of Consumers
- *        ▼
- *     rule.c      what the caller may do: the first rule that matches decides
- *        ▼
- *     identity.c  what the backend sees of it; the credential is taken away
+ *        │        Any or All             ├─► key.c        API keys of Consumers
+ *        │                               └─► external.c, introspect.c: who else knows, see
+ * service.h ▼ rule.c      what the caller may do: the first rule that matches decides ▼ identity.c
+ * what the backend sees of it; the credential is taken away
  *
  * A worker's own: its tokens, its scratch. Nothing here waits: what lacks something sends an errand
  * (proxy/errand) and says so, and all is judged anew when it is back. A request that was seen
@@ -26,6 +25,7 @@
 
 struct auth_env;
 struct callers;
+struct verdict;
 
 struct auth_env *auth_env_new(struct loop *l, struct callers *calls);
 void auth_env_free(struct auth_env *env); /* NULL is fine */
@@ -47,6 +47,12 @@ struct auth {
     struct str consumer, subject; /* NS/NAME; sub of the token; n == 0: none */
     struct str detail;            /* refused or dry: a sentence for the log, nothing secret */
     struct str challenge;         /* refused: fields of the answer (WWW-Authenticate) */
+    uint16_t status;              /* refused by a service, whose answer it is; else 0 */
+    struct str body;              /* of it */
+    struct verdict *denial;       /* which has that body; held */
+    struct str to_client;         /* passes: fields for the answer, each with its line end */
+    struct str hidden;            /* names of fields that do not go on, each with a line end */
+    bool asked;                   /* a service was shown what it has */
     struct str fields;            /* for the backend, each with its line end */
     struct str query;             /* without the credential, where that was in it */
     bool has_query, edits_query;

@@ -17,6 +17,8 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->loop = l;
     env->calls = calls;
     env->tokens = bearers_new();
+    env->answers = answers_new();
+    services_init(&env->services);
     env->digest = credential_scratch_new();
     env->regex = regex_scratch_new();
     arena_init(&env->arena);
@@ -27,6 +29,8 @@ void auth_env_free(struct auth_env *env) {
     if (!env)
         return;
     bearers_free(env->tokens);
+    answers_free(env->answers);
+    services_fini(&env->services);
     credential_scratch_free(env->digest);
     regex_scratch_free(env->regex);
     arena_fini(&env->arena);
@@ -115,6 +119,10 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return bearer_tell(j, m);
     case MODEL_AUTH_API_KEY:
         return key_tell(j, m);
+    case MODEL_AUTH_EXTERNAL:
+        return external_tell(j, m);
+    case MODEL_AUTH_INTROSPECTION:
+        return introspect_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -123,23 +131,28 @@ static enum told tell(struct judging *j, const struct method_law *m) {
     }
 }
 
-static void count_in(struct judging *j, uint32_t i) {
+/* shown: how many credentials were there before the method looked for its own. */
+static void count_in(struct judging *j, uint32_t i, unsigned shown) {
     struct caller *w = &j->who;
     if (w->methods == 0)
         w->method = w->law->methods[i].model->name;
     w->methods |= (uint64_t)1 << i;
-    if (w->n_shown > 0)
+    if (w->n_shown > shown)
         w->accepted[w->n_shown - 1] = true;
 }
 
 /* The first method that finds a credential decides. */
 static int ask_any(struct judging *j) {
-    for (uint32_t i = 0; i < j->who.law->n_methods; i++)
+    for (uint32_t i = 0; i < j->who.law->n_methods; i++) {
+        unsigned shown = j->who.n_shown;
         switch (tell(j, &j->who.law->methods[i])) {
         case TOLD_ABSENT:
             continue;
         case TOLD_GOOD:
-            count_in(j, i);
+            count_in(j, i, shown);
+            return 0;
+        case TOLD_OPEN:
+            j->open = true;
             return 0;
         case TOLD_WAITS:
             j->waits = true;
@@ -148,6 +161,7 @@ static int ask_any(struct judging *j) {
         case TOLD_NOTHING:
             return -1;
         }
+    }
     if (j->unknown)
         j->challenge = "invalid_token";
     return judge_refuse(j, REASON_UNAUTHENTICATED,
@@ -173,13 +187,17 @@ static bool all_accepted(const struct caller *w) {
 static int ask_all(struct judging *j) {
     for (uint32_t i = 0; i < j->who.law->n_methods; i++) {
         const struct method_law *m = &j->who.law->methods[i];
+        unsigned shown = j->who.n_shown;
         switch (tell(j, m)) {
         case TOLD_ABSENT:
             if (!m->model->optional)
                 return judge_refuse(j, REASON_UNAUTHENTICATED, "one of the credentials is missing");
             continue;
         case TOLD_GOOD:
-            count_in(j, i);
+            count_in(j, i, shown);
+            continue;
+        case TOLD_OPEN:
+            j->open = true;
             continue;
         case TOLD_WAITS:
             j->waits = true;
@@ -221,25 +239,26 @@ static struct auth *block(struct auth_env *env, enum slab_size size) {
 }
 
 void auth_drop(struct auth_env *env, struct auth *a) {
-    if (a)
-        slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
+    if (!a)
+        return;
+    verdict_drop(a->denial);
+    slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
 }
 
 /* RFC 9110 11.6.1: a 401 says what would be accepted; RFC 6750 3: what was wrong. */
 static void write_challenges(const struct judging *j, struct out *o) {
     const struct auth_law *law = j->who.law;
     bool forbidden = j->reason == REASON_FORBIDDEN;
-    if (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge))
-        return;
+    if (j->denial || (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge)))
+        return; /* a service says itself what it wants */
     for (uint32_t i = 0; i < law->n_methods; i++) {
         enum model_auth_method type = law->methods[i].model->type;
-        const char *scheme = type == MODEL_AUTH_JWT       ? "Bearer"
-                             : type == MODEL_AUTH_API_KEY ? "Key"
-                                                          : NULL;
-        if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
+        bool token = type == MODEL_AUTH_JWT || type == MODEL_AUTH_INTROSPECTION;
+        const char *scheme = token ? "Bearer" : type == MODEL_AUTH_API_KEY ? "Key" : NULL;
+        if (!scheme || (forbidden && !token))
             continue;
         out_fmt(o, "www-authenticate: %s realm=\"%.*s\"", scheme, STR_FMT(law->name));
-        if (type == MODEL_AUTH_JWT && j->challenge)
+        if (token && j->challenge)
             out_fmt(o, ", error=\"%s\"", j->challenge);
         out_lit(o, "\r\n");
     }
@@ -290,6 +309,23 @@ static void note(struct auth *a, const struct judging *j, struct pens *p) {
         a->subject = keep(&p->texts, bearer_subject(j->who.token));
 }
 
+/* What services say of one that passes. Two policies may have something to say. */
+static void take_said(struct auth *a, const struct judging *j, struct pens *p) {
+    struct str client = a->to_client, hidden = a->hidden;
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->fields, j->said[i]->to_backend);
+    size_t at = p->texts.n;
+    out_str(&p->texts, client);
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->texts, j->said[i]->to_client);
+    a->to_client = str_mk(p->texts.p + at, p->texts.n - at);
+    at = p->texts.n;
+    out_str(&p->texts, hidden);
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->texts, j->said[i]->hidden);
+    a->hidden = str_mk(p->texts.p + at, p->texts.n - at);
+}
+
 /* One policy; what it means for the answer. -1: refused. */
 static int judge_into(struct auth *a, struct judging *j, const struct auth_law *law,
                       struct pens *p) {
@@ -298,7 +334,9 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->rule = STR_NONE;
     j->audit = false;
     j->challenge = NULL;
-    j->unknown = false;
+    j->unknown = j->open = false;
+    j->n_said = 0;
+    j->denial = NULL;
     arena_reset(&j->env->arena);
     int bad = judge_one(j);
     a->waits = j->waits;
@@ -309,14 +347,27 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
         bad = identity_write(j, &p->fields);
     note(a, j, p);
     take(a, &j->who, dry);
-    if (!bad)
+    a->asked |= j->asked;
+    if (j->open)
+        a->detail = keep(&p->texts, str_of(j->detail));
+    if (!bad) {
+        if (!dry)
+            take_said(a, j, p);
         return 0;
+    }
     a->reason = j->reason;
     a->detail = keep(&p->texts, str_of(j->detail));
     a->dry = dry;
     a->refused = !dry;
     if (dry)
         return 0;
+    if (j->denial) {
+        a->denial = verdict_hold(j->denial);
+        a->status = j->denial->status;
+        a->challenge = j->denial->to_client;
+        a->body = j->denial->body;
+        return -1;
+    }
     size_t begin = p->texts.n;
     write_challenges(j, &p->texts);
     a->challenge = str_mk(p->texts.p + begin, p->texts.n - begin);
@@ -405,6 +456,15 @@ static void drop_named(struct head *h, struct str name) {
 }
 
 void auth_hide(const struct auth *a, struct head *h, bool secrets) {
+    struct str rest = a->hidden, name;
+    while (rest.n > 0) {
+        rest = str_cut(rest, '\n', &name);
+        drop_named(h, name);
+    }
+    if (secrets && a->asked) { /* where its credential is, only the service knows */
+        drop_named(h, STR("authorization"));
+        drop_named(h, STR("cookie"));
+    }
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

@@ -28,19 +28,23 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
     return in;
 }
 
-bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
+bool consumer_look_for(struct judging *j, const struct method_law *m, enum model_auth_method type,
+                       struct str a, struct str b) {
     struct consumer_found found;
     char digest[CREDENTIAL_DIGEST];
-    const char *word = model_word(&model_words_auth_method, m->model->type);
+    const char *word = model_word(&model_words_auth_method, type);
     credential_digest(j->env->digest, word, a, b, digest);
-    if (!consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest, &j->env->arena,
-                        &found) ||
+    if (!consumers_find(snapshot_consumers(j->x->snapshot), type, digest, &j->env->arena, &found) ||
         !consumer_counts(m->model->consumers, &found))
         return false;
     if (!j->who.known)
         j->who.consumer = found;
     j->who.known = true;
     return true;
+}
+
+bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b) {
+    return consumer_look_for(j, m, m->model->type, a, b);
 }
 
 enum told key_tell(struct judging *j, const struct method_law *m) {

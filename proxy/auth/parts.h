@@ -11,10 +11,12 @@
 #include "proxy/auth/auth.h"
 #include "proxy/auth/bearer.h"
 #include "proxy/auth/place.h"
+#include "proxy/auth/service.h"
 
 enum {
     QUERY_ROOM = 4096, /* a credential in the query */
     SHOWN_MAX = 8,     /* credentials of one request */
+    SAID_BY = 4,       /* services that let one request pass */
 };
 
 /* From the worker to main: one writes, one reads. */
@@ -31,6 +33,8 @@ struct auth_env {
     struct loop *loop;
     struct callers *calls;
     struct bearers *tokens;
+    struct answers *answers;
+    struct services services;
     struct credential_scratch *digest;
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
@@ -47,6 +51,7 @@ enum told {
     TOLD_GOOD,
     TOLD_BAD,
     TOLD_NOTHING, /* cannot say: reason */
+    TOLD_OPEN,    /* cannot say, and the request passes all the same: detail */
     TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
 };
 
@@ -75,12 +80,17 @@ struct judging {
     bool waits;
     uint32_t wants_body;
     struct caller who;
-    enum reason reason;    /* of a refusal */
-    const char *detail;    /* a sentence */
-    const char *challenge; /* error of RFC 6750; NULL: none */
-    bool unknown;          /* something was shown that no method knows, up to now */
-    bool audit;            /* by the rule that decides */
-    struct str rule, path; /* path.p == NULL: not made yet */
+    enum reason reason;            /* of a refusal */
+    const char *detail;            /* a sentence */
+    const char *challenge;         /* error of RFC 6750; NULL: none */
+    bool unknown;                  /* something was shown that no method knows, up to now */
+    bool audit;                    /* by the rule that decides */
+    struct str rule, path;         /* path.p == NULL: not made yet */
+    struct verdict *said[SAID_BY]; /* of services that let it pass */
+    unsigned n_said;
+    struct verdict *denial; /* of the one that does not: its answer is the answer */
+    bool open;              /* it passes for want of an answer */
+    bool asked;             /* a service was shown its credentials */
 };
 
 /* judge.c */
@@ -98,6 +108,18 @@ enum told key_tell(struct judging *j, const struct method_law *m);
 bool consumer_counts(const struct model_consumer_scope *s, const struct consumer_found *f);
 /* The Consumer whose credential (a, b) it is, if it is one of the method's: the caller's then. */
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
+/* The same, of a credential of another kind than the method. */
+bool consumer_look_for(struct judging *j, const struct method_law *m, enum model_auth_method type,
+                       struct str a, struct str b);
+
+/* external.c, introspect.c */
+/* What an answer is found by begins with whose it is: the policy by its name, since a hash of what
+ * it says could be met by somebody else's. */
+void answer_key_begin(const struct judging *j, const struct method_law *m, struct hash_secret *h);
+enum told external_tell(struct judging *j, const struct method_law *m);
+enum told introspect_tell(struct judging *j, const struct method_law *m);
+struct verdict *introspect_read(const struct method_law *m, const struct call *c, int64_t now,
+                                enum reason *reason, const char **detail);
 
 /* bearer.c */
 enum told bearer_tell(struct judging *j, const struct method_law *m);

@@ -199,6 +199,7 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
     else if (x->origin.n > 0)
         policy_write_cors(x, o); /* or its page would not see why */
     out_str(o, a->fields);
+    out_str(o, x->to_client);
     if (a->status == 503 && a->reason != REASON_NONE)
         out_lit(o, "retry-after: 1\r\n");
     if (tells_reason(x, a))

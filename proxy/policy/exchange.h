@@ -38,7 +38,8 @@ struct exchange {
     struct str upgrade;  /* the protocol that the upstream is asked to switch to; n == 0: none; * */
     struct str key;      /* Sec-WebSocket-Key, where it was made here (RFC 8441); * */
     struct str identity; /* fields of our own for the upstream: who the caller is */
-    struct str origin;   /* the Origin field where the rule has CORS, else n == 0; * */
+    struct str to_client;       /* fields of our own for the answer; * */
+    struct str origin;          /* the Origin field where the rule has CORS, else n == 0; * */
     const struct grpc_web *web; /* a call of gRPC-Web that the backend gets as gRPC, or NULL; * */
 };                              /* *: also valid when the answer comes */
 

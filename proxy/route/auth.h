@@ -25,7 +25,9 @@ struct method_law {
     struct str source;           /* of these keys; n == 0: nobody fetches them */
     uint64_t stale_after;        /* of these keys; seconds since 1970; 0 = no end */
     uint64_t version;            /* of the policy and its keys: what was verified under it counts */
+    uint64_t place;              /* of the method, whatever it says; never 0 */
     uint32_t algorithms;         /* jwt: that are accepted, as a mask */
+    uint32_t backend;            /* that is asked: its slot; UINT32_MAX: it is not there */
     struct claim_match *const *claims; /* as many as the model has */
 };
 

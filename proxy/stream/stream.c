@@ -288,7 +288,8 @@ bool stream_end_body(struct stream *st, const struct side *from, struct side *to
 static void write_answer(struct stream *st, const struct answer *a) {
     struct side *s = &st->client->side;
     struct str body = policy_answer_body(&st->x, a);
-    size_t room = size_min(a->location.n + 8192, slab_bytes(SLAB_64K));
+    size_t room =
+        size_min(a->location.n + a->fields.n + st->x.to_client.n + 8192, slab_bytes(SLAB_64K));
     /* What was not read of the request would be taken for the next one. */
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     st->status = a->status;
@@ -319,18 +320,31 @@ static struct str grpc_type_of(struct stream *st) {
                                            : STR_NONE;
 }
 
-static void refuse_with(struct stream *st, enum reason reason, uint16_t status, struct str fields) {
+void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
     struct answer a;
     struct str type = grpc_type_of(st);
     policy_refusal(&a, reason, status);
-    a.fields = fields;
     if (type.n > 0)
         policy_grpc_answer(&a, type);
     write_answer(st, &a);
 }
 
-void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
-    refuse_with(st, reason, status, STR_NONE);
+/* The judgement is a refusal: our own, or that of a service, whose body lasts as long as it. */
+static void refuse_judged(struct stream *st) {
+    const struct auth *auth = st->auth;
+    struct answer a;
+    struct str type = grpc_type_of(st);
+    policy_refusal(&a, auth->reason, auth->status);
+    bool theirs = auth->status != 0;
+    if (theirs) {
+        a.content_type = STR_NONE; /* among its fields */
+        a.body = auth->body;
+    }
+    if (!theirs || type.n == 0)
+        a.fields = auth->challenge;
+    if (type.n > 0)
+        policy_grpc_answer(&a, type);
+    write_answer(st, &a);
 }
 
 /* It waits no more. */
@@ -442,10 +456,11 @@ static bool guard(struct stream *st, struct head *h) {
     }
     judged(st);
     if (st->auth->refused) {
-        refuse_with(st, st->auth->reason, 0, st->auth->challenge);
+        refuse_judged(st);
         return false;
     }
     x->identity = st->auth->fields;
+    x->to_client = st->auth->to_client;
     if (st->auth->edits_query) {
         x->query = st->auth->query;
         x->has_query = st->auth->has_query;
