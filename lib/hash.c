@@ -6,7 +6,7 @@
 #include <sys/random.h>
 #include <xxhash.h>
 
-static uint64_t key[2];
+static uint64_t key[2], secret_key[2];
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 
 void random_bytes(void *p, size_t n) {
@@ -21,7 +21,10 @@ void random_bytes(void *p, size_t n) {
     }
 }
 
-static void make_key(void) { random_bytes(key, sizeof(key)); }
+static void make_key(void) {
+    random_bytes(key, sizeof(key));
+    random_bytes(secret_key, sizeof(secret_key));
+}
 
 /* The key is set before main() so that hashing needs no check. */
 __attribute__((constructor)) static void make_key_first(void) { pthread_once(&key_once, make_key); }
@@ -92,6 +95,47 @@ void hash_mac(const char k[HASH_KEY], struct str s, char mac[HASH_MAC]) {
     v[1] ^= 0xdd;
     half[1] = sip_end(v);
     memcpy(mac, half, sizeof(half));
+}
+
+/* ---- SipHash-2-4 with 128 bits: of whole words, a text as its length and its bytes ---- */
+
+void hash_secret_with(struct hash_secret *h, const uint64_t k[2]) {
+    *h = (struct hash_secret){.v = {k[0] ^ 0x736f6d6570736575ULL,
+                                    k[1] ^ 0x646f72616e646f6dULL ^ 0xee,
+                                    k[0] ^ 0x6c7967656e657261ULL, k[1] ^ 0x7465646279746573ULL}};
+}
+
+void hash_secret_begin(struct hash_secret *h) { hash_secret_with(h, secret_key); }
+
+static void take_word(uint64_t v[4], uint64_t word) {
+    v[3] ^= word;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= word;
+}
+
+void hash_secret_u64(struct hash_secret *h, uint64_t word) {
+    take_word(h->v, word);
+    h->words++;
+}
+
+void hash_secret_str(struct hash_secret *h, struct str s) {
+    hash_secret_u64(h, s.n);
+    for (size_t at = 0; at < s.n; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, s.p + at, s.n - at < 8 ? s.n - at : 8);
+        hash_secret_u64(h, word);
+    }
+}
+
+struct hash_wide hash_secret_end(struct hash_secret *h) {
+    struct hash_wide wide;
+    take_word(h->v, (h->words * 8) << 56);
+    h->v[2] ^= 0xee;
+    wide.a = sip_end(h->v);
+    h->v[1] ^= 0xdd;
+    wide.b = sip_end(h->v);
+    return wide;
 }
 
 uint64_t hash_content(struct str s) { return XXH3_64bits(s.p ? s.p : "", s.n); }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hash: three kinds, and which one is a matter of who chooses the bytes.
+ * hash: four kinds, and which one is a matter of who chooses the bytes.
  *
  *   hash_keyed    SipHash-1-3 with this process's random key: tables whose keys come from clients
  *                 (hosts, paths). Differs from process to process.
  *   hash_content  XXH3-64 without a key: the same everywhere, for content hashes and digests.
  *   hash_mac      SipHash-2-4 of 128 bits with the caller's own random key: what nobody who does
  * not know the key can find a second text for. For memory of this process alone.
+ *   hash_secret   the same of several parts, each with its length, and this process's key: by which
+ *                 what is secret (a token, a session) is found again, without being kept.
  */
 #ifndef SLUICE_LIB_HASH_H
 #define SLUICE_LIB_HASH_H
@@ -25,6 +27,21 @@ static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     x ^= x >> 32;
     return x;
 }
+
+/* Of several parts; none of them can be taken for two others. */
+struct hash_secret {
+    uint64_t v[4];
+    uint64_t words; /* taken in */
+};
+struct hash_wide {
+    uint64_t a, b;
+};
+void hash_secret_begin(struct hash_secret *h);
+void hash_secret_u64(struct hash_secret *h, uint64_t v);
+void hash_secret_str(struct hash_secret *h, struct str s);
+struct hash_wide hash_secret_end(struct hash_secret *h);
+/* The same with a key of the caller's: for tests. */
+void hash_secret_with(struct hash_secret *h, const uint64_t key[2]);
 
 /* Random bytes from the kernel; dies if there are none. */
 void random_bytes(void *p, size_t n);

@@ -8,8 +8,8 @@ JOBS ?= $(shell nproc)
 RUN   = tests/run --mode $(MODE) $(if $(ONLY),--only '$(ONLY)')
 
 FUZZ     := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-FUZZ_C   := $(LIB_C) proxy/auth/pair.c proxy/policy/forwarded.c proxy/limit/resp.c $(wildcard proxy/http/*.c proxy/net/*.c proxy/route/*.c proxy/session/*.c proxy/upstream/*.c controller/curl/*.c controller/fetch/*.c controller/kube/*.c ctl/import*.c) \
-            proxy/auth/badge.c controller/compile/editable.c ctl/doc.c ctl/kong.c ctl/read.c ctl/table.c
+FUZZ_C   := $(LIB_C) $(wildcard proxy/auth/*.c proxy/errand/*.c proxy/http/*.c proxy/limit/*.c proxy/net/*.c proxy/policy/*.c proxy/route/*.c proxy/session/*.c proxy/upstream/*.c controller/curl/*.c controller/fetch/*.c controller/kube/*.c ctl/import*.c) \
+            controller/compile/editable.c ctl/doc.c ctl/kong.c ctl/read.c ctl/table.c
 FUZZ_CC  := clang-14 -std=gnu11 -g -O1 -DSLUICE_DEBUG $(DEFS) -fno-omit-frame-pointer \
             -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
             -fno-sanitize=pointer-overflow # NULL + 0 is NULL

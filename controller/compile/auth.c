@@ -58,6 +58,10 @@ static bool method_make(struct making *m, const struct at *at, const struct kube
         return auth_hmac_make(m, AT(at, "hmac"), k->hmac, o);
     case MODEL_AUTH_CLIENT_CERTIFICATE:
         return auth_certificate_make(m, AT(at, "clientCertificate"), k->client_certificate, o);
+    case MODEL_AUTH_EXTERNAL:
+        return auth_external_make(m, AT(at, "external"), k->external, o);
+    case MODEL_AUTH_INTROSPECTION:
+        return auth_introspection_make(m, AT(at, "introspection"), k->introspection, o);
     case MODEL_AUTH_ANONYMOUS:
         if (k->anonymous->consumer.n > 0)
             o->consumer = arena_fmt(&m->a, "%.*s/%.*s", STR_FMT(m->r->meta.namespace),

@@ -101,3 +101,33 @@ struct model_claim_match *auth_claims(struct making *m, const struct at *at, con
     }
     return list;
 }
+
+struct str auth_service(struct making *m, const struct at *at, const struct kube_object_ref *k) {
+    bool service = k->kind.n == 0 || str_eq(k->kind, STR("Service"));
+    if (k->port < 0 && service) {
+        refuse(m, AT(at, "port"), "a Service needs a port; write its number");
+        return STR_NONE;
+    }
+    const struct ref ref = {.group = k->group,
+                            .kind = k->kind,
+                            .namespace = k->namespace,
+                            .name = k->name,
+                            .port = {.number = k->port < 0 ? 0 : (uint16_t)k->port}};
+    struct str id = ref_resolve(m, at, &ref);
+    if (id.n == 0)
+        close_as(m, "ServiceUnavailable", at,
+                 "the service that must be asked is not there or cannot be referred to, so "
+                 "everything that this policy targets is answered with 503 policy_unavailable");
+    return id;
+}
+
+bool auth_path_is_good(struct making *m, const struct at *at, struct str path) {
+    bool good = path.n > 0 && path.n <= 1024 && path.p[0] == '/';
+    for (size_t i = 0; i < path.n; i++)
+        good = good && path.p[i] > 0x20 && path.p[i] < 0x7f && path.p[i] != '#';
+    if (!good)
+        refuse(m, at,
+               "write it as a request does: from the first slash on, percent-encoded, at most 1024 "
+               "bytes");
+    return good;
+}

@@ -40,6 +40,19 @@ bool auth_basic_make(struct making *m, const struct at *at, const struct kube_ba
 bool auth_certificate_make(struct making *m, const struct at *at,
                            const struct kube_client_certificate *k,
                            struct model_auth_method_config *o);
+/* A Service that is asked while a request waits: the id of its backend, which is wanted from now
+ * on. n == 0: it cannot be asked; refused, or closed. */
+struct str auth_service(struct making *m, const struct at *at, const struct kube_object_ref *k);
+/* A path, and perhaps a query, as a request says it. */
+bool auth_path_is_good(struct making *m, const struct at *at, struct str path);
+
+/* ---- methods ---- */
+
+bool auth_external_make(struct making *m, const struct at *at, const struct kube_external *k,
+                        struct model_auth_method_config *o);
+bool auth_introspection_make(struct making *m, const struct at *at,
+                             const struct kube_introspection *k,
+                             struct model_auth_method_config *o);
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,

@@ -50,6 +50,8 @@ bool external_name_allowed(const struct class_ *class, struct str name);
 const struct str *class_identity_default(size_t *n);
 /* Private addresses that the GatewayConfigs of our classes allow, all together. */
 struct unit_cidr *class_private_cidrs(struct making *m, uint32_t *n);
+/* Whether some class of ours allows it: for a policy, which is of none. */
+bool class_external_name(struct making *m, struct str name);
 /* Whether some class of ours takes that header away from clients. */
 bool class_identity(struct making *m, struct str name);
 /* Whether some class of ours has a listener that asks clients for certificates; judged: and judges

@@ -332,12 +332,16 @@ static bool pattern_covers(struct str pattern, struct str name) {
     return name.n > suffix.n && str_eq_nocase(str_skip(name, name.n - suffix.n), suffix);
 }
 
-bool external_name_allowed(const struct class_ *k, struct str name) {
-    const struct kube_external_names *e = k->config ? k->config->external_names : NULL;
+static bool allows_name(const struct kube_GatewayConfig *g, struct str name) {
+    const struct kube_external_names *e = g ? g->external_names : NULL;
     for (uint32_t i = 0; e && i < e->n_allowed; i++)
         if (pattern_covers(e->allowed[i], name))
             return true;
     return false;
+}
+
+bool external_name_allowed(const struct class_ *k, struct str name) {
+    return allows_name(k->config, name);
 }
 
 enum { PRIVATE_MAX = 256 };
@@ -404,6 +408,15 @@ bool class_asks_clients(struct making *m, bool judged) {
     size_t at = 0;
     while (next_config(m, &at, &g))
         if (g && asks_clients(g, judged))
+            return true;
+    return false;
+}
+
+bool class_external_name(struct making *m, struct str name) {
+    const struct kube_GatewayConfig *g;
+    size_t at = 0;
+    while (next_config(m, &at, &g))
+        if (allows_name(g, name))
             return true;
     return false;
 }

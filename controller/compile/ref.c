@@ -63,12 +63,13 @@ static bool external_allowed(struct making *m, const struct at *at, const char *
                    shown);
         return false;
     }
-    if (external_name_allowed(m->class, s->external_name))
+    if (m->class ? external_name_allowed(m->class, s->external_name)
+                 : class_external_name(m, s->external_name))
         return true;
     unresolved(m, "RefNotPermitted", at,
-               "%s is an ExternalName and the class does not allow its name; add it to "
+               "%s is an ExternalName and %s not allow its name; add it to "
                "GatewayConfig spec.externalNames.allowed",
-               shown);
+               shown, m->class ? "the class does" : "the classes do");
     return false;
 }
 

@@ -336,10 +336,21 @@ static void want_filters(struct making *m, const struct model_filter *f, uint32_
             want_id(m, f[i].mirror->backend);
 }
 
+static void want_services(struct making *m, const struct model_auth *o) {
+    for (uint32_t i = 0; i < o->n_methods; i++) {
+        if (o->methods[i].external)
+            want_id(m, o->methods[i].external->backend);
+        if (o->methods[i].introspection)
+            want_id(m, o->methods[i].introspection->backend);
+    }
+}
+
 void unit_restore_wants(struct compiler *c, struct unit *u) {
     struct making m;
     making_init(&m, c, u, NULL);
     for (size_t i = 0; i < u->objects.n; i++) {
+        if (u->objects.v[i]->kind == MODEL_KIND_auth)
+            want_services(&m, object_decode(u->objects.v[i], &m.a, NULL));
         if (u->objects.v[i]->kind != MODEL_KIND_route)
             continue;
         const struct model_route *r = object_decode(u->objects.v[i], &m.a, NULL);

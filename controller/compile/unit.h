@@ -217,7 +217,7 @@ void unit_take_wants(struct making *m);
 /* The unit steps back, or stays as it is: what it has just asked for is wanted as well, so that it
  * is there when the unit comes again. */
 void unit_add_wants(struct making *m);
-/* What the routes of u name is wanted, and nothing else. */
+/* What the routes and policies of u name is wanted, and nothing else. */
 void unit_restore_wants(struct compiler *c, struct unit *u);
 uint64_t objects_sorted_revision(struct objects *o); /* sorts them first */
 uint64_t objects_revision(const struct objects *o);

@@ -114,11 +114,41 @@ static void note_judged(struct bearer *t, uint64_t version) {
     t->next = (t->next + 1) % JUDGED_MAX;
 }
 
+/* ---- one that another one vouches for ---- */
+
+struct bearer *bearer_of(const struct claims *said) {
+    struct bearer *t = mem_try_zero(sizeof(*t));
+    if (!t)
+        return NULL;
+    t->claims = claims_copy(said);
+    if (!t->claims) {
+        mem_free(t);
+        return NULL;
+    }
+    t->size = sizeof(*t) + said->n_text + said->n_nodes * sizeof(struct claim);
+    t->subject = claim_text(t->claims, claims_named(t->claims, "sub"));
+    t->issuer = claim_text(t->claims, claims_named(t->claims, "iss"));
+    return t;
+}
+
+void bearer_free(struct bearer *t) {
+    if (!t)
+        return;
+    mem_free(t->claims);
+    mem_free(t);
+}
+
+size_t bearer_size(const struct bearer *t) { return t->size; }
+
 /* ---- what is in it ---- */
 
 const struct claims *bearer_claims(const struct bearer *t) { return t->claims; }
 struct str bearer_subject(const struct bearer *t) {
     return t->subject;
+}
+
+struct str bearer_issuer(const struct bearer *t) {
+    return t->issuer;
 }
 
 const struct claim *bearer_claim(const struct bearer *t, const struct str *path, size_t n) {

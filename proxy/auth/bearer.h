@@ -32,8 +32,15 @@ void bearers_free(struct bearers *t); /* NULL is fine */
 size_t bearers_count(const struct bearers *t);
 struct jwt_scratch *bearers_scratch(const struct bearers *t);
 
+/* One that another one vouches for: what it says is copied; of whoever asks for it. NULL: no
+ * memory. */
+struct bearer *bearer_of(const struct claims *said) MUST_USE;
+void bearer_free(struct bearer *t); /* NULL is fine */
+size_t bearer_size(const struct bearer *t);
+
 const struct claims *bearer_claims(const struct bearer *t);
 struct str bearer_subject(const struct bearer *t); /* n == 0: none */
+struct str bearer_issuer(const struct bearer *t);  /* likewise */
 const struct claim *bearer_claim(const struct bearer *t, const struct str *path, size_t n);
 /* The claim that scopes are in; NULL: there is none. */
 const struct claim *bearer_scopes(const struct bearer *t, const struct model_auth_jwt *jwt);

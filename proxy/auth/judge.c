@@ -22,6 +22,8 @@ struct auth_env *auth_env_new(struct loop *l, struct callers *calls) {
     env->verifications = verifications_new();
     env->badges = badges_new();
     env->mint = mint_new();
+    env->answers = answers_new();
+    services_init(&env->services);
     env->digest = credential_scratch_new();
     env->macs = mac_scratch_new();
     must(RAND_bytes((unsigned char *)env->nobody, sizeof(env->nobody)) == 1);
@@ -38,6 +40,8 @@ void auth_env_free(struct auth_env *env) {
     verifications_free(env->verifications);
     badges_free(env->badges);
     mint_free(env->mint);
+    answers_free(env->answers);
+    services_fini(&env->services);
     credential_scratch_free(env->digest);
     mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
@@ -139,6 +143,10 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return hmac_tell(j, m);
     case MODEL_AUTH_CLIENT_CERTIFICATE:
         return certificate_tell(j, m);
+    case MODEL_AUTH_EXTERNAL:
+        return external_tell(j, m);
+    case MODEL_AUTH_INTROSPECTION:
+        return introspect_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -166,6 +174,9 @@ static int ask_any(struct judging *j) {
             continue;
         case TOLD_GOOD:
             count_in(j, i, before);
+            return 0;
+        case TOLD_OPEN:
+            j->open = true;
             return 0;
         case TOLD_WAITS:
             j->waits = true;
@@ -213,6 +224,9 @@ static int ask_all(struct judging *j) {
         case TOLD_GOOD:
             count_in(j, i, before);
             continue;
+        case TOLD_OPEN:
+            j->open = true;
+            continue;
         case TOLD_WAITS:
             j->waits = true;
             return -1;
@@ -253,8 +267,10 @@ static struct auth *block(struct auth_env *env, enum slab_size size) {
 }
 
 void auth_drop(struct auth_env *env, struct auth *a) {
-    if (a)
-        slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
+    if (!a)
+        return;
+    verdict_drop(a->denial);
+    slab_give(&env->loop->slabs, (enum slab_size)a->slab, a);
 }
 
 /* A quoted string, RFC 9110 5.6.4. */
@@ -279,11 +295,12 @@ static void challenge_basic(const struct model_auth_basic *b, struct out *o) {
 static void write_challenges(const struct judging *j, struct out *o) {
     const struct auth_law *law = j->who.law;
     bool forbidden = j->reason == REASON_FORBIDDEN;
-    if (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge))
-        return;
+    if (j->denial || (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge)))
+        return; /* a service says itself what it wants */
     for (uint32_t i = 0; i < law->n_methods; i++) {
         enum model_auth_method type = law->methods[i].model->type;
-        const char *scheme = type == MODEL_AUTH_JWT                  ? "Bearer"
+        bool token = type == MODEL_AUTH_JWT || type == MODEL_AUTH_INTROSPECTION;
+        const char *scheme = token                                   ? "Bearer"
                              : type == MODEL_AUTH_API_KEY            ? "Key"
                              : type == MODEL_AUTH_CLIENT_CERTIFICATE ? "ClientCertificate"
                                                                      : NULL;
@@ -291,10 +308,10 @@ static void write_challenges(const struct judging *j, struct out *o) {
             challenge_basic(law->methods[i].model->basic, o);
         if (type == MODEL_AUTH_HMAC && !forbidden)
             hmac_challenge(&law->methods[i], law->name, o);
-        if (!scheme || (forbidden && type != MODEL_AUTH_JWT))
+        if (!scheme || (forbidden && !token))
             continue;
         out_fmt(o, "www-authenticate: %s realm=\"%.*s\"", scheme, STR_FMT(law->name));
-        if (type == MODEL_AUTH_JWT && j->challenge)
+        if (token && j->challenge)
             out_fmt(o, ", error=\"%s\"", j->challenge);
         out_lit(o, "\r\n");
     }
@@ -354,6 +371,23 @@ static void remember_who(struct judging *j, bool nobody) {
         j->env->who = *w;
 }
 
+/* What services say of one that passes. Two policies may have something to say. */
+static void take_said(struct auth *a, const struct judging *j, struct pens *p) {
+    struct str client = a->to_client, hidden = a->hidden;
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->fields, j->said[i]->to_backend);
+    size_t at = p->texts.n;
+    out_str(&p->texts, client);
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->texts, j->said[i]->to_client);
+    a->to_client = str_mk(p->texts.p + at, p->texts.n - at);
+    at = p->texts.n;
+    out_str(&p->texts, hidden);
+    for (unsigned i = 0; i < j->n_said; i++)
+        out_str(&p->texts, j->said[i]->hidden);
+    a->hidden = str_mk(p->texts.p + at, p->texts.n - at);
+}
+
 /* One policy; what it means for the answer. -1: refused. */
 static int judge_into(struct auth *a, struct judging *j, const struct auth_law *law,
                       struct pens *p) {
@@ -362,8 +396,10 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->rule = STR_NONE;
     j->audit = false;
     j->challenge = NULL;
-    j->unknown = false;
+    j->unknown = j->open = false;
     j->stranger = NULL;
+    j->n_said = 0;
+    j->denial = NULL;
     int bad = judge_one(j);
     a->waits = j->waits;
     a->wants_body = j->wants_body;
@@ -375,14 +411,27 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     note(a, j, p);
     take(a, &j->who, dry);
     remember_who(j, bad || dry);
-    if (!bad)
+    a->asked |= j->asked;
+    if (j->open)
+        a->detail = keep(&p->texts, str_of(j->detail));
+    if (!bad) {
+        if (!dry)
+            take_said(a, j, p);
         return 0;
+    }
     a->reason = j->reason;
     a->detail = keep(&p->texts, str_of(j->detail));
     a->dry = dry;
     a->refused = !dry;
     if (dry)
         return 0;
+    if (j->denial) {
+        a->denial = verdict_hold(j->denial);
+        a->status = j->denial->status;
+        a->challenge = j->denial->to_client;
+        a->body = j->denial->body;
+        return -1;
+    }
     size_t begin = p->texts.n;
     write_challenges(j, &p->texts);
     a->challenge = str_mk(p->texts.p + begin, p->texts.n - begin);
@@ -484,6 +533,15 @@ void auth_hide(const struct auth *a, struct head *h, bool secrets) {
         drop_certificates(h);
     if (a->authorizes)
         drop_named(h, STR("authorization"));
+    struct str rest = a->hidden, name;
+    while (rest.n > 0) {
+        rest = str_cut(rest, '\n', &name);
+        drop_named(h, name);
+    }
+    if (secrets && a->asked) { /* where its credential is, only the service knows */
+        drop_named(h, STR("authorization"));
+        drop_named(h, STR("cookie"));
+    }
     for (unsigned i = 0; i < a->n_shown; i++) {
         if (a->kept[i] && !secrets)
             continue;

@@ -76,6 +76,18 @@ bool consumer_look(struct judging *j, const struct method_law *m, struct str a, 
     return true;
 }
 
+bool consumer_look_for(struct judging *j, const struct method_law *m, enum model_auth_method type,
+                       struct str a, struct str b) {
+    struct consumer_found found;
+    char digest[CREDENTIAL_DIGEST];
+    credential_digest(j->env->digest, model_word(&model_words_auth_method, type), a, b, digest);
+    if (!consumers_find(snapshot_consumers(j->x->snapshot), type, digest, &j->env->arena, &found) ||
+        !consumer_counts(m->model->consumers, &found))
+        return false;
+    consumer_is(j, &found);
+    return true;
+}
+
 enum told key_tell(struct judging *j, const struct method_law *m) {
     struct str key;
     enum place p = judge_find(j, m->model->from, m->model->n_from, &key);

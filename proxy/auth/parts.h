@@ -14,12 +14,14 @@
 #include "proxy/auth/bearer.h"
 #include "proxy/auth/mint.h"
 #include "proxy/auth/place.h"
+#include "proxy/auth/service.h"
 #include "proxy/auth/verified.h"
 #include "proxy/auth/verify.h"
 
 enum {
     QUERY_ROOM = 4096, /* a credential in the query */
     SHOWN_MAX = 8,     /* credentials of one request */
+    SAID_BY = 4,       /* services that let one request pass */
 };
 
 /* From the worker to main: one writes, one reads. */
@@ -58,6 +60,8 @@ struct auth_env {
     struct verifications *verifications;
     struct badges *badges;
     struct mint *mint;
+    struct answers *answers;
+    struct services services;
     struct credential_scratch *digest;
     struct mac_scratch *macs;
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
@@ -77,6 +81,7 @@ enum told {
     TOLD_GOOD,
     TOLD_BAD,
     TOLD_NOTHING, /* cannot say: reason */
+    TOLD_OPEN,    /* cannot say, and the request passes all the same: detail */
     TOLD_WAITS,   /* not yet: an errand runs, or judge_body() said so */
 };
 
@@ -98,6 +103,11 @@ struct judging {
     bool audit;            /* by the rule that decides */
     const char *stranger;  /* why no certificate counts, up to now; NULL: nobody has asked */
     struct str rule, path; /* path.p == NULL: not made yet */
+    struct verdict *said[SAID_BY]; /* of services that let it pass */
+    unsigned n_said;
+    struct verdict *denial; /* of the one that does not: its answer is the answer */
+    bool open;              /* it passes for want of an answer */
+    bool asked;             /* a service was shown its credentials */
 };
 
 /* judge.c */
@@ -128,6 +138,18 @@ bool consumer_somebody(struct judging *j, const struct method_law *m, uint64_t s
 void consumer_is(struct judging *j, const struct consumer_found *found);
 /* Both, of a credential (a, b). */
 bool consumer_look(struct judging *j, const struct method_law *m, struct str a, struct str b);
+/* The same, of a credential of another kind than the method. */
+bool consumer_look_for(struct judging *j, const struct method_law *m, enum model_auth_method type,
+                       struct str a, struct str b);
+
+/* external.c, introspect.c */
+/* What an answer is found by begins with whose it is: the policy by its name, since a hash of what
+ * it says could be met by somebody else's. */
+void answer_key_begin(const struct judging *j, const struct method_law *m, struct hash_secret *h);
+enum told external_tell(struct judging *j, const struct method_law *m);
+enum told introspect_tell(struct judging *j, const struct method_law *m);
+struct verdict *introspect_read(const struct method_law *m, const struct call *c, int64_t now,
+                                enum reason *reason, const char **detail);
 
 /* basic.c */
 enum told basic_tell(struct judging *j, const struct method_law *m);

@@ -20,14 +20,16 @@ struct str policy_status_text(unsigned status) {
         S(307, "Temporary Redirect")
         S(308, "Permanent Redirect")
         S(400, "Bad Request")
-        S(401, "Unauthorized") S(403, "Forbidden") S(404, "Not Found") S(405, "Method Not Allowed")
-            S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
-                S(421, "Misdirected Request") S(429, "Too Many Requests")
-                    S(431, "Request Header Fields Too Large") S(500, "Internal Server Error")
-                        S(502, "Bad Gateway") S(503, "Service Unavailable")
-                            S(504, "Gateway Timeout")
+        S(401, "Unauthorized")
+        S(403, "Forbidden")
+        S(404, "Not Found")
+        S(405, "Method Not Allowed")
+        S(408, "Request Timeout") S(410, "Gone") S(413, "Content Too Large")
+            S(421, "Misdirected Request") S(429, "Too Many Requests")
+                S(431, "Request Header Fields Too Large") S(500, "Internal Server Error")
+                    S(502, "Bad Gateway") S(503, "Service Unavailable") S(504, "Gateway Timeout")
 #undef S
-                                default : return STR_NONE; /* the phrase may be empty */
+                        default : return STR_NONE; /* the phrase may be empty */
     }
 }
 
@@ -201,6 +203,7 @@ void policy_write_answer(const struct exchange *x, const struct answer *a, struc
         policy_write_cors(x, o); /* or its page would not see why */
     out_str(o, a->fields);
     out_str(o, x->limits);
+    out_str(o, x->to_client);
     if (a->status == 503 && a->reason != REASON_NONE)
         out_lit(o, "retry-after: 1\r\n");
     if (tells_reason(x, a))

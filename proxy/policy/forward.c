@@ -174,8 +174,7 @@ static void write_forwarded_field(const struct exchange *x, struct out *o) {
     out_lit(o, "\r\n");
 }
 
-/* RFC 7239's older sisters, which every backend reads. From a trusted peer they are continued. */
-static void write_forwarded(const struct exchange *x, struct out *o) {
+static inline void write_forwarded_for(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     out_lit(o, "x-forwarded-for: ");
     for (unsigned i = 0; x->trusted && i < h->n_fields; i++) {
@@ -187,6 +186,16 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
     }
     out_str(o, x->peer);
     out_lit(o, "\r\n");
+}
+
+void policy_write_forwarded_for(const struct exchange *x, struct out *o) {
+    write_forwarded_for(x, o);
+}
+
+/* RFC 7239's older sisters, which every backend reads. From a trusted peer they are continued. */
+static void write_forwarded(const struct exchange *x, struct out *o) {
+    const struct head *h = x->request;
+    write_forwarded_for(x, o);
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
         write_proto(x, o);
     if (likely(h->host.n > 0) && (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL)) {
@@ -342,6 +351,8 @@ void policy_write_response(const struct exchange *x, const struct head *h, uint8
         policy_write_cors(x, o);
     if (unlikely(x->limits.n > 0))
         out_str(o, x->limits);
+    if (unlikely(x->to_client.n > 0))
+        out_str(o, x->to_client);
     if (unlikely(x->web != NULL) && x->web->answers != GRPC_WEB_NONE)
         write_type(x, MODEL_FILTER_RESPONSE_HEADERS, grpc_web_name(x->web->answers), o);
     write_framing(o, framing, h->content_length);

@@ -72,6 +72,9 @@ void policy_write_request(const struct exchange *x, struct out *o);
 void policy_write_path(const struct exchange *x, enum model_path_edit edit, struct str with,
                        struct out *o);
 
+/* The field x-forwarded-for: continued where a trusted peer writes it. */
+void policy_write_forwarded_for(const struct exchange *x, struct out *o);
+
 /* The path as the upstream gets it. */
 void policy_write_forwarded_path(const struct exchange *x, struct out *o);
 

@@ -66,10 +66,18 @@ static int add_paths(struct auth_patterns *p, const struct model_path_rule *list
     return 0;
 }
 
+/* Claims that a method requires; how many. */
+static uint32_t required(const struct model_auth_method_config *m,
+                         const struct model_claim_match **list) {
+    *list = m->jwt ? m->jwt->claims : m->introspection ? m->introspection->claims : NULL;
+    return m->jwt ? m->jwt->n_claims : m->introspection ? m->introspection->n_claims : 0;
+}
+
 static size_t n_claims(const struct model_auth *m) {
+    const struct model_claim_match *list;
     size_t n = 0;
     for (uint32_t i = 0; i < m->n_methods; i++)
-        n += m->methods[i].jwt ? m->methods[i].jwt->n_claims : 0;
+        n += required(&m->methods[i], &list);
     for (uint32_t i = 0; i < m->n_rules; i++)
         n += m->rules[i].n_claims;
     return n;
@@ -87,9 +95,11 @@ struct auth_patterns *auth_patterns_new(const struct model_auth *m, struct why *
     p->claims = mem_array(n_claims(m), sizeof(*p->claims));
     p->paths = mem_array(n_paths(m), sizeof(*p->paths));
     int bad = 0;
-    for (uint32_t i = 0; i < m->n_methods && !bad; i++)
-        if (m->methods[i].jwt)
-            bad = add_claims(p, m->methods[i].jwt->claims, m->methods[i].jwt->n_claims, why);
+    for (uint32_t i = 0; i < m->n_methods && !bad; i++) {
+        const struct model_claim_match *list;
+        uint32_t n = required(&m->methods[i], &list);
+        bad = add_claims(p, list, n, why);
+    }
     for (uint32_t i = 0; i < m->n_rules && !bad; i++) {
         bad = add_claims(p, m->rules[i].claims, m->rules[i].n_claims, why);
         bad = bad ? bad : add_paths(p, m->rules[i].paths, m->rules[i].n_paths, why);
@@ -143,11 +153,22 @@ static uint32_t hmac_algorithms(const struct model_auth_hmac *m) {
     return mask;
 }
 
+static uint32_t backend_of(struct builder *b, const struct model_auth_method_config *m) {
+    struct str id = m->external        ? m->external->backend
+                    : m->introspection ? m->introspection->backend
+                                       : STR_NONE;
+    struct node *n = id.n > 0 ? builder_node(b, id) : NULL;
+    return n && node_is(n, MODEL_KIND_backend) && !n->parsed->newer ? n->slot : UINT32_MAX;
+}
+
 static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
                         struct method_law *to) {
     const struct model_auth_method_config *m = &((const struct model_auth *)of->model)->methods[i];
     struct node *n = m->jwt && m->jwt->key_set.n > 0 ? builder_node(b, m->jwt->key_set) : NULL;
-    *to = (struct method_law){.model = m, .version = hash_mix(of->object->hash, i) | 1};
+    *to = (struct method_law){.model = m,
+                              .version = hash_mix(of->object->hash, i) | 1,
+                              .place = hash_mix(of->object->id_hash, i) | 1,
+                              .backend = backend_of(b, m)};
     if (m->certificate)
         terms_make(m->certificate->ca, m->certificate->crl, &to->terms);
     for (uint32_t a = 0; m->jwt && a < m->jwt->n_algorithms; a++)
@@ -185,8 +206,9 @@ void auth_make(struct builder *b, struct node *n) {
     struct regex **paths = n->parsed->patterns->paths;
     for (uint32_t i = 0; i < m->n_methods; i++) {
         fill_method(b, n->parsed, i, &methods[i]);
+        const struct model_claim_match *list;
         methods[i].claims = claims;
-        claims += m->methods[i].jwt ? m->methods[i].jwt->n_claims : 0;
+        claims += required(&m->methods[i], &list);
     }
     for (uint32_t i = 0; i < m->n_rules; i++) {
         const struct model_auth_rule *r = &m->rules[i];

@@ -28,6 +28,8 @@ struct method_law {
     struct terms terms;          /* clientCertificate; ca.n == 0: the listener's authorities */
     uint64_t version;            /* of the policy and its keys: what was verified under it counts */
     uint32_t algorithms;         /* that are accepted: a mask of enum jwt_alg; hmac: of enum mac */
+    uint64_t place;              /* of the method, whatever it says; never 0 */
+    uint32_t backend;            /* that is asked: its slot; UINT32_MAX: it is not there */
     struct claim_match *const *claims; /* as many as the model has */
 };
 

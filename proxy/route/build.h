@@ -5,7 +5,7 @@
  *     node        one id: its object, what was made of it, whom it reads and who reads it. A node
  *                 whose object is not there (yet, or any more) waits for it as long as it is read.
  *     edge        "from names to": route → host, backend, traffic, auth; backend → endpoints,
- *                 traffic; host, listener → certificate; auth → key_set
+ *                 traffic; host, listener → certificate; auth → key_set, backend
  *     site        one host name: the host objects of that name, and the vhost made of their routes
  *
  *     builder_put/del ──► staged ──check──► nodes, edges, marks ──► backends ──► rules ──► sites

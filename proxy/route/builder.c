@@ -347,9 +347,15 @@ static void link_auth(struct builder *b, struct node *n) {
     const struct model_auth *m = n->parsed->model;
     struct str *ids = mem_array(m->n_methods, sizeof(*ids));
     uint32_t count = 0;
-    for (uint32_t i = 0; i < m->n_methods; i++)
-        if (m->methods[i].jwt)
-            ids[count++] = m->methods[i].jwt->key_set;
+    for (uint32_t i = 0; i < m->n_methods; i++) {
+        const struct model_auth_method_config *k = &m->methods[i];
+        if (k->jwt)
+            ids[count++] = k->jwt->key_set;
+        else if (k->external)
+            ids[count++] = k->external->backend;
+        else if (k->introspection)
+            ids[count++] = k->introspection->backend;
+    }
     link_edges(b, n, ids, count);
     mem_free(ids);
 }

@@ -412,6 +412,35 @@ static int check_terms(const struct model_auth_certificate *m, struct why *why) 
     return why_set(why) ? -1 : 0;
 }
 
+static int check_names(const struct str *names, uint32_t n, struct why *why) {
+    struct shown shown;
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_name(names[i]))
+            return why_text(why, "%s is not a header name in lower case",
+                            why_show(names[i], &shown));
+    return 0;
+}
+
+static int check_asked(struct str backend, struct str path, struct why *why) {
+    struct shown shown;
+    if (backend.n == 0)
+        return why_text(why, "nobody is named who could be asked");
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[0] != '/' || path.p[i] <= 0x20 || path.p[i] >= 0x7f)
+            return why_text(why, "%s is not a path", why_show(path, &shown));
+    return 0;
+}
+
+static int check_external(const struct model_auth_external *m, struct why *why) {
+    if (check_asked(m->backend, m->path, why) != 0 ||
+        check_names(m->allowed_headers, m->n_allowed_headers, why) != 0 ||
+        check_names(m->headers_to_backend, m->n_headers_to_backend, why) != 0 ||
+        check_names(m->headers_to_client, m->n_headers_to_client, why) != 0 ||
+        check_sources(m->cache_key, m->n_cache_key, why) != 0)
+        return -1;
+    return 0;
+}
+
 static int check_method(const struct model_auth_method_config *m, struct why *why) {
     if (m->name.n == 0)
         return why_text(why, "a method without a name");
@@ -429,6 +458,13 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
     case MODEL_AUTH_CLIENT_CERTIFICATE:
         return m->certificate ? check_terms(m->certificate, why)
                               : why_text(why, "nothing is said of its certificates");
+    case MODEL_AUTH_EXTERNAL:
+        return m->external ? check_external(m->external, why)
+                           : why_text(why, "nothing is said of its service");
+    case MODEL_AUTH_INTROSPECTION:
+        return m->introspection
+                   ? check_asked(m->introspection->backend, m->introspection->path, why)
+                   : why_text(why, "nothing is said of its server");
     case MODEL_AUTH_ANONYMOUS:
         return 0;
     default:

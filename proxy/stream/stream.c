@@ -302,7 +302,8 @@ bool stream_end_body(struct stream *st, const struct side *from, struct side *to
 static void write_answer(struct stream *st, const struct answer *a) {
     struct side *s = &st->client->side;
     struct str body = policy_answer_body(&st->x, a);
-    size_t room = size_min(a->location.n + st->x.limits.n + 8192, slab_bytes(SLAB_64K));
+    size_t room = size_min(a->location.n + a->fields.n + st->x.to_client.n + st->x.limits.n + 8192,
+                           slab_bytes(SLAB_64K));
     /* What was not read of the request would be taken for the next one. */
     st->keep = st->request_keep_alive && st->request_last && !st->env->sessions.draining;
     st->status = a->status;
@@ -333,18 +334,31 @@ static struct str grpc_type_of(struct stream *st) {
                                            : STR_NONE;
 }
 
-static void refuse_with(struct stream *st, enum reason reason, uint16_t status, struct str fields) {
+void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
     struct answer a;
     struct str type = grpc_type_of(st);
     policy_refusal(&a, reason, status);
-    a.fields = fields;
     if (type.n > 0)
         policy_grpc_answer(&a, type);
     write_answer(st, &a);
 }
 
-void stream_refuse(struct stream *st, enum reason reason, uint16_t status) {
-    refuse_with(st, reason, status, STR_NONE);
+/* The judgement is a refusal: our own, or that of a service, whose body lasts as long as it. */
+static void refuse_judged(struct stream *st) {
+    const struct auth *auth = st->auth;
+    struct answer a;
+    struct str type = grpc_type_of(st);
+    policy_refusal(&a, auth->reason, auth->status);
+    bool theirs = auth->status != 0;
+    if (theirs) {
+        a.content_type = STR_NONE; /* among its fields */
+        a.body = auth->body;
+    }
+    if (!theirs || type.n == 0)
+        a.fields = auth->challenge;
+    if (type.n > 0)
+        policy_grpc_answer(&a, type);
+    write_answer(st, &a);
 }
 
 /* It waits no more. */
@@ -490,12 +504,13 @@ static bool guard(struct stream *st, struct head *h) {
     judged(st);
     if (st->auth->refused) {
         note_failure(st);
-        refuse_with(st, st->auth->reason, 0, st->auth->challenge);
+        refuse_judged(st);
         return false;
     }
     if (!within_limits(st))
         return false;
     x->identity = st->auth->fields;
+    x->to_client = st->auth->to_client;
     if (st->auth->edits_query) {
         x->query = st->auth->query;
         x->has_query = st->auth->has_query;
@@ -540,7 +555,10 @@ static void on_errand(struct errands *all) {
 __attribute__((noinline)) static void serve_keys(struct stream *st) {
     const struct signing_law *s = st->law->snapshot->signing;
     if (st->x.method != METHOD_GET && st->x.method != METHOD_HEAD) {
-        refuse_with(st, REASON_METHOD_NOT_ALLOWED, 0, STR("allow: GET, HEAD\r\n"));
+        struct answer no;
+        policy_refusal(&no, REASON_METHOD_NOT_ALLOWED, 0);
+        no.fields = STR("allow: GET, HEAD\r\n");
+        write_answer(st, &no);
         return;
     }
     if (s == NULL) {

@@ -2,6 +2,7 @@
 """Measures Sluice on a Route and compares with tests/budget.json. "recorded" is the figure that was
 measured when it was last accepted; SLUICE_RECORD=1 writes a new one."""
 import contextlib
+import http.server
 import importlib.machinery
 import importlib.util
 import json
@@ -9,6 +10,7 @@ import os
 import socket
 import sys
 import tempfile
+import threading
 
 import certs
 import nginx
@@ -161,6 +163,51 @@ def visitor():
         {'Authorization': 'Basic Ym9iOlNlY3JldCE='}
 
 
+ASKS = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: workforce, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods: [METHOD]
+  authorize: [{name: all, action: Allow, methods: [GET]}]
+'''
+SESSION = '''{name: session, external: {backendRef: {name: asked, port: 80}, path: /check, timeout: 10s,
+      headersToBackend: [x-user], cache: {key: [{cookie: session}], ttl: 1h}}}'''
+OPAQUE = '''{name: opaque, introspection: {backendRef: {name: asked, port: 80}, clientID: gateway, clientSecretRef: {name: client},
+      timeout: 10s, cacheTtl: 1h, audiences: [shop], requiredClaims: [{path: [tenant], values: [acme]}]}}
+  identity: {headers: [{name: x-user-id, from: sub}]}'''
+
+
+@contextlib.contextmanager
+def asked(method):
+    """(policies, the header) of a service that is asked once; what it says of the caller is remembered."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = 'HTTP/1.1'
+
+        def answer(self):
+            self.rfile.read(int(self.headers.get('content-length') or 0))
+            text = b'{"active":true,"sub":"248289761001","aud":["shop"],"tenant":"acme","scope":"catalog.read"}'
+            self.send_response(200)
+            self.send_header('x-user', '248289761001')
+            self.send_header('content-length', str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', sluice.port()), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    header = {'Authorization': 'Bearer ' + 'x' * 40} if method == OPAQUE else {'Cookie': 'session=' + 'x' * 40}
+    yield (ASKS.replace('[METHOD]', '\n    - ' + method) + sluice.backend('asked', server.server_address[1]) +
+           tokens.secret('client', {'client-secret': 'password'})), header
+    server.shutdown()
+
+
 @contextlib.contextmanager
 def backend_of(h2c, upstream):
     """An origin; h2c: nghttpd, whose answer is an empty file."""
@@ -266,6 +313,15 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
     label = ('upstream-tls-' if upstream else 'tls-' if tls else 'h2c-' if h2c else '') + (f'h2-{what}' if streams else what)
     figure, detail = figure_of(what, streams, tls, upstream, h2c, **how)
     judge(label, figure, unit, detail)
+
+
+def check_asked(label, what, unit, beside=False):
+    """The same for a request whose answer by a service is known: external-WHAT, introspection-WHAT."""
+    with asked(OPAQUE if label == 'introspection' else SESSION) as (policies, headers):
+        figure, detail = figure_of(what, policies=policies, headers=headers)
+    if beside:
+        figure -= figure_of(what, headers=headers)[0]
+    judge(f'{label}-{what}', figure, unit, detail)
 
 
 def check_token(what, unit, beside=False, of=caller, label='auth'):

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "controller/compile/auth_parts.h"
+
+#include "controller/compile/material.h"
+#include "controller/compile/route.h"
+
+enum { SECRET_MAX = 1024 }; /* bytes; of the name too */
+
+/* An entry of the Secret; the line end that an editor has left is none of it. */
+static bool entry(struct making *m, const struct at *at, const struct kube_key_ref *ref,
+                  struct str key, struct str otherwise, struct str *value) {
+    struct material x = material_of(m, m->r, at, KUBE_Secret, STR_NONE, ref->name);
+    x.reason = "InvalidClientSecretRef";
+    if (!material_entry(m, &x, key, otherwise, value)) {
+        close_as(m, "ClientSecretUnavailable", at,
+                 "the gateway's password at the authorisation server cannot be read, so everything "
+                 "that this policy targets is answered with 503 policy_unavailable until it can");
+        return false;
+    }
+    if (value->n > 0 && value->p[value->n - 1] == '\n')
+        value->n--;
+    if (value->n > 0 && value->n <= SECRET_MAX)
+        return true;
+    refuse(m, at, "an entry of the Secret is empty, or has more than %d bytes", SECRET_MAX);
+    return false;
+}
+
+static bool client_make(struct making *m, const struct at *at, const struct kube_introspection *k,
+                        struct model_auth_introspection *o) {
+    const struct at *there = AT(at, "clientSecretRef");
+    o->post = str_eq(k->client_auth, STR("ClientSecretPost"));
+    o->client_id = k->client_id;
+    if (o->client_id.n == 0 &&
+        !entry(m, there, k->client_secret_ref, STR("client-id"), STR("client-id"), &o->client_id))
+        return false;
+    return entry(m, there, k->client_secret_ref, k->client_secret_ref->key, STR("client-secret"),
+                 &o->client_secret);
+}
+
+bool auth_introspection_make(struct making *m, const struct at *at,
+                             const struct kube_introspection *k,
+                             struct model_auth_method_config *o) {
+    static const struct model_value_source bearer = {
+        MODEL_FROM_HEADER, {"authorization", 13}, {"Bearer ", 7}};
+    struct model_auth_introspection *i = o->introspection = arena_zalloc(&m->a, sizeof(*i));
+    *i = (struct model_auth_introspection){.path =
+                                               k->path.n > 0 ? k->path : STR("/oauth2/introspect"),
+                                           .audiences = k->audiences,
+                                           .n_audiences = k->n_audiences,
+                                           .n_claims = k->n_required_claims,
+                                           .uncached = k->cache_ttl == 0};
+    if (!auth_sources_are_good(m, at, k->from, k->n_from))
+        return false;
+    o->from = auth_sources(m, k->from, k->n_from, &bearer, &o->n_from);
+    o->consumers = k->consumers ? auth_scope(m, at, k->consumers) : NULL;
+    i->claims = auth_claims(m, at, "requiredClaims", k->required_claims, k->n_required_claims);
+    if (!i->claims)
+        return false;
+    if ((k->uri.n > 0) + (k->backend_ref != NULL) != 1) {
+        refuse(m, at, "write exactly one of uri and backendRef");
+        return false;
+    }
+    if (k->uri.n > 0)
+        return auth_not_yet(m, AT(at, "uri"),
+                            "an authorisation server outside of the cluster (a Service can lead "
+                            "there)");
+    if (!auth_path_is_good(m, AT(at, "path"), i->path))
+        return false;
+    if (span_make(m, at, "timeout", k->timeout, false, &i->timeout_ms) != 0 ||
+        (!i->uncached && span_make(m, at, "cacheTtl", k->cache_ttl, false, &i->cache_ms) != 0))
+        return false;
+    if (!client_make(m, at, k, i))
+        return false;
+    i->backend = auth_service(m, AT(at, "backendRef"), k->backend_ref);
+    return i->backend.n > 0;
+}
