@@ -1,19 +1,17 @@
-#The two images of Sluice.Any OCI builder makes them, for the architecture of this machine or, by
-#cross - compiling, for the one that-- platform names:
+# The two images of Sluice. Any OCI builder makes them, for the architecture of this machine or, by
+# cross-compiling, for the one that --platform names:
 #
-#docker build-- target controller - t sluice - controller : dev-- build - arg VERSION =            \
-    "$(git describe --tags --always)".
-#docker build-- target proxy - t sluice - proxy : dev-- build - arg VERSION =                      \
-    "$(git describe --tags --always)".
-#buildah bud-- isolation chroot-- target proxy - t sluice - proxy : dev.
+#   docker build --target controller -t sluice-controller:dev --build-arg VERSION="$(git describe --tags --always)" .
+#   docker build --target proxy      -t sluice-proxy:dev      --build-arg VERSION="$(git describe --tags --always)" .
+#   buildah bud --isolation chroot --target proxy -t sluice-proxy:dev .
 #
-#An image holds one program,                                                                       \
-    the shared libraries that it needs and what.ci / image - root lists beside
-#them : no shell, no package manager, nothing that is written to.It runs as user 65532.
-FROM-- platform = $BUILDPLATFORM debian : bookworm - slim AS deps WORKDIR / src COPY.ci / deps.ci /
-                                                         ARG TARGETARCH RUN.ci /
-                                                         deps-- cross "$TARGETARCH" &&
-                  rm - rf / var / lib / apt / lists/*
+# An image holds one program, the shared libraries that it needs and what .ci/image-root lists beside
+# them: no shell, no package manager, nothing that is written to. It runs as user 65532.
+FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS deps
+WORKDIR /src
+COPY .ci/deps .ci/
+ARG TARGETARCH
+RUN .ci/deps --cross "$TARGETARCH" && rm -rf /var/lib/apt/lists/*
 
 FROM deps AS build
 COPY . .

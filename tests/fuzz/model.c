@@ -19,7 +19,7 @@ static void again(const struct object *o, const struct model_struct *s, struct a
     if (model_decode(s, out_done(&bytes), a, second, NULL, &why) == 0)
         must(model_equal(s, value, second));
     else
-        must(bytes.n < o->bytes.n && strstr(why.text, "memory"));
+        must(bytes.n < o->bytes_n && strstr(why.text, "memory"));
     object_json(o, &json);
     out_fini(&bytes);
     out_fini(&json);
