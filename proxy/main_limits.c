@@ -3,6 +3,7 @@
 
 #include "lib/mem.h"
 #include "proxy/net/loop.h"
+#include "proxy/route/auth.h"
 #include "proxy/route/limit.h"
 
 #include <event2/event.h>
@@ -80,7 +81,7 @@ struct portions *main_limits_portions(struct main_limits *l) {
 void main_limits_config(struct main_limits *l, struct config *c) { l->config = c; }
 
 void main_limits_snapshot(struct main_limits *l, const struct snapshot *s) {
-    l->needed = false;
+    l->needed = snapshot_consumers(s)->n_fleet > 0;
     for (uint32_t slot = 0; slot < s->limit_slots && !l->needed; slot++) {
         const struct limit_law *law = snapshot_limit(s, slot);
         l->needed = law != NULL && law->fleet;

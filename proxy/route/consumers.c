@@ -201,7 +201,8 @@ static void remove_one(struct keeper *k, struct consumers *c, const struct model
     c->n--;
 }
 
-static void each(struct keeper *k, struct consumers *c, struct object *o,
+/* True: it has a quota over all proxies. */
+static bool each(struct keeper *k, struct consumers *c, struct object *o,
                  void (*what)(struct keeper *, struct consumers *, const struct model_credential *,
                               struct object *)) {
     struct arena a;
@@ -210,15 +211,17 @@ static void each(struct keeper *k, struct consumers *c, struct object *o,
     for (uint32_t i = 0; i < m->n_credentials; i++)
         if (m->credentials[i].digest.n == CREDENTIAL_DIGEST) /* it is hidden from sluicectl */
             what(k, c, &m->credentials[i], o);
+    bool fleet = m->rate_limit && m->rate_limit->fleet;
     arena_fini(&a);
+    return fleet;
 }
 
 void consumers_add(struct keeper *k, struct consumers *c, struct object *o) {
-    each(k, c, o, add_one);
+    c->n_fleet += each(k, c, o, add_one);
 }
 
 void consumers_remove(struct keeper *k, struct consumers *c, struct object *o) {
-    each(k, c, o, remove_one);
+    c->n_fleet -= each(k, c, o, remove_one);
 }
 
 void consumers_retire(struct keeper *k, struct consumers *c) {

@@ -36,6 +36,7 @@ struct consumer_root {
 struct consumers {
     struct consumer_root *root; /* NULL: empty */
     uint32_t n;                 /* credentials */
+    uint32_t n_fleet;           /* Consumers with a quota over all proxies */
 };
 
 /* Main thread: what changes. The object's strings stay where they are; whoever has the table holds
