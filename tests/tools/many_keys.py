@@ -23,6 +23,7 @@ apiVersion: sluice.dev/v1alpha1
 kind: AuthPolicy
 metadata: {name: partners, namespace: default}
 spec:
+  failureLimit: {requests: 1000000, per: 1s}
   methods: [{name: partners, apiKey: {from: [{header: x-api-key}]}}]
   identity: {headers: [{name: x-consumer, from: consumer}]}
 '''
