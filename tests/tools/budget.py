@@ -252,6 +252,7 @@ def asking_gateway(origin, policies):
     gateway.start_controller()
     gateway.start_proxy()
     gateway.wait_ready()
+    sluice.eventually(lambda: gateway.get('/.well-known/sluice/jwks.json')[0] == 200, 'all keys are made')
     return gateway
 
 
