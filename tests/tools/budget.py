@@ -100,7 +100,7 @@ kind: TrafficPolicy
 metadata: {name: limits, namespace: default}
 spec:
   targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
-  rateLimits: [{name: per-address, keys: [{by: address}], requests: 100000, per: 1s}]
+  rateLimits: [{name: per-address, keys: [{by: address}], requests: 10000000, per: 1s}]
 '''
 CA = certs.Authority()
 CLASS = sluice.CLASS.replace('spec: {', '''spec:
