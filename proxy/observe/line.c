@@ -289,10 +289,8 @@ static void write_limit(struct out *o, const struct record_limit *l) {
     out_char(o, '}');
 }
 
-void line_write(struct out *o, struct line_clock *clock, const struct record *r,
-                const struct model_access_log *settings) {
-    write_start(o, clock, r);
-    write_text(o, r->request_id, ID_MAX);
+/* Who asked for what. */
+static void write_request(struct out *o, const struct record *r) {
     out_lit(o, ",\"route\":");
     write_route(o, r);
     out_lit(o, ",\"consumer\":");
@@ -303,6 +301,13 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
     write_text(o, r->host, HOST_MAX);
     out_lit(o, ",\"path\":");
     write_text(o, without_query(r->path), PATH_MAX_SHOWN);
+}
+
+void line_write(struct out *o, struct line_clock *clock, const struct record *r,
+                const struct model_access_log *settings) {
+    write_start(o, clock, r);
+    write_text(o, r->request_id, ID_MAX);
+    write_request(o, r);
     write_numbers(o, r);
     out_lit(o, ",\"tls\":");
     write_text(o, r->tls, NAME_MAX_SHOWN);
@@ -341,23 +346,14 @@ void line_write_audit(struct out *o, struct line_clock *clock, const struct reco
     write_text(o, a->rule, NAME_MAX_SHOWN);
     out_lit(o, ",\"sub\":");
     write_text(o, a->subject, NAME_MAX_SHOWN);
-    out_lit(o, ",\"consumer\":");
-    write_text(o, r->consumer, NAME_MAX_SHOWN);
-    out_lit(o, ",\"route\":");
-    write_route(o, r);
-    out_lit(o, ",\"method\":");
-    write_text(o, r->method, METHOD_MAX);
-    out_lit(o, ",\"host\":");
-    write_text(o, r->host, HOST_MAX);
-    out_lit(o, ",\"path\":");
-    write_text(o, without_query(r->path), PATH_MAX_SHOWN);
-    char *start = out_take(o, START_MAX);
+    write_request(o, r);
+    char *start = out_take(o, NUMBERS_MAX);
     if (!start)
         return;
     char *at = pen_u64(pen_lit(start, ",\"status\":"), r->status);
     at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
     *at++ = '"';
-    o->n -= START_MAX - (size_t)(at - start);
+    o->n -= NUMBERS_MAX - (size_t)(at - start);
     out_lit(o, ",\"trace\":");
     write_text(o, trace_id(r->traceparent), 32);
     out_lit(o, "}\n");
