@@ -7,12 +7,11 @@
 #include <event2/event.h>
 #include <time.h>
 
-enum { TURN_MS = 100 };
-
 struct main_limits {
     struct turn *turn;
     struct shares *shares;
     struct event *clock;
+    bool slow; /* the next turn is not within SHARES_TURN_MS */
     bool (*leads)(void *arg);
     void *arg;
     uint64_t heard, given; /* messages */
@@ -24,14 +23,20 @@ static uint64_t clock_ms(clockid_t clock) {
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static void turn_in(struct main_limits *l, uint32_t ms) {
+    struct timeval in = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    evtimer_add(l->clock, &in);
+    l->slow = ms > SHARES_TURN_MS;
+}
+
 static void on_demand(void *arg, uint64_t proxy, const struct wire_demand *d) {
     struct main_limits *l = arg;
+    struct shares_gauges before = shares_gauges(l->shares);
     l->heard++;
-    if (!evtimer_pending(l->clock, NULL)) {
-        static const struct timeval each = {0, TURN_MS * 1000};
-        event_add(l->clock, &each);
-    }
     shares_hear(l->shares, proxy, d, clock_ms(CLOCK_MONOTONIC));
+    struct shares_gauges now = shares_gauges(l->shares);
+    if (l->slow && (now.proxies != before.proxies || now.counts != before.counts))
+        turn_in(l, SHARES_TURN_MS);
 }
 
 static void on_gone(void *arg, uint64_t proxy) {
@@ -50,8 +55,10 @@ static void on_clock(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     shares_lead(l->shares, !l->leads || l->leads(l->arg), clock_ms(CLOCK_REALTIME));
     shares_turn(l->shares, clock_ms(CLOCK_MONOTONIC), give, l);
-    if (shares_gauges(l->shares).proxies == 0)
-        event_del(l->clock);
+    struct shares_gauges now = shares_gauges(l->shares);
+    l->slow = true;
+    if (now.proxies > 0)
+        turn_in(l, now.moves ? SHARES_TURN_MS : SHARES_RENEW_MS);
 }
 
 struct main_limits *main_limits_new(struct event_base *base, struct turn *turn,
@@ -61,7 +68,8 @@ struct main_limits *main_limits_new(struct event_base *base, struct turn *turn,
     l->leads = leads;
     l->arg = arg;
     l->shares = shares_new(leads != NULL, clock_ms(CLOCK_MONOTONIC));
-    l->clock = event_new(base, -1, EV_PERSIST, on_clock, l);
+    l->clock = evtimer_new(base, on_clock, l);
+    l->slow = true;
     must(l->clock);
     turn_on_demand(turn, on_demand, on_gone, l);
     return l;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * main_limits: what proxies say that they are asked for goes to shares, and what these hand out
- * back to the proxies, ten times a second while there is a proxy with limits over the fleet.
+ * back to the proxies: ten times a second while parts move, and once a second when no limit over
+ * the fleet is near.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_LIMITS_H
 #define SLUICE_CONTROLLER_MAIN_LIMITS_H

@@ -41,6 +41,7 @@ struct count { /* a slot */
 
 struct shares {
     bool elected, leads;
+    bool moves;                     /* as of the last turn */
     uint64_t term, serial, highest; /* the highest term that a proxy has shown */
     uint64_t higher_ms;             /* when one showed a higher one than ours; 0: never */
     uint64_t born_ms;
@@ -88,7 +89,7 @@ void shares_lead(struct shares *s, bool leads, uint64_t unix_ms) {
 }
 
 struct shares_gauges shares_gauges(const struct shares *s) {
-    return (struct shares_gauges){s->n_holders, s->n_counts, s->leads};
+    return (struct shares_gauges){s->n_holders, s->n_counts, s->leads, s->moves};
 }
 
 /* ---- proxies and counts ---- */
@@ -393,9 +394,27 @@ static bool is_due(struct shares *s, struct holder *h, uint64_t now) {
     return h->serial == 0 || now - h->sent_ms >= SHARES_RENEW_MS || wants_other(s, h);
 }
 
+/* Somebody has been told, and what was told may make room for others. */
+static bool hand_out(struct shares *s, uint64_t now_ms,
+                     void (*give)(void *arg, uint64_t proxy, const struct wire_shares *m),
+                     void *arg) {
+    bool said = false;
+    for (size_t i = 0; i < s->n_holders; i++) {
+        struct holder *h = s->holders[i];
+        look_at_late(h, now_ms);
+        if (!is_due(s, h, now_ms))
+            continue;
+        struct wire_shares m = message(s, h, now_ms);
+        give(arg, h->proxy, &m);
+        said = true;
+    }
+    return said;
+}
+
 void shares_turn(struct shares *s, uint64_t now_ms,
                  void (*give)(void *arg, uint64_t proxy, const struct wire_shares *m), void *arg) {
     drop_lost(s, now_ms);
+    s->moves = s->leads;
     size_t n = living(s);
     if (n == 0)
         return;
@@ -409,12 +428,6 @@ void shares_turn(struct shares *s, uint64_t now_ms,
     }
     if (!may_hand_out(s, now_ms))
         return;
-    for (size_t i = 0; i < s->n_holders; i++) {
-        struct holder *h = s->holders[i];
-        look_at_late(h, now_ms);
-        if (!is_due(s, h, now_ms))
-            continue;
-        struct wire_shares m = message(s, h, now_ms);
-        give(arg, h->proxy, &m);
-    }
+    bool said = hand_out(s, now_ms, give, arg);
+    s->moves = said || s->n_counts > 0;
 }

@@ -37,6 +37,7 @@
 #include "lib/wire.h"
 
 enum {
+    SHARES_TURN_MS = 100,
     SHARES_LEASE_MS = 3000,
     SHARES_RENEW_MS = 1000,    /* a lease is renewed so often */
     SHARES_RESERVE_MS = 15000, /* a new controller keeps so long what proxies may hold that it has
@@ -56,14 +57,15 @@ void shares_lead(struct shares *s, bool leads, uint64_t unix_ms);
 void shares_hear(struct shares *s, uint64_t proxy, const struct wire_demand *d, uint64_t now_ms);
 /* Its link is lost. Of one that was never heard: nothing. */
 void shares_lose(struct shares *s, uint64_t proxy);
-/* Every 100 ms or so: hands out. give() is called for each proxy that must be told something; the
- * message lives until it returns. */
+/* Every SHARES_TURN_MS, or SHARES_RENEW_MS while nothing moves: hands out. give() is called for
+ * each proxy that must be told something; the message lives until it returns. */
 void shares_turn(struct shares *s, uint64_t now_ms,
                  void (*give)(void *arg, uint64_t proxy, const struct wire_shares *m), void *arg);
 
 struct shares_gauges {
     size_t proxies, counts; /* that have parts; that have parts of their own */
     bool leads;
+    bool moves; /* there are such counts, or the parts of the rest are not yet as they should be */
 };
 struct shares_gauges shares_gauges(const struct shares *s);
 
