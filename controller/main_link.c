@@ -45,6 +45,11 @@ static void on_signing(void *arg, const struct signing *s) {
     turn_wake(l->turn);
 }
 
+static void on_sessions(void *arg, const struct tickets *t) {
+    const struct main_link *l = arg;
+    turn_keys(l->turn, tickets_sessions_object(t));
+}
+
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
     push_admit(push_of(arg), proxy, pod);
 }
@@ -61,7 +66,7 @@ struct str link_namespace(const struct kube_client *client) {
 struct main_link *main_link_new(struct event_base *base, struct kube_client *client,
                                 const struct options *o, struct turn *turn,
                                 struct autoscale *metrics, struct why *why) {
-    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets, on_sessions,
                                                on_admit,    on_refuse, on_signing};
     struct main_link *l = mem_zalloc(sizeof(*l));
     const struct trust_options to = {.client = client,

@@ -10,7 +10,7 @@
 struct main_tickets {
     struct turn *turn;
     struct event *due;
-    struct tickets keys;
+    struct tickets keys, sessions;
     uint32_t period_s;
 };
 
@@ -20,7 +20,10 @@ static void on_due(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     if (tickets_renew(&m->keys, now, m->period_s))
         turn_keys(m->turn, tickets_object(&m->keys));
-    int64_t wait = tickets_due(&m->keys) - now;
+    if (tickets_renew(&m->sessions, now, SESSION_PERIOD_S))
+        turn_keys(m->turn, tickets_sessions_object(&m->sessions));
+    int64_t due = tickets_due(&m->keys), other = tickets_due(&m->sessions);
+    int64_t wait = (due < other ? due : other) - now;
     struct timeval tv = {(time_t)(wait > 0 ? wait : 1), 0};
     evtimer_add(m->due, &tv);
 }
@@ -41,5 +44,6 @@ void main_tickets_free(struct main_tickets *m) {
         return;
     event_free(m->due);
     tickets_fini(&m->keys);
+    tickets_fini(&m->sessions);
     mem_free(m);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * main_tickets: keys of session tickets in this process alone, for a controller on a directory.
- * They rotate by the clock, and end with the process. Not for one of several replicas: each would
- * compile a revision of its own, and none would know what a proxy that follows another one serves.
+ * main_tickets: keys of session tickets, and of sessions, in this process alone, for a controller
+ * on a directory. They rotate by the clock, and end with the process. Not for one of several
+ * replicas: each would compile a revision of its own, and none would know what a proxy that follows
+ * another one serves.
  */
 #ifndef SLUICE_CONTROLLER_MAIN_TICKETS_H
 #define SLUICE_CONTROLLER_MAIN_TICKETS_H

@@ -61,8 +61,8 @@ void turn_on_demand(struct turn *t,
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 
-/* Keys of session tickets or of internal tokens: an object that no resource stands for. Takes the
- * count. */
+/* Keys of session tickets, of sessions or of internal tokens: an object that no resource stands
+ * for. Takes the count. */
 void turn_keys(struct turn *t, struct object *keys);
 /* An object of that kind as the fleet has it, of a controller that was here before: proxies keep
  * theirs meanwhile. Calls once: with what a proxy has, or with NULL when a second after the first

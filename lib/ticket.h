@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ticket: what controller and proxy agree on about the keys of TLS session tickets.
+ * ticket: what controller and proxy agree on about keys that all proxies share for a while: of TLS
+ * session tickets, and of the sessions of those who have logged in with a browser.
  *
  *            from                +period_s           +2 period_s
  *     key 1  ├──── seals ────────┼──── opens ────────┤
@@ -20,9 +21,18 @@ enum {
     TICKET_KEYS_MAX = 4, /* in one object */
     TICKET_PERIOD_S = 8 * 3600,
     TICKET_PERIOD_MAX_S = 12 * 3600,
+    SESSION_PERIOD_S = 8 * 3600, /* somebody who does nothing is remembered for so long at most */
 };
-#define TICKET_KEYS_ID "ticket_keys/-/all"
+#define TICKET_KEYS_ID  "ticket_keys/-/all"
+#define SESSION_KEYS_ID "session_keys/-/all"
 
 int ticket_keys_check(const struct model_ticket_keys *m, struct why *why) MUST_USE;
+int session_keys_check(const struct model_session_keys *m, struct why *why) MUST_USE;
+
+/* The key that seals at a time (seconds since 1970); NULL: none does, any more or yet. */
+const struct model_ticket_key *session_key_sealing(const struct model_session_keys *m, uint64_t at);
+/* The one that began to seal `from` then, as long as it opens. */
+const struct model_ticket_key *session_key_opening(const struct model_session_keys *m,
+                                                   uint64_t from, uint64_t at);
 
 #endif

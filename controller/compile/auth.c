@@ -62,6 +62,8 @@ static bool method_make(struct making *m, const struct at *at, const struct kube
         return auth_external_make(m, AT(at, "external"), k->external, o);
     case MODEL_AUTH_INTROSPECTION:
         return auth_introspection_make(m, AT(at, "introspection"), k->introspection, o);
+    case MODEL_AUTH_OIDC:
+        return auth_oidc_make(m, AT(at, "oidc"), k->oidc, o);
     case MODEL_AUTH_ANONYMOUS:
         if (k->anonymous->consumer.n > 0)
             o->consumer = arena_fmt(&m->a, "%.*s/%.*s", STR_FMT(m->r->meta.namespace),
@@ -250,8 +252,8 @@ bool auth_fill(struct making *m, const struct kube_AuthPolicy *k, struct model_a
     o->failure_limit = failure_limit_make(m, AT(spec, "failureLimit"), k->failure_limit);
     if (k->failure_limit && !o->failure_limit)
         return false;
-    return methods_make(m, spec, k, o) && rules_fill(m, spec, k, o) &&
-           identity_make(m, AT(spec, "identity"), k->identity, o);
+    return auth_token_is_alone(m, spec, k) && methods_make(m, spec, k, o) &&
+           rules_fill(m, spec, k, o) && identity_make(m, AT(spec, "identity"), k->identity, o);
 }
 
 /* ---- for a route ---- */

@@ -11,7 +11,7 @@
 
 enum { REFRESH_MS = 5 * 60 * 1000, MAX_STALE_MS = 24 * 60 * 60 * 1000 };
 
-static struct str key_set_id(struct making *m, struct str method) {
+struct str auth_key_set_id(struct making *m, struct str method) {
     return model_id(&m->a, MODEL_KIND_key_set, m->r->meta.namespace, m->r->meta.name, method);
 }
 
@@ -38,47 +38,48 @@ static bool keys_from(struct making *m, const struct at *at, struct str json,
     return o->n_keys > 0;
 }
 
-/* A key set that is fetched: by the controller, never while a request waits. */
-static bool keys_fetched(struct making *m, const struct at *at, struct str method,
-                         struct str issuer, const struct kube_jwks *k, struct model_key_set *o) {
-    bool discovery = k->discovery_uri.n > 0;
-    struct str url = discovery ? k->discovery_uri : k->uri;
-    struct keyset_want want = {.url = url,
-                               .issuer = discovery ? issuer : STR_NONE,
-                               .refresh_ms = k->refresh > 0 ? (uint64_t)k->refresh : REFRESH_MS,
+/* As PEM; in the arena. */
+static bool trusted(struct making *m, const struct at *at, const struct kube_ca_ref *ca,
+                    struct str *pem) {
+    struct out all = out_heap(PEM_BYTES_MAX);
+    int n = 0;
+    bool good = upstream_authority(m, m->r, at, ca, &all, &n);
+    *pem = arena_str(&m->a, out_done(&all));
+    out_fini(&all);
+    if (!good)
+        close_as(m, "NoValidCACertificate", at,
+                 "no authority is there that could be trusted, so no keys are fetched");
+    return good;
+}
+
+bool auth_keys_fetched(struct making *m, const struct auth_fetching *f, struct model_key_set *o,
+                       struct str *discovery) {
+    struct keyset_want want = {.url = f->url,
+                               .issuer = f->issuer,
+                               .refresh_ms = f->refresh > 0 ? (uint64_t)f->refresh : REFRESH_MS,
                                .max_stale_ms =
-                                   k->max_stale > 0 ? (uint64_t)k->max_stale : MAX_STALE_MS};
+                                   f->max_stale > 0 ? (uint64_t)f->max_stale : MAX_STALE_MS};
     struct str owner = arena_fmt(&m->a, "%.*s/%.*s/%.*s", STR_FMT(m->r->meta.namespace),
-                                 STR_FMT(m->r->meta.name), STR_FMT(method));
-    want.key = keyset_key(&m->a, owner, url, want.issuer);
+                                 STR_FMT(m->r->meta.name), STR_FMT(f->method));
+    want.key = keyset_key(&m->a, owner, f->url, want.issuer);
     want.allowed = class_private_cidrs(m, &want.n_allowed);
-    if (k->ca_ref) {
-        struct out pem = out_heap(PEM_BYTES_MAX);
-        int n = 0;
-        bool good = upstream_authority(m, m->r, AT(at, "caRef"), k->ca_ref, &pem, &n);
-        want.ca = arena_str(&m->a, out_done(&pem));
-        out_fini(&pem);
-        if (!good) {
-            close_as(m, "NoValidCACertificate", AT(at, "caRef"),
-                     "no authority is there that could be trusted, so no keys are fetched");
-            return false;
-        }
-    }
+    if (f->ca && !trusted(m, f->ca_at, f->ca, &want.ca))
+        return false;
     const struct keyset *set = fetched_read(m, &want);
-    const struct at *there = AT(at, discovery ? "discoveryURI" : "uri");
     switch (set->state) {
     case KEYSET_GOOD:
         if (why_set(&set->why))
-            warn(m, there, "%s; the last keys are used", set->why.text);
+            warn(m, f->at, "%s; the last keys are used", set->why.text);
         o->fetched = set->fetched;
         o->stale_after = set->stale_after;
         o->source = arena_str(&m->a, want.key);
-        return keys_from(m, there, set->document, o);
+        *discovery = set->discovery;
+        return keys_from(m, f->at, set->document, o);
     case KEYSET_PENDING:
-        close_as(m, "KeysPending", there, "the keys are being fetched for the first time");
+        close_as(m, "KeysPending", f->at, "the keys are being fetched for the first time");
         return false;
     default:
-        close_as(m, "KeysUnavailable", there,
+        close_as(m, "KeysUnavailable", f->at,
                  "%s; until the keys can be read everything that this policy targets is answered "
                  "with 503 policy_unavailable%s",
                  set->why.text,
@@ -86,6 +87,22 @@ static bool keys_fetched(struct making *m, const struct at *at, struct str metho
                           : "");
         return false;
     }
+}
+
+/* A key set that is fetched: by the controller, never while a request waits. */
+static bool keys_fetched(struct making *m, const struct at *at, struct str method,
+                         struct str issuer, const struct kube_jwks *k, struct model_key_set *o) {
+    bool discovery = k->discovery_uri.n > 0;
+    struct str document;
+    const struct auth_fetching f = {.at = AT(at, discovery ? "discoveryURI" : "uri"),
+                                    .ca_at = AT(at, "caRef"),
+                                    .ca = k->ca_ref,
+                                    .method = method,
+                                    .url = discovery ? k->discovery_uri : k->uri,
+                                    .issuer = discovery ? issuer : STR_NONE,
+                                    .refresh = k->refresh,
+                                    .max_stale = k->max_stale};
+    return auth_keys_fetched(m, &f, o, &document);
 }
 
 static bool keys_named(struct making *m, const struct at *at, const struct kube_jwks *k,
@@ -119,7 +136,7 @@ static bool key_set(struct making *m, const struct at *at, struct str method,
     if (k->secret_ref || k->config_map_ref ? !keys_named(m, at, k, &set)
                                            : !keys_fetched(m, at, method, o->issuer, k, &set))
         return false;
-    o->key_set = key_set_id(m, method);
+    o->key_set = auth_key_set_id(m, method);
     return make(m, MODEL_KIND_key_set, o->key_set, &set) == 0;
 }
 

@@ -33,6 +33,21 @@ struct str auth_san(struct making *m, const struct kube_client_san *k, const cha
  * one that judges them by authorities of its own is meant. */
 void auth_needs_certificates(struct making *m, const struct at *at, bool judged);
 
+/* ---- keys that are fetched: auth_jwt.c ---- */
+
+struct auth_fetching {
+    const struct at *at, *ca_at; /* of the address, of ca */
+    const struct kube_ca_ref *ca;
+    struct str method; /* its name */
+    struct str url;
+    struct str issuer;          /* n > 0: url is a discovery document's, of this issuer */
+    int64_t refresh, max_stale; /* milliseconds; not above 0: as usual */
+};
+/* Keys and times into o. discovery: the document, until compile_run() ends; n == 0: none. */
+bool auth_keys_fetched(struct making *m, const struct auth_fetching *f, struct model_key_set *o,
+                       struct str *discovery);
+struct str auth_key_set_id(struct making *m, struct str method);
+
 /* ---- methods ---- */
 
 bool auth_basic_make(struct making *m, const struct at *at, const struct kube_basic *k,
@@ -53,6 +68,8 @@ bool auth_external_make(struct making *m, const struct at *at, const struct kube
 bool auth_introspection_make(struct making *m, const struct at *at,
                              const struct kube_introspection *k,
                              struct model_auth_method_config *o);
+bool auth_oidc_make(struct making *m, const struct at *at, const struct kube_oidc *k,
+                    struct model_auth_method_config *o);
 bool auth_jwt_make(struct making *m, const struct at *at, const struct kube_jwt *k,
                    struct model_auth_method_config *o);
 bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hmac *k,
@@ -63,5 +80,7 @@ bool auth_hmac_make(struct making *m, const struct at *at, const struct kube_hma
 /* identity->headers are made. */
 bool auth_token_make(struct making *m, const struct at *at, const struct kube_token_issue *k,
                      struct model_identity *identity);
+/* The backend gets one Authorization: the gateway's token, or that of a login. */
+bool auth_token_is_alone(struct making *m, const struct at *spec, const struct kube_AuthPolicy *k);
 
 #endif

@@ -59,6 +59,23 @@ static bool claims_make(struct making *m, const struct at *at, const struct kube
     return true;
 }
 
+bool auth_token_is_alone(struct making *m, const struct at *spec, const struct kube_AuthPolicy *k) {
+    const struct kube_token_issue *t =
+        k->identity && k->identity->token ? k->identity->token->issue : NULL;
+    struct shown shown;
+    if (!t || (t->header.n > 0 && !str_eq(lower(&m->a, t->header), STR("authorization"))))
+        return true;
+    for (uint32_t i = 0; i < k->n_methods; i++)
+        if (k->methods[i].oidc && k->methods[i].oidc->access_token_to_backend) {
+            refuse(m, AT_I(spec, "methods", i),
+                   "identity.token is in Authorization, where %s would put its access token; write "
+                   "another header there, or leave out accessTokenToBackend",
+                   why_show(k->methods[i].name, &shown));
+            return false;
+        }
+    return true;
+}
+
 static const struct str keyless_key = {"keyless", 7};
 
 void compile_keyless(struct compiler *c, bool keyless) {

@@ -162,6 +162,9 @@ struct str unit_prefix(struct arena *a, const struct unit *u, unsigned i) {
         return arena_fmt(a, "auth/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_AUTH && i == 1)
         return arena_fmt(a, "key_set/%.*s/%.*s/", STR_FMT(u->ns), STR_FMT(u->name));
+    if (u->kind == UNIT_AUTH && (i == 2 || i == 3)) /* outside.h */
+        return arena_fmt(a, "%s/%.*s/auth:%.*s/", i == 2 ? "backend" : "endpoints", STR_FMT(u->ns),
+                         STR_FMT(u->name));
     if (u->kind == UNIT_CONSUMER && i == 0)
         return arena_fmt(a, "consumer/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
     if (u->kind == UNIT_CERTIFICATE && i == 0)

@@ -16,6 +16,7 @@ void link_secret_fini(struct link_secret *s) {
     out_fini(&s->foreign_ca);
     tickets_fini(&s->tickets);
     signing_fini(&s->signing);
+    tickets_fini(&s->sessions);
     *s = (struct link_secret){0};
 }
 
@@ -87,9 +88,9 @@ static int read_foreign(struct link_secret *s, const cJSON *data, struct why *wh
 }
 
 /* Those that cannot be read are made anew: nothing depends on the old ones. */
-static void read_tickets(const cJSON *data, struct tickets *t) {
+static void read_tickets(const cJSON *data, const char *name, struct tickets *t) {
     struct out o;
-    if (field(data, "tickets", &o))
+    if (field(data, name, &o))
         (void)tickets_read(t, out_done(&o));
     OPENSSL_cleanse(o.p, o.n);
     out_fini(&o);
@@ -108,7 +109,8 @@ static int read_ours(struct link_secret *s, const cJSON *data, struct why *why) 
         read_pair(data, "ca-next.crt", "ca-next.key", &s->next, NULL, why) != 0 ||
         read_cert(data, "ca-old.crt", &s->old, why) != 0)
         return -1;
-    read_tickets(data, &s->tickets);
+    read_tickets(data, "tickets", &s->tickets);
+    read_tickets(data, "sessions", &s->sessions);
     read_signing(data, &s->signing);
     return read_pair(data, "tls.crt", "tls.key", &s->leaf, &s->chain, why);
 }
@@ -180,12 +182,15 @@ static bool renew_leaf(struct link_secret *s, int64_t now, const char *const *na
 bool link_secret_renew(struct link_secret *s, int64_t now, bool published, const char *const *names,
                        size_t n, uint32_t ticket_s, uint32_t signing_s) {
     if (s->foreign) {
-        tickets_derive(&s->tickets, s->leaf.key, now, ticket_s);
+        tickets_derive(&s->tickets, s->leaf.key, "ticket", now, ticket_s);
+        tickets_derive(&s->sessions, s->leaf.key, "session", now, SESSION_PERIOD_S);
         return false;
     }
     bool ca = renew_ca(s, now, published), leaf = renew_leaf(s, now, names, n);
     bool signing = signing_s > 0 && signing_renew(&s->signing, now, signing_s);
-    return tickets_renew(&s->tickets, now, ticket_s) || signing || ca || leaf;
+    bool tickets = tickets_renew(&s->tickets, now, ticket_s);
+    bool sessions = tickets_renew(&s->sessions, now, SESSION_PERIOD_S);
+    return tickets || sessions || signing || ca || leaf;
 }
 
 /* ---- writing ---- */
@@ -230,10 +235,10 @@ static void put_key(struct writer *w, const char *name, EVP_PKEY *key) {
     out_fini(&pem);
 }
 
-static void put_tickets(struct writer *w, const struct tickets *t) {
+static void put_tickets(struct writer *w, const char *name, const struct tickets *t) {
     struct out bytes = out_heap(PEM_BYTES_MAX);
     tickets_write(t, &bytes);
-    put_field(w, "tickets", &bytes);
+    put_field(w, name, &bytes);
     OPENSSL_cleanse(bytes.p, bytes.n);
     out_fini(&bytes);
 }
@@ -257,7 +262,8 @@ void link_secret_data(const struct link_secret *s, bool patch, struct out *o) {
     put_cert(&w, "ca-old.crt", s->old);
     put_field(&w, "tls.crt", &s->chain);
     put_key(&w, "tls.key", s->leaf.key);
-    put_tickets(&w, &s->tickets);
+    put_tickets(&w, "tickets", &s->tickets);
+    put_tickets(&w, "sessions", &s->sessions);
     put_signing(&w, &s->signing);
     out_char(o, '}');
 }

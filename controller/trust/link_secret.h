@@ -7,6 +7,7 @@
  *     ca-next.crt, ca-next.key  the CA that will sign           published for a day before it does
  *     ca-old.crt                the CA that has signed          published for two days longer
  *     tickets                   keys of session tickets         see tickets.h
+ *     sessions                  keys of sessions                likewise
  *     signing                   keys of internal tokens         see signing.h
  *
  *     one CA ──2/3──► ca + next ──a day, and published──► new ca + old ──two days──► one CA
@@ -39,6 +40,7 @@ struct link_secret {
     struct out chain;               /* PEM of the leaf and what follows it in tls.crt */
     struct out foreign_ca;          /* PEM */
     struct tickets tickets;         /* of a foreign one derived */
+    struct tickets sessions;        /* likewise */
     struct signing signing;         /* of a foreign one none */
 };
 

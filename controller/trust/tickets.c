@@ -56,10 +56,11 @@ int64_t tickets_due(const struct tickets *t) { return last(t); }
 
 /* ---- from another key ---- */
 
-static void derive(EVP_KDF_CTX *kdf, struct str from, uint64_t period, char secret[TICKET_SECRET]) {
-    char info[32];
+static void derive(EVP_KDF_CTX *kdf, struct str from, const char *label, uint64_t period,
+                   char secret[TICKET_SECRET]) {
+    char info[48];
     struct out o = out_fixed(info, sizeof(info));
-    out_lit(&o, "sluice ticket ");
+    out_fmt(&o, "sluice %s ", label);
     out_u64(&o, period);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char[]){"SHA256"}, 0),
@@ -70,7 +71,8 @@ static void derive(EVP_KDF_CTX *kdf, struct str from, uint64_t period, char secr
     must(EVP_KDF_derive(kdf, (unsigned char *)secret, TICKET_SECRET, params) == 1);
 }
 
-void tickets_derive(struct tickets *t, EVP_PKEY *key, int64_t now, uint32_t period_s) {
+void tickets_derive(struct tickets *t, EVP_PKEY *key, const char *label, int64_t now,
+                    uint32_t period_s) {
     unsigned char *der = NULL;
     int n = i2d_PrivateKey(key, &der);
     EVP_KDF *hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
@@ -79,7 +81,7 @@ void tickets_derive(struct tickets *t, EVP_PKEY *key, int64_t now, uint32_t peri
     *t = (struct tickets){.period_s = period_s};
     for (int64_t i = now / period_s - 1; t->n < 3; i++, t->n++) {
         t->v[t->n].from = i * period_s;
-        derive(kdf, str_mk((char *)der, (size_t)n), (uint64_t)i, t->v[t->n].secret);
+        derive(kdf, str_mk((char *)der, (size_t)n), label, (uint64_t)i, t->v[t->n].secret);
     }
     EVP_KDF_CTX_free(kdf);
     EVP_KDF_free(hkdf);
@@ -105,6 +107,13 @@ struct object *tickets_object(const struct tickets *t) {
     struct model_ticket_key keys[TICKET_KEYS_MAX];
     struct model_ticket_keys m = model_of(t, keys);
     return object_new(MODEL_KIND_ticket_keys, STR(TICKET_KEYS_ID), &m);
+}
+
+struct object *tickets_sessions_object(const struct tickets *t) {
+    struct model_ticket_key keys[TICKET_KEYS_MAX];
+    struct model_ticket_keys of = model_of(t, keys);
+    struct model_session_keys m = {.keys = of.keys, .n_keys = of.n_keys, .period_s = of.period_s};
+    return object_new(MODEL_KIND_session_keys, STR(SESSION_KEYS_ID), &m);
 }
 
 void tickets_write(const struct tickets *t, struct out *o) {

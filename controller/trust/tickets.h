@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tickets: the keys of TLS session tickets, and what of them is due (lib/ticket.h has the times).
+ * tickets: the keys of TLS session tickets, or those of sessions, and what of them is due
+ * (lib/ticket.h has the times). Each has a set of its own.
  *
  *     --link-secret          made here, kept in that Secret: all replicas have the same ones
  *     one of cert-manager's  derived from tls.key and the time: the same at all replicas, too
  *     --source dir:          made here, in memory: they end with this process
- *     kube, no Secret        none: replicas could not agree, and proxies give no tickets
+ *     kube, no Secret        none: replicas could not agree; proxies give no tickets, and nobody
+ *                            can log in
  *
  * Pure but for the random numbers: times come in, no I/O.
  */
@@ -28,10 +30,13 @@ void tickets_fini(struct tickets *t); /* empty afterwards */
 /* Makes what is missing or due, drops what is over. Whether anything has changed. */
 bool tickets_renew(struct tickets *t, int64_t now, uint32_t period_s);
 int64_t tickets_due(const struct tickets *t); /* when that will change something */
-void tickets_derive(struct tickets *t, EVP_PKEY *key, int64_t now, uint32_t period_s);
+/* label: "ticket" or "session"; keys of one say nothing about the others. */
+void tickets_derive(struct tickets *t, EVP_PKEY *key, const char *label, int64_t now,
+                    uint32_t period_s);
 
 bool tickets_equal(const struct tickets *a, const struct tickets *b);
-struct object *tickets_object(const struct tickets *t); /* a count */
+struct object *tickets_object(const struct tickets *t);          /* a count */
+struct object *tickets_sessions_object(const struct tickets *t); /* likewise */
 
 /* As they are kept. False: these are none; *t is empty then. */
 bool tickets_read(struct tickets *t, struct str bytes);

@@ -33,7 +33,7 @@ struct trust {
     struct pki_pair fleet; /* leaf of all proxies */
     X509 *fleet_ca;        /* that has signed it, held */
     struct out cert, key;  /* as last told */
-    struct tickets tickets;
+    struct tickets tickets, sessions;
     struct signing signing;
     bool signing_told;
     int64_t (*clock)(void);
@@ -122,6 +122,10 @@ static void on_secret(void *arg, const struct link_secret *s) {
     if (!tickets_equal(&t->tickets, &s->tickets)) {
         t->tickets = s->tickets;
         t->events.tickets(t->arg, &t->tickets);
+    }
+    if (!tickets_equal(&t->sessions, &s->sessions)) {
+        t->sessions = s->sessions;
+        t->events.sessions(t->arg, &t->sessions);
     }
     if (!t->signing_told || !signing_equal(&t->signing, &s->signing)) {
         t->signing = s->signing;
@@ -262,6 +266,7 @@ void trust_free(struct trust *t) {
     X509_free(t->fleet_ca);
     tickets_fini(&t->tickets);
     signing_fini(&t->signing);
+    tickets_fini(&t->sessions);
     OPENSSL_cleanse(t->key.p, t->key.n);
     out_fini(&t->cert);
     out_fini(&t->key);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * trust: who may be on the link, and what shows that we are who we say; and what else is kept in
- * the link's Secret: keys of session tickets and of internal tokens. The room's one door:
+ * the link's Secret: keys of session tickets, of sessions and of internal tokens. The room's one
+ * door:
  *
  *   keeper (Secret, ConfigMap) ──► identity ──► main hands it to push
  *                   │ CA
@@ -47,7 +48,8 @@ struct trust_events {
     /* cas: PEM, those that sign it or did so lately. */
     void (*identity)(void *arg, const struct ws_identity *id, struct str cas);
     void (*fleet)(void *arg, const struct wire_fleet *fleet);
-    void (*tickets)(void *arg, const struct tickets *t); /* these are the keys now */
+    void (*tickets)(void *arg, const struct tickets *t);  /* these are the keys now */
+    void (*sessions)(void *arg, const struct tickets *t); /* likewise */
     void (*admit)(void *arg, uint64_t proxy, struct str pod);
     void (*refuse)(void *arg, uint64_t proxy, const char *reason);
     void (*signing)(void *arg, const struct signing *s); /* of tokens; n == 0: there are none */

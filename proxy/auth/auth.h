@@ -11,6 +11,7 @@
  *        │                               ├─► basic.c     passwords, and those seen before
  *        │                               ├─► hmac.c      requests that a Consumer has signed
  *        │                               ├─► certificate.c  certificates, and badge.c: those seen
+ *        │                               ├─► oidc.c      browsers that have logged in
  *        │                               └─► external.c, introspect.c  who else knows (service.h)
  *        ▼
  *     rule.c      what the caller may do: the first rule that matches decides
@@ -59,12 +60,13 @@ struct auth {
     struct str consumer, subject; /* NS/NAME; sub of the token, user name; n == 0: none */
     struct str detail;            /* refused or dry: a sentence for the log, nothing secret */
     struct str challenge;         /* refused: fields of the answer (WWW-Authenticate) */
-    uint16_t status;              /* refused by a service, whose answer it is; else 0 */
+    uint16_t status;              /* refused by an answer of a method's or a service's; else 0 */
     struct str body;              /* of it */
     struct verdict *denial;       /* which has that body; held */
     struct str to_client;         /* passes: fields for the answer, each with its line end */
     struct str hidden;            /* names of fields that do not go on, each with a line end */
     bool asked;                   /* a service was shown what it has */
+    bool lapsed;                  /* refused: by a session that is none, or is no more */
     struct str fields;            /* for the backend, each with its line end */
     struct str query;             /* without the credential, where that was in it */
     bool has_query, edits_query;

@@ -38,6 +38,12 @@ struct bearer *bearer_of(const struct claims *said) MUST_USE;
 void bearer_free(struct bearer *t); /* NULL is fine */
 size_t bearer_size(const struct bearer *t);
 
+/* One that another one vouches for: what it says is copied; of whoever asks for it. NULL: no
+ * memory. */
+struct bearer *bearer_of(const struct claims *said) MUST_USE;
+void bearer_free(struct bearer *t); /* NULL is fine */
+size_t bearer_size(const struct bearer *t);
+
 const struct claims *bearer_claims(const struct bearer *t);
 struct str bearer_subject(const struct bearer *t); /* n == 0: none */
 struct str bearer_issuer(const struct bearer *t);  /* likewise */

@@ -42,6 +42,7 @@ void auth_env_free(struct auth_env *env) {
     mint_free(env->mint);
     answers_free(env->answers);
     services_fini(&env->services);
+    oidc_free(env->oidc);
     credential_scratch_free(env->digest);
     mac_scratch_free(env->macs);
     regex_scratch_free(env->regex);
@@ -147,6 +148,8 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         return external_tell(j, m);
     case MODEL_AUTH_INTROSPECTION:
         return introspect_tell(j, m);
+    case MODEL_AUTH_OIDC:
+        return oidc_tell(j, m);
     case MODEL_AUTH_ANONYMOUS:
         return anonymous_tell(j, m);
     default:
@@ -163,6 +166,11 @@ static void count_in(struct judging *j, uint32_t i, unsigned before) {
     w->methods |= (uint64_t)1 << i;
     for (unsigned k = before; k < w->n_shown; k++)
         w->accepted[k] = true;
+}
+
+static int log_in(struct judging *j) {
+    oidc_login(j, j->login, "nobody is logged in");
+    return -1;
 }
 
 /* The first method that finds a credential decides. */
@@ -188,6 +196,8 @@ static int ask_any(struct judging *j) {
     }
     if (j->unknown)
         j->challenge = "invalid_token";
+    else if (j->login)
+        return log_in(j);
     return judge_refuse(j, REASON_UNAUTHENTICATED,
                         j->unknown    ? "a token that no method knows"
                         : j->stranger ? j->stranger
@@ -216,6 +226,8 @@ static int ask_all(struct judging *j) {
         unsigned before = j->who.n_shown;
         switch (tell(j, m)) {
         case TOLD_ABSENT:
+            if (!m->model->optional && j->login == m)
+                return log_in(j);
             if (!m->model->optional)
                 return judge_refuse(j, REASON_UNAUTHENTICATED,
                                     j->stranger ? j->stranger
@@ -295,14 +307,18 @@ static void challenge_basic(const struct model_auth_basic *b, struct out *o) {
 static void write_challenges(const struct judging *j, struct out *o) {
     const struct auth_law *law = j->who.law;
     bool forbidden = j->reason == REASON_FORBIDDEN;
-    if (j->denial || (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge)))
+    if (j->denial)
         return; /* a service says itself what it wants */
+    out_str(o, j->status > 0 ? j->answer : j->to_client);
+    if (j->reason != REASON_UNAUTHENTICATED && !(forbidden && j->challenge))
+        return;
     for (uint32_t i = 0; i < law->n_methods; i++) {
         enum model_auth_method type = law->methods[i].model->type;
         bool token = type == MODEL_AUTH_JWT || type == MODEL_AUTH_INTROSPECTION;
         const char *scheme = token                                   ? "Bearer"
                              : type == MODEL_AUTH_API_KEY            ? "Key"
                              : type == MODEL_AUTH_CLIENT_CERTIFICATE ? "ClientCertificate"
+                             : type == MODEL_AUTH_OIDC               ? "Cookie"
                                                                      : NULL;
         if (type == MODEL_AUTH_BASIC && !forbidden)
             challenge_basic(law->methods[i].model->basic, o);
@@ -371,21 +387,28 @@ static void remember_who(struct judging *j, bool nobody) {
         j->env->who = *w;
 }
 
-/* What services say of one that passes. Two policies may have something to say. */
-static void take_said(struct auth *a, const struct judging *j, struct pens *p) {
-    struct str client = a->to_client, hidden = a->hidden;
-    for (unsigned i = 0; i < j->n_said; i++)
-        out_str(&p->fields, j->said[i]->to_backend);
-    size_t at = p->texts.n;
-    out_str(&p->texts, client);
-    for (unsigned i = 0; i < j->n_said; i++)
-        out_str(&p->texts, j->said[i]->to_client);
-    a->to_client = str_mk(p->texts.p + at, p->texts.n - at);
-    at = p->texts.n;
-    out_str(&p->texts, hidden);
-    for (unsigned i = 0; i < j->n_said; i++)
-        out_str(&p->texts, j->said[i]->hidden);
-    a->hidden = str_mk(p->texts.p + at, p->texts.n - at);
+/* Behind what was said before. The longer text is written anew. */
+static struct str add_text(struct out *o, struct str before, struct str more) {
+    size_t at = o->n;
+    if (more.n == 0)
+        return before;
+    out_str(o, before);
+    out_str(o, more);
+    return o->over ? STR_NONE : str_mk(o->p + at, o->n - at);
+}
+
+/* What methods and services say of one that passes. Two policies may have something to say. */
+static void take_said(struct auth *a, struct judging *j, struct pens *p) {
+    j->authorized |= j->to_backend.n > 0;
+    out_str(&p->fields, j->to_backend);
+    a->to_client = add_text(&p->texts, a->to_client, j->to_client);
+    a->hidden = add_text(&p->texts, a->hidden, j->hidden);
+    for (unsigned i = 0; i < j->n_said; i++) {
+        const struct verdict *v = j->said[i];
+        out_str(&p->fields, v->to_backend);
+        a->to_client = add_text(&p->texts, a->to_client, v->to_client);
+        a->hidden = add_text(&p->texts, a->hidden, v->hidden);
+    }
 }
 
 /* One policy; what it means for the answer. -1: refused. */
@@ -400,6 +423,10 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->stranger = NULL;
     j->n_said = 0;
     j->denial = NULL;
+    j->login = NULL;
+    j->lapsed = false;
+    j->status = 0;
+    j->answer = j->to_client = j->to_backend = j->hidden = STR_NONE;
     int bad = judge_one(j);
     a->waits = j->waits;
     a->wants_body = j->wants_body;
@@ -423,17 +450,19 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     a->detail = keep(&p->texts, str_of(j->detail));
     a->dry = dry;
     a->refused = !dry;
+    a->lapsed = j->lapsed;
     if (dry)
         return 0;
     if (j->denial) {
         a->denial = verdict_hold(j->denial);
         a->status = j->denial->status;
-        a->challenge = j->denial->to_client;
+        a->challenge = add_text(&p->texts, j->denial->to_client, j->to_client);
         a->body = j->denial->body;
         return -1;
     }
     size_t begin = p->texts.n;
     write_challenges(j, &p->texts);
+    a->status = j->status;
     a->challenge = str_mk(p->texts.p + begin, p->texts.n - begin);
     return -1;
 }
@@ -511,6 +540,7 @@ struct auth *auth_judge(struct auth_env *env, const struct exchange *x,
         .env = env, .x = x, .known = known, .client = known->client, .now = known->now};
     arena_reset(&env->arena);
     env->who = (struct caller){.law = NULL};
+    env->turn++;
     struct auth *a = judge_in(SLAB_4K, j);
     return a ? a : judge_in(SLAB_64K, j);
 }

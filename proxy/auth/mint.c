@@ -285,6 +285,9 @@ static const char *refuses(const struct judging *j, const struct model_identity_
                "clients could set it as well";
     if (j->token && str_eq(name_of(j->token), name_of(t)))
         return "two policies give the backend an internal token in the same header";
+    if (t->header.n == 0 && (j->authorized || j->to_backend.n > 0))
+        return "the backend gets an access token in Authorization, where its internal token would "
+               "be";
     if (x->rule->has_filters && !policy_keeps(x, MODEL_FILTER_REQUEST_HEADERS, name_of(t)))
         return "a filter of the route changes the header of the internal token";
     return x->snapshot->signing ? NULL : "no key to sign its internal token with is there";

@@ -62,12 +62,14 @@ struct auth_env {
     struct mint *mint;
     struct answers *answers;
     struct services services;
+    struct oidc *oidc; /* NULL: nobody has logged in yet */
     struct credential_scratch *digest;
     struct mac_scratch *macs;
     char nobody[MAC_MAX]; /* random: the secret of a name that nobody has */
     struct regex_scratch *regex;
     struct arena arena; /* of one request */
     struct caller who;  /* of the last one; law == NULL: nobody */
+    uint64_t turn;      /* number of the judgement that is made */
     struct auth_counts counts;
     struct unknown_keys unknown;
     char query[QUERY_ROOM];
@@ -108,6 +110,15 @@ struct judging {
     struct verdict *denial; /* of the one that does not: its answer is the answer */
     bool open;              /* it passes for want of an answer */
     bool asked;             /* a service was shown its credentials */
+    bool lapsed; /* refused: nobody is logged in, or is no more; nobody guesses sessions */
+    const struct method_law *login; /* that a browser could log in by; NULL: none */
+    /* Of a method of ours, until the judgement is written; fields have their line ends. */
+    uint16_t status;       /* refused: with an answer of its own; else 0 */
+    struct str answer;     /* its fields */
+    struct str to_client;  /* for the answer, whoever makes it */
+    struct str to_backend; /* an Authorization, beside its identity */
+    bool authorized;       /* another policy has given the backend one */
+    struct str hidden;     /* names of fields that do not go on */
 };
 
 /* judge.c */
@@ -187,6 +198,13 @@ int certificate_write(struct judging *j, struct out *o);
 /* The credential of a method where it is first; marks the place as shown. PLACE_TWICE: refused. */
 enum place judge_find(struct judging *j, const struct model_value_source *from, uint32_t n,
                       struct str *value);
+
+/* oidc.c, login.c */
+enum told oidc_tell(struct judging *j, const struct method_law *m);
+/* Nobody is logged in: a browser that navigates is sent to the identity provider, all else is
+ * refused. TOLD_BAD or TOLD_NOTHING. */
+enum told oidc_login(struct judging *j, const struct method_law *m, const char *detail);
+void oidc_free(struct oidc *w); /* NULL is fine */
 
 /* rule.c: 0, or -1 with the reason. */
 int rules_judge(struct judging *j);

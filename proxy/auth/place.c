@@ -49,13 +49,12 @@ static bool next_cookie(struct cookies *c, struct str *whole, struct str *name, 
     return true;
 }
 
-static enum place read_cookie(const struct model_value_source *s, const struct head *h,
-                              struct str *value) {
+enum place place_cookie(const struct head *h, struct str wanted, struct str *value) {
     struct cookies c = {.h = h};
     struct str whole, name, v;
     unsigned n = 0;
     while (next_cookie(&c, &whole, &name, &v)) {
-        if (!v.p || !str_eq(name, s->name))
+        if (!v.p || !str_eq(name, wanted))
             continue;
         *value = v;
         n++;
@@ -63,10 +62,11 @@ static enum place read_cookie(const struct model_value_source *s, const struct h
     return n == 0 ? PLACE_NONE : n == 1 ? PLACE_ONE : PLACE_TWICE;
 }
 
-static bool is_one_of(struct str name, enum model_take_from from,
-                      const struct model_value_source *const *list, unsigned n) {
+static bool is_one_of(struct str name, const struct model_value_source *const *list, unsigned n) {
     for (unsigned i = 0; i < n; i++)
-        if (list[i]->from == from && str_eq(list[i]->name, name))
+        if (list[i]->from == MODEL_FROM_COOKIE &&
+            (str_eq(list[i]->name, name) ||
+             (list[i]->prefix.n > 0 && str_starts(name, list[i]->prefix))))
             return true;
     return false;
 }
@@ -78,7 +78,7 @@ unsigned place_other_cookies(const struct head *h, const struct model_value_sour
     unsigned left_out = 0;
     size_t begin = o->n;
     while (next_cookie(&c, &whole, &name, &v)) {
-        if (is_one_of(name, MODEL_FROM_COOKIE, without, n)) {
+        if (is_one_of(name, without, n)) {
             left_out++;
             continue;
         }
@@ -136,7 +136,7 @@ enum place place_read(const struct model_value_source *s, const struct head *h, 
     case MODEL_FROM_HEADER:
         return read_header(s, h, value);
     case MODEL_FROM_COOKIE:
-        return read_cookie(s, h, value);
+        return place_cookie(h, s->name, value);
     case MODEL_FROM_QUERY:
         return read_query(s, query, room, cap, value);
     default:

@@ -17,7 +17,11 @@ enum place { PLACE_NONE, PLACE_ONE, PLACE_TWICE };
 enum place place_read(const struct model_value_source *s, const struct head *h, struct str query,
                       char *room, size_t cap, struct str *value);
 
-/* All cookies but those of that name, as one value; n cookies were left out. */
+/* A cookie of that name. */
+enum place place_cookie(const struct head *h, struct str wanted, struct str *value);
+
+/* All cookies but those of that name, or whose names begin with a prefix that is said, as one
+ * value; how many were left out. */
 unsigned place_other_cookies(const struct head *h, const struct model_value_source *const *without,
                              unsigned n, struct out *o);
 /* The query without these parameters; how many were left out. */

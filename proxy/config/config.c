@@ -46,12 +46,14 @@ static void arm(struct event *ev, uint64_t ms) {
     event_add(ev, &in);
 }
 
-/* What is written: keys of session tickets and of internal tokens never lie on a disk. */
+/* What is written: keys of session tickets, of sessions and of internal tokens never lie on a disk.
+ */
 static struct object **file_objects(struct config *c, size_t *n) {
     struct object **objects = apply_objects(c->apply, NULL, n);
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++) {
         if (objects[i]->kind == MODEL_KIND_ticket_keys ||
+            objects[i]->kind == MODEL_KIND_session_keys ||
             objects[i]->kind == MODEL_KIND_signing_keys)
             object_drop(objects[i]);
         else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lastgood: the accepted objects in a file (but for keys of session tickets and of internal
- * tokens), so that a proxy starts with what it served when no controller answers. It holds private
- * keys: mode 0600, and the chart puts it on a volume in memory.
+ * lastgood: the accepted objects in a file (but for keys of session tickets, of sessions and of
+ * internal tokens), so that a proxy starts with what it served when no controller answers. It holds
+ * private keys: mode 0600, and the chart puts it on a volume in memory.
  *
  *   "SLUICE LAST GOOD\n"   16 bytes and a newline
  *   version                u32, 1

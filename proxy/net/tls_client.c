@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "proxy/net/parts.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -74,8 +75,26 @@ static bool uri_fits(struct str pattern, struct str uri) {
     return str_starts(uri, str_mk(pattern.p, pattern.n - 1));
 }
 
+/* An address in place of a host's name (RFC 9110 4.3.5). */
+static bool address_fits(const struct expectation *e, const GENERAL_NAME *g) {
+    struct str has = str_mk((const char *)ASN1_STRING_get0_data(g->d.iPAddress),
+                            (size_t)ASN1_STRING_length(g->d.iPAddress));
+    char text[INET6_ADDRSTRLEN], bytes[16];
+    for (uint32_t i = 0; i < e->n_hosts; i++) {
+        struct out o = out_fixed(text, sizeof(text) - 1);
+        out_str(&o, e->names[i]);
+        text[o.n] = 0;
+        if (!o.over && inet_pton(has.n == 4 ? AF_INET : AF_INET6, text, bytes) == 1 &&
+            str_eq(has, str_mk(bytes, has.n == 4 ? 4 : 16)))
+            return true;
+    }
+    return false;
+}
+
 static bool name_fits(const struct expectation *e, X509 *leaf, const GENERAL_NAME *g) {
     struct str name = text_of(g);
+    if (g->type == GEN_IPADD)
+        return address_fits(e, g);
     for (uint32_t i = 0; name.n > 0 && i < e->n_hosts + e->n_uris; i++) {
         bool host = i < e->n_hosts;
         if (host != (g->type == GEN_DNS))

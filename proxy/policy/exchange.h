@@ -41,7 +41,7 @@ struct exchange {
     struct str upgrade;  /* the protocol that the upstream is asked to switch to; n == 0: none; * */
     struct str key;      /* Sec-WebSocket-Key, where it was made here (RFC 8441); * */
     struct str identity; /* fields of our own for the upstream: who the caller is */
-    struct str to_client; /* likewise, of a service that was asked; * */
+    struct str to_client; /* likewise, for the client, of a method or a service; * */
     struct str limits;    /* fields of our own for the client: what is left of its limits; * */
     const struct tls_peer *shown; /* certificate of the client; NULL: none, or nobody is asked */
     struct str origin;            /* the Origin field where the rule has CORS, else n == 0; * */

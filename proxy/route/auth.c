@@ -69,8 +69,15 @@ static int add_paths(struct auth_patterns *p, const struct model_path_rule *list
 /* Claims that a method requires; how many. */
 static uint32_t required(const struct model_auth_method_config *m,
                          const struct model_claim_match **list) {
-    *list = m->jwt ? m->jwt->claims : m->introspection ? m->introspection->claims : NULL;
-    return m->jwt ? m->jwt->n_claims : m->introspection ? m->introspection->n_claims : 0;
+    uint32_t n = 0;
+    *list = NULL;
+    if (m->jwt)
+        *list = m->jwt->claims, n = m->jwt->n_claims;
+    else if (m->introspection)
+        *list = m->introspection->claims, n = m->introspection->n_claims;
+    else if (m->oidc)
+        *list = m->oidc->claims, n = m->oidc->n_claims;
+    return n;
 }
 
 static size_t n_claims(const struct model_auth *m) {
@@ -156,18 +163,26 @@ static uint32_t hmac_algorithms(const struct model_auth_hmac *m) {
 static uint32_t backend_of(struct builder *b, const struct model_auth_method_config *m) {
     struct str id = m->external        ? m->external->backend
                     : m->introspection ? m->introspection->backend
+                    : m->oidc          ? m->oidc->token
                                        : STR_NONE;
     struct node *n = id.n > 0 ? builder_node(b, id) : NULL;
     return n && node_is(n, MODEL_KIND_backend) && !n->parsed->newer ? n->slot : UINT32_MAX;
 }
 
+static struct node *keys_of(struct builder *b, const struct model_auth_method_config *m) {
+    struct str id = m->jwt ? m->jwt->key_set : m->oidc ? m->oidc->key_set : STR_NONE;
+    return id.n > 0 ? builder_node(b, id) : NULL;
+}
+
 static void fill_method(struct builder *b, const struct parsed *of, uint32_t i,
                         struct method_law *to) {
     const struct model_auth_method_config *m = &((const struct model_auth *)of->model)->methods[i];
-    struct node *n = m->jwt && m->jwt->key_set.n > 0 ? builder_node(b, m->jwt->key_set) : NULL;
+    struct node *n = keys_of(b, m);
     *to = (struct method_law){.model = m,
                               .version = hash_mix(of->object->hash, i) | 1,
                               .place = hash_mix(of->object->id_hash, i) | 1,
+                              .policy = object_id(of->object),
+                              .algorithms = m->oidc ? JWT_ALGS_KEY : 0,
                               .backend = backend_of(b, m)};
     if (m->certificate)
         terms_make(m->certificate->ca, m->certificate->crl, &to->terms);

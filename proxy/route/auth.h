@@ -22,13 +22,14 @@ enum { AUTH_METHODS_MAX = 16 }; /* of a policy */
 
 struct method_law {
     const struct model_auth_method_config *model;
-    const struct jwt_keys *keys; /* jwt; NULL: there are none, and tokens cannot be judged */
+    const struct jwt_keys *keys; /* jwt, oidc; NULL: there are none, and tokens cannot be judged */
     struct str source;           /* of these keys; n == 0: nobody fetches them */
     uint64_t stale_after;        /* of these keys; seconds since 1970; 0 = no end */
     struct terms terms;          /* clientCertificate; ca.n == 0: the listener's authorities */
     uint64_t version;            /* of the policy and its keys: what was verified under it counts */
     uint32_t algorithms;         /* that are accepted: a mask of enum jwt_alg; hmac: of enum mac */
     uint64_t place;              /* of the method, whatever it says; never 0 */
+    struct str policy;           /* id of the policy */
     uint32_t backend;            /* that is asked: its slot; UINT32_MAX: it is not there */
     struct claim_match *const *claims; /* as many as the model has */
 };

@@ -148,10 +148,11 @@ struct settings {
     uint32_t n_trusted, n_listeners;
     struct cidr *trusted;
     struct listener_law *listeners;
-    const struct model_ticket_keys *tickets; /* NULL: none */
-    uint32_t rate_store;                     /* slot of its backend; UINT32_MAX: none */
-    const struct signing_law *signing;       /* NULL: none */
-    struct str class;                        /* of the gateway; n == 0: there is none */
+    const struct model_ticket_keys *tickets;   /* NULL: none */
+    const struct model_session_keys *sessions; /* likewise */
+    uint32_t rate_store;                       /* slot of its backend; UINT32_MAX: none */
+    const struct signing_law *signing;         /* NULL: none */
+    struct str class;                          /* of the gateway; n == 0: there is none */
 };
 
 struct pointers {

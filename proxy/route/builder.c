@@ -345,7 +345,7 @@ static void change_certificate(struct builder *b, struct node *n, struct staged 
 
 static void link_auth(struct builder *b, struct node *n) {
     const struct model_auth *m = n->parsed->model;
-    struct str *ids = mem_array(m->n_methods, sizeof(*ids));
+    struct str *ids = mem_array(2 * m->n_methods, sizeof(*ids));
     uint32_t count = 0;
     for (uint32_t i = 0; i < m->n_methods; i++) {
         const struct model_auth_method_config *k = &m->methods[i];
@@ -355,6 +355,10 @@ static void link_auth(struct builder *b, struct node *n) {
             ids[count++] = k->external->backend;
         else if (k->introspection)
             ids[count++] = k->introspection->backend;
+        else if (k->oidc) {
+            ids[count++] = k->oidc->key_set;
+            ids[count++] = k->oidc->token;
+        }
     }
     link_edges(b, n, ids, count);
     mem_free(ids);
@@ -463,7 +467,8 @@ static void change(struct builder *b, struct node *n, struct staged *s, uint32_t
     n->parsed = s->parsed;
     if (kind == MODEL_KIND_endpoints || kind == MODEL_KIND_key_set)
         mark_readers(b, n, false);
-    if (kind == MODEL_KIND_ticket_keys || kind == MODEL_KIND_signing_keys)
+    if (kind == MODEL_KIND_ticket_keys || kind == MODEL_KIND_session_keys ||
+        kind == MODEL_KIND_signing_keys)
         b->settings_dirty = true;
 }
 

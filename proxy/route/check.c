@@ -441,6 +441,33 @@ static int check_external(const struct model_auth_external *m, struct why *why) 
     return 0;
 }
 
+static bool is_plain(struct str s, const char *without) {
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~' || strchr(without, s.p[i]))
+            return false;
+    return true;
+}
+
+/* All of it becomes part of heads: of questions, and of answers to browsers. */
+static int check_oidc(const struct model_auth_method_config *m, struct why *why) {
+    const struct model_auth_oidc *o = m->oidc;
+    bool path = o->redirect_path.n > 0 && o->redirect_path.p[0] == '/';
+    if (o->issuer.n == 0 || o->client_id.n == 0 || !path || m->n_from != 1)
+        return why_text(why, "issuer, client_id, redirect_path and a cookie must be said");
+    if (o->cookie.n == 0 || o->cookie.n > 64 || !is_plain(o->cookie, "()<>@,;:\\\"/[]?={}") ||
+        !is_plain(o->cookie_domain, ";,") || !is_plain(o->cookie_path, ";,"))
+        return why_text(why, "a cookie that no browser would keep");
+    if (!str_starts(o->authorize, STR("https://")) || !str_starts(o->token_path, STR("/")) ||
+        o->token_host.n == 0)
+        return why_text(why, "authorize, token_host and token_path must be said");
+    const struct str parts[] = {o->authorize,     o->token_host,   o->token_path, o->end_session,
+                                o->redirect_path, o->redirect_uri, o->logout_uri, o->logout_path};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (!is_plain(parts[i], ""))
+            return why_text(why, "an address with a character that no header may have");
+    return m->name.n <= 255 ? 0 : why_text(why, "the method's name is longer than 255 bytes");
+}
+
 static int check_method(const struct model_auth_method_config *m, struct why *why) {
     if (m->name.n == 0)
         return why_text(why, "a method without a name");
@@ -465,6 +492,8 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return m->introspection
                    ? check_asked(m->introspection->backend, m->introspection->path, why)
                    : why_text(why, "nothing is said of its server");
+    case MODEL_AUTH_OIDC:
+        return m->oidc ? check_oidc(m, why) : why_text(why, "nothing is said of its provider");
     case MODEL_AUTH_ANONYMOUS:
         return 0;
     default:
@@ -722,6 +751,8 @@ static int check(uint32_t kind, void *model, const struct checking *how, struct 
         return how->redacted ? 0 : ticket_keys_check(model, why);
     case MODEL_KIND_signing_keys:
         return how->redacted ? 0 : signing_keys_check(model, why);
+    case MODEL_KIND_session_keys:
+        return how->redacted ? 0 : session_keys_check(model, why);
     case MODEL_KIND_auth:
         return check_auth(model, why);
     case MODEL_KIND_consumer:
@@ -739,7 +770,8 @@ static bool is_kept(uint32_t kind) {
     return kind == MODEL_KIND_route || kind == MODEL_KIND_backend || kind == MODEL_KIND_traffic ||
            kind == MODEL_KIND_gateway || kind == MODEL_KIND_listener ||
            kind == MODEL_KIND_certificate || kind == MODEL_KIND_ticket_keys ||
-           kind == MODEL_KIND_signing_keys || kind == MODEL_KIND_auth || kind == MODEL_KIND_key_set;
+           kind == MODEL_KIND_session_keys || kind == MODEL_KIND_signing_keys ||
+           kind == MODEL_KIND_auth || kind == MODEL_KIND_key_set;
 }
 
 /* The encoding without its first field, the origin. Every kind has it there, and it is for the

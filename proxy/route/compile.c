@@ -3,6 +3,8 @@
  * compile: from good objects and what they name to rules, backends and vhosts. What is named and
  * not there is not an error: its share answers a status, or there is no vhost to be found in.
  */
+#include "lib/address.h"
+#include "lib/log.h"
 #include "proxy/route/build.h"
 
 static const struct model_match every_path = {.path_type = MODEL_PATH_PREFIX};
@@ -79,15 +81,39 @@ static enum endpoint_state state_of(const struct model_endpoint *e) {
     return e->terminating ? ENDPOINT_SERVING : e->unready ? ENDPOINT_DOWN : ENDPOINT_READY;
 }
 
+/* Where somebody else has written the name down, and what DNS says of it today (S37). */
+static bool may_dial(const struct model_backend *m, struct str address) {
+    struct unit_cidr allowed;
+    if (!m->guarded || address_sort(address) == ADDRESS_PUBLIC)
+        return true;
+    for (uint32_t i = 0; i < m->n_private_cidrs; i++)
+        if (unit_cidr(m->private_cidrs[i], &allowed, NULL) == 0 &&
+            address_within(address, &allowed, 1))
+            return true;
+    return false;
+}
+
+static void warn_left_out(const struct backend *b, uint32_t n) {
+    if (n > 0)
+        log_warn("route",
+                 "%u addresses that are not public are not used; GatewayConfig "
+                 "auth.allowedPrivateCIDRs can allow them backend=%.*s",
+                 n, STR_FMT(b->name));
+}
+
 static void fill_endpoints(struct builder *b, struct backend_part *part,
                            const struct model_endpoints *m) {
     struct backend *to = &part->backend;
-    uint32_t serving = 0;
+    uint32_t serving = 0, left_out = 0;
     for (int state = ENDPOINT_READY; m && state <= ENDPOINT_DOWN; state++) {
         for (uint32_t i = 0; i < m->n_endpoints; i++) {
             const struct model_endpoint *e = &m->endpoints[i];
             if (state_of(e) != (enum endpoint_state)state)
                 continue;
+            if (!may_dial(to->model, e->address)) {
+                left_out++;
+                continue;
+            }
             const struct place *p = place_take(b, e, to);
             struct endpoint *at = &part->endpoints[to->n_endpoints++];
             *at = (struct endpoint){.slot = p->slot,
@@ -102,6 +128,7 @@ static void fill_endpoints(struct builder *b, struct backend_part *part,
         if (state == ENDPOINT_SERVING)
             serving = to->n_endpoints - to->n_ready;
     }
+    warn_left_out(to, left_out);
     to->endpoints = part->endpoints;
     to->n_usable = to->n_ready > 0 ? to->n_ready : serving;
 }

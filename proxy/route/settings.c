@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * settings: gateway, listeners, keys of tickets and of tokens. Of several gateways the one whose id
- * comes first is taken.
+ * settings: gateway, listeners, keys of tickets, of sessions and of tokens. Of several gateways the
+ * one whose id comes first is taken.
  */
 #include "proxy/route/build.h"
 
@@ -65,6 +65,8 @@ static void gather(struct builder *b, struct pointers *listeners, struct setting
             pointers_add(listeners, n);
         else if (node_is(n, MODEL_KIND_ticket_keys))
             to->tickets = n->parsed->model;
+        else if (node_is(n, MODEL_KIND_session_keys))
+            to->sessions = n->parsed->model;
         else if (node_is(n, MODEL_KIND_signing_keys))
             to->signing = n->parsed->signing;
         else if (node_is(n, MODEL_KIND_gateway) && (!gateway || str_cmp(n->id, gateway->id) < 0))
@@ -138,6 +140,7 @@ bool settings_make(struct builder *b) {
     s->rate_store =
         g->rate_limit_store ? backend_slot(b, g->rate_limit_store->backend) : UINT32_MAX;
     s->tickets = found.tickets;
+    s->sessions = found.sessions;
     s->signing = found.signing;
     s->class = found.class;
     s->auth_required = g->auth_required;

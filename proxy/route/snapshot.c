@@ -210,6 +210,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .rate_store = set->rate_store,
                            .signing = set->signing,
                            .class = set->class,
+                           .sessions = set->sessions,
                            .n_rules = b->n_rules,
                            .n_backends = b->n_backends,
                            .rule_slots = pools[SLOT_RULE].top,

@@ -192,9 +192,10 @@ struct snapshot {
     const struct cidr *trusted;
     uint32_t n_listeners;
     const struct listener_law *listeners;
-    const struct model_ticket_keys *tickets; /* NULL: none have come */
-    const struct signing_law *signing;       /* of internal tokens; NULL: none have come */
-    struct str class;                        /* whose gateway this is; n == 0: nobody said */
+    const struct model_ticket_keys *tickets;   /* NULL: none have come */
+    const struct model_session_keys *sessions; /* likewise */
+    const struct signing_law *signing;         /* of internal tokens; NULL: none have come */
+    struct str class;                          /* whose gateway this is; n == 0: nobody said */
     /* Bytes that no identity header begins with, in either case: most names need not be compared.
      */
     uint64_t not_identity[4];

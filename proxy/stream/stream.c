@@ -476,10 +476,11 @@ static bool within_failures(struct stream *st) {
     return within(st, limit_failures(st->env->limits, &st->x, st->address, &st->limited));
 }
 
-/* Who shows nothing does not guess. */
+/* Who shows nothing does not guess, nor does a page whose session has ended: it goes on asking. */
 static void note_failure(struct stream *st) {
-    if (st->auth->reason == REASON_UNAUTHENTICATED && st->auth->n_shown > 0)
-        limit_failed(st->env->limits, &st->x, st->address, st->auth->policy);
+    const struct auth *a = st->auth;
+    if (a->reason == REASON_UNAUTHENTICATED && a->n_shown > 0 && !a->lapsed)
+        limit_failed(st->env->limits, &st->x, st->address, a->policy);
 }
 
 /* False: it was answered, or waits. The share is picked first: what is decided is decided for the

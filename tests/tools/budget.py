@@ -368,3 +368,59 @@ def check_issued(what, unit, beside=False):
     if beside:
         figure -= figure_of(what, policies=policies, headers=headers)[0]
     judge(f'auth-token-{what}', figure, unit, detail)
+    judge(f'auth-{what}', figure, unit, detail)
+
+
+LOGIN = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {name: people, namespace: default}
+spec:
+  targetRefs: [{group: sluice.dev, kind: Route, name: shop}]
+  methods:
+    - name: browser
+      oidc: {issuer: "%s", clientID: shop, clientSecretRef: {name: client}, caRef: {name: ca}, scopes: [profile, email]}
+  authorize: [{name: all, action: Allow, authMethods: [browser]}]
+  identity: {headers: [{name: x-user-id, from: sub}]}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: GatewayConfig
+metadata: {name: public}
+spec:
+  auth: {allowedPrivateCIDRs: [127.0.0.0/8]}
+  listeners:
+    - {name: http, port: 80, protocol: HTTP}
+    - {name: https, port: 443, protocol: HTTPS}
+'''
+CLASS = sluice.CLASS.rstrip().replace(
+    'spec: {', 'spec: {parameters: {apiGroup: sluice.dev, kind: GatewayConfig, name: public}, ') + '\n'
+
+
+def check_login(what, unit):
+    """What a policy adds to a request over TLS whose session was seen before, with the same bytes in the request:
+    oidc-WHAT."""
+    import idp
+    measure, host = load_measure(), 'shop.example.com'
+    authority = certs.Authority()
+    with backend_of(False, False) as origin, certs.Gateway('', origin=origin, start=False) as gateway:
+        base = f'https://{host}:{gateway.https}'
+        provider = idp.Provider(authority, base + '/oauth2/callback', base + '/bye')
+        gateway.write('class.yaml', CLASS)
+        gateway.write('routes.yaml', SECURE.replace('value: /shop', 'value: /') + LOGIN % provider.issuer
+                      + certs.config_map('ca', authority) + certs.secret('shop', authority.pair(host))
+                      + tokens.secret('client', {'client-secret': 's3cret'}))
+        gateway.start_controller()
+        gateway.start_proxy()
+        gateway.wait_ready()
+        browser = idp.Browser(authority.context(), {})
+        sluice.eventually(lambda: browser.ask(base + '/shop/list').status == 302, 'keys and discovery', 20)
+        answer = browser.log_in(base + '/shop/list')
+        assert answer.status == 200, answer.status
+        sluice.eventually(lambda: gateway.get('/.well-known/sluice/jwks.json')[0] == 200, 'all keys are made')
+        headers = {'Cookie': '; '.join(f'{name}={value}' for (h, name), (value, _) in browser.cookies.items()
+                                       if h == host and 'tries' not in name and 'login' not in name)}
+        gateway.proxy.stop()
+        subject = measure.Subject(gateway.proxy_command(), gateway.https, host, '/shop/list?page=2', 0, True, False,
+                                  headers)
+        figure, detail = measure.WHAT[what](subject)
+    judge(f'oidc-{what}', figure - figure_of(what, tls=True, headers=headers)[0], unit, detail)

@@ -70,12 +70,13 @@ class Authority:
         _number += 1
         return [os.path.join(FOLDER, f'{_number}.{end}') for end in ('crt', 'key')]
 
-    def pair(self, *names, kind='ec', days=30, chain=False, uris=(), emails=(), subject=None, use=None):
+    def pair(self, *names, kind='ec', days=30, chain=False, uris=(), emails=(), addresses=(), subject=None, use=None):
         """names: DNS names, the first is the CN as well, unless there is a subject; use: serverAuth or
         clientAuth alone; days < 0: expired."""
         crt, key = self._paths()
         request = os.path.join(FOLDER, 'request')
-        alt = ','.join([f'DNS:{n}' for n in names] + [f'URI:{u}' for u in uris] + [f'email:{e}' for e in emails])
+        alt = ','.join([f'DNS:{n}' for n in names] + [f'URI:{u}' for u in uris] + [f'email:{e}' for e in emails]
+                       + [f'IP:{a}' for a in addresses])
         extra = ['-addext', f'extendedKeyUsage={use}'] if use else []
         extra += ['-addext', f'subjectAltName={alt}'] if alt else []
         openssl('req', '-new', '-newkey', *_key(kind), '-nodes', '-keyout', key, '-out', request,

@@ -208,6 +208,32 @@ static void endpoints_in_order(void **state) {
     world_fini(&w);
 }
 
+/* S37: an address that somebody has written down leads to public places, and where it is allowed.
+ */
+static void guarded_addresses(void **state) {
+    (void)state;
+    struct str allowed[] = {STR("10.1.0.0/16"), STR("127.0.0.1/32")};
+    struct world w;
+    shop(&w);
+    struct model_backend b = {.namespace = STR("ns"),
+                              .service = STR("app"),
+                              .port = 80,
+                              .endpoints = world_id(&w, MODEL_KIND_endpoints, "app", "80"),
+                              .guarded = true};
+    put_backend(&w, "app", "10.0.0.1:80", "10.1.0.1:80", "127.0.0.1:80", "127.0.0.2:80",
+                "169.254.169.254:80", "93.184.216.34:80", NULL);
+    world_put(&w, MODEL_KIND_backend, backend_id(&w, "app"), &b);
+    world_commit(&w);
+    assert_int_equal(backend_at(&w, "h", "/")->n_endpoints, 1);
+    assert_int_equal(backend_at(&w, "h", "/")->endpoints[0].address[0], 93);
+    b.private_cidrs = allowed;
+    b.n_private_cidrs = 2;
+    world_put(&w, MODEL_KIND_backend, backend_id(&w, "app"), &b);
+    world_commit(&w);
+    assert_int_equal(backend_at(&w, "h", "/")->n_usable, 3);
+    world_fini(&w);
+}
+
 /* A number is used again only when no snapshot is left that had it. */
 static void numbers_outlive_snapshots(void **state) {
     (void)state;
@@ -498,6 +524,7 @@ int main(void) {
         cmocka_unit_test(policies_are_joined),
         cmocka_unit_test(children_come_later),
         cmocka_unit_test(endpoints_in_order),
+        cmocka_unit_test(guarded_addresses),
         cmocka_unit_test(numbers_outlive_snapshots),
         cmocka_unit_test(a_change_costs_what_changed),
         cmocka_unit_test(limits_keep_their_numbers),

@@ -34,7 +34,7 @@ static struct kube_client *client;
 /* What each replica was told. */
 static struct told {
     unsigned identities, fleets, rotations, signings;
-    struct tickets tickets;
+    struct tickets tickets, sessions;
     struct signing signing;
     char *cert, *key, *fleet_cert, *fleet_keys, *fleet_account;
     enum fate fate[LINKS]; /* by number of the link */
@@ -96,6 +96,8 @@ static void on_signing(void *arg, const struct signing *s) {
     to->signing = *s;
 }
 
+static void on_sessions(void *arg, const struct tickets *t) { ((struct told *)arg)->sessions = *t; }
+
 static void on_admit(void *arg, uint64_t proxy, struct str pod) {
     struct told *t = arg;
     t->fate[proxy] = ADMITTED;
@@ -109,7 +111,7 @@ static void on_refuse(void *arg, uint64_t proxy, const char *reason) {
 }
 
 static void start(int i) {
-    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets, on_sessions,
                                                on_admit,    on_refuse, on_signing};
     const struct trust_options o = {.client = client,
                                     .namespace = STR("sluice"),
@@ -425,7 +427,10 @@ static void a_foreign_secret_is_used_and_never_written(void **state) {
 
 /* ---- keys of session tickets ---- */
 
-static bool same_tickets(void) { return tickets_equal(&told[0].tickets, &told[1].tickets); }
+static bool same_tickets(void) {
+    return tickets_equal(&told[0].tickets, &told[1].tickets) &&
+           tickets_equal(&told[0].sessions, &told[1].sessions);
+}
 
 static void keys_of_tickets_are_in_the_secret(void **state) {
     (void)state;
@@ -437,6 +442,10 @@ static void keys_of_tickets_are_in_the_secret(void **state) {
     look(1);
     assert_true(same_tickets());
     assert_non_null(data(SECRET, "tickets"));
+    assert_non_null(data(SECRET, "sessions"));
+    assert_int_equal(told[0].sessions.n, 2); /* keys of their own */
+    assert_memory_not_equal(told[0].sessions.v[0].secret, told[0].tickets.v[0].secret,
+                            TICKET_SECRET);
     assert_null(data(CONFIGMAP, "tickets"));
     struct tickets before = told[0].tickets;
     assert_int_equal(before.n, 2);
@@ -482,6 +491,9 @@ static void keys_of_tickets_from_a_foreign_secret(void **state) {
     start(1);
     until(told[0].rotations == 1 && told[1].rotations == 1);
     assert_int_equal(told[0].tickets.n, 3);
+    assert_int_equal(told[0].sessions.n, 3);
+    assert_memory_not_equal(told[0].sessions.v[0].secret, told[0].tickets.v[0].secret,
+                            TICKET_SECRET);
     assert_true(same_tickets());
     struct tickets before = told[0].tickets;
     clock_s += 8 * 3600;
@@ -839,7 +851,7 @@ static void refusals_are_not_a_flood_of_lines(void **state) {
 
 static void options_that_are_refused(void **state) {
     (void)state;
-    static const struct trust_events events = {on_identity, on_fleet,  on_tickets,
+    static const struct trust_events events = {on_identity, on_fleet,  on_tickets, on_sessions,
                                                on_admit,    on_refuse, on_signing};
     static const struct {
         const char *service, *accounts, *why;

@@ -440,6 +440,12 @@ static void other_names(void **state) {
     assert_names("DNS:example.com", "*.example.com", "", false);
     assert_names("DNS:*.example.com", "a.example.com", "", true);
     assert_names("DNS:A.Example.COM", "a.example.com", "", true);
+    assert_names("IP:127.0.0.1", "127.0.0.1", "", true);
+    assert_names("IP:fd00::1", "fd00::1", "", true);
+    assert_names("IP:127.0.0.1", "127.0.0.2", "", false);
+    assert_names("IP:fd00::1", "127.0.0.1", "", false);
+    assert_names("DNS:127.0.0.1", "::ffff:127.0.0.1", "", false);
+    assert_names("IP:127.0.0.1", "*.0.0.1", "", false);
 }
 
 /* Only who asks for it in words is not asked anything. */
