@@ -52,25 +52,25 @@ static inline void sip_word(uint64_t v[4], uint64_t m, unsigned rounds) {
     v[0] ^= m;
 }
 
-static inline void sip_text(uint64_t v[4], struct str s, unsigned rounds) {
+static inline void sip_text(uint64_t v[4], struct str s) {
     const char *p = s.p;
     size_t left = s.n;
     for (; left >= 8; p += 8, left -= 8) {
         uint64_t m;
         memcpy(&m, p, 8);
-        sip_word(v, m, rounds);
+        sip_word(v, m, 1);
     }
     uint64_t last = (uint64_t)s.n << 56;
     for (size_t i = 0; i < left; i++)
         last |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    sip_word(v, last, rounds);
+    sip_word(v, last, 1);
 }
 
 /* SipHash-1-3: one round a word, three at the end (Aumasson, Bernstein 2012). */
 uint64_t hash_keyed(struct str s) {
     uint64_t v[4];
     sip_begin(v, key);
-    sip_text(v, s, 1);
+    sip_text(v, s);
     v[2] ^= 0xff;
     sip_round(v);
     sip_round(v);
@@ -84,38 +84,18 @@ static inline uint64_t sip_end(uint64_t v[4]) {
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-void hash_mac(const char k[HASH_KEY], struct str s, char mac[HASH_MAC]) {
-    uint64_t v[4], two[2], half[2];
-    memcpy(two, k, sizeof(two));
-    sip_begin(v, two);
-    v[1] ^= 0xee;
-    sip_text(v, s, 2);
-    v[2] ^= 0xee;
-    half[0] = sip_end(v);
-    v[1] ^= 0xdd;
-    half[1] = sip_end(v);
-    memcpy(mac, half, sizeof(half));
-}
-
 /* ---- SipHash-2-4 with 128 bits: of whole words, a text as its length and its bytes ---- */
 
 void hash_secret_with(struct hash_secret *h, const uint64_t k[2]) {
-    *h = (struct hash_secret){.v = {k[0] ^ 0x736f6d6570736575ULL,
-                                    k[1] ^ 0x646f72616e646f6dULL ^ 0xee,
-                                    k[0] ^ 0x6c7967656e657261ULL, k[1] ^ 0x7465646279746573ULL}};
+    h->words = 0;
+    sip_begin(h->v, k);
+    h->v[1] ^= 0xee;
 }
 
 void hash_secret_begin(struct hash_secret *h) { hash_secret_with(h, secret_key); }
 
-static void take_word(uint64_t v[4], uint64_t word) {
-    v[3] ^= word;
-    sip_round(v);
-    sip_round(v);
-    v[0] ^= word;
-}
-
 void hash_secret_u64(struct hash_secret *h, uint64_t word) {
-    take_word(h->v, word);
+    sip_word(h->v, word, 2);
     h->words++;
 }
 
@@ -130,7 +110,7 @@ void hash_secret_str(struct hash_secret *h, struct str s) {
 
 struct hash_wide hash_secret_end(struct hash_secret *h) {
     struct hash_wide wide;
-    take_word(h->v, (h->words * 8) << 56);
+    sip_word(h->v, (h->words * 8) << 56, 2);
     h->v[2] ^= 0xee;
     wide.a = sip_end(h->v);
     h->v[1] ^= 0xdd;

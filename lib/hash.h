@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * hash: four kinds, and which one is a matter of who chooses the bytes.
+ * hash: three kinds, and which one is a matter of who chooses the bytes.
  *
  *   hash_keyed    SipHash-1-3 with this process's random key: tables whose keys come from clients
  *                 (hosts, paths). Differs from process to process.
  *   hash_content  XXH3-64 without a key: the same everywhere, for content hashes and digests.
- *   hash_mac      SipHash-2-4 of 128 bits with the caller's own random key: what nobody who does
- * not know the key can find a second text for. For memory of this process alone.
- *   hash_secret   the same of several parts, each with its length, and this process's key: by which
- *                 what is secret (a token, a session) is found again, without being kept.
+ *   hash_secret   SipHash-2-4 of 128 bits of several parts, each with its length, with another
+ *                 random key of this process: by which what is secret (a token, a password) is
+ *                 found again in its memory, without being kept. Without the key nobody finds a
+ *                 second text for it.
  */
 #ifndef SLUICE_LIB_HASH_H
 #define SLUICE_LIB_HASH_H
@@ -17,8 +17,6 @@
 
 uint64_t hash_keyed(struct str s);
 uint64_t hash_content(struct str s);
-enum { HASH_KEY = 16, HASH_MAC = 16 }; /* bytes */
-void hash_mac(const char key[HASH_KEY], struct str s, char mac[HASH_MAC]);
 /* Folds two hashes into one; not commutative. */
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     uint64_t x = a ^ (b * 0x9e3779b97f4a7c15ULL + 0x7f4a7c15ULL);
@@ -36,6 +34,10 @@ struct hash_secret {
 struct hash_wide {
     uint64_t a, b;
 };
+/* Its bytes, for a map. */
+static inline struct str hash_wide_str(const struct hash_wide *w) {
+    return str_mk((const char *)w, sizeof(*w));
+}
 void hash_secret_begin(struct hash_secret *h);
 void hash_secret_u64(struct hash_secret *h, uint64_t v);
 void hash_secret_str(struct hash_secret *h, struct str s);

@@ -100,15 +100,12 @@ static void find_owner(struct judging *j, const struct method_law *m, struct str
 
 /* By what a verification is known, and remembered: the stored form and the password. Where nobody
  * has the name, the name; no stored form begins as that does. */
-static void key_for(struct auth_env *env, const struct pair *p, const struct owner *o,
-                    char key[HASH_MAC]) {
-    char room[VERIFIED_STORED_MAX]; /* '?' and PASSWORD_USER_MAX bytes */
+static struct hash_wide key_for(const struct pair *p, const struct owner *o) {
+    char room[1 + PASSWORD_USER_MAX];
     struct out name = out_fixed(room, sizeof(room));
-    if (!o->exists) {
-        out_char(&name, '?');
-        out_str(&name, p->user);
-    }
-    verified_key(env->verified, o->exists ? o->stored : out_done(&name), p->password, key);
+    out_char(&name, '?');
+    out_str(&name, o->exists ? STR_NONE : p->user);
+    return verified_key(o->exists ? o->stored : out_done(&name), p->password);
 }
 
 static bool is_quick(const struct owner *o) {
@@ -118,17 +115,17 @@ static bool is_quick(const struct owner *o) {
 }
 
 static struct errand *submit(struct judging *j, const struct method_law *m, const struct owner *o,
-                             const char *key, struct str password) {
-    struct verify_want want = {.stored = o->stored, .exists = o->exists, .password = password};
+                             struct hash_wide key, struct str password) {
+    const struct verify_want want = {
+        .key = key, .stored = o->stored, .exists = o->exists, .password = password};
     if (!j->env->desk)
         return NULL;
-    memcpy(want.key, key, sizeof(want.key));
     return verify_start(j->env->verifications, j->env->desk, j->known->errands, m, &want);
 }
 
 /* What is not remembered. */
 static enum told verify_anew(struct judging *j, const struct method_law *m, const struct owner *o,
-                             const char *key, struct str password) {
+                             struct hash_wide key, struct str password) {
     struct errand *e = errand_about(j->known->errands, m);
     bool good;
     if (!e && is_quick(o)) {
@@ -151,8 +148,7 @@ static enum told verify_anew(struct judging *j, const struct method_law *m, cons
 static enum told verify(struct judging *j, const struct method_law *m, const struct owner *o,
                         const struct pair *p) {
     struct auth_env *env = j->env;
-    char key[HASH_MAC];
-    key_for(env, p, o, key);
+    struct hash_wide key = key_for(p, o);
     if (o->exists && verified_has(env->verified, key, env->loop->now_ns))
         return TOLD_GOOD;
     enum told told = verify_anew(j, m, o, key, p->password);

@@ -3,7 +3,7 @@
  * verified: passwords that were right a short while ago. To verify one costs as much as a hundred
  * thousand requests, and a client shows the same one with each.
  *
- *     MAC(key of this memory; stored form, password) ─► 16 bytes, until it is idle for long
+ *     hash_secret(stored form, password) ─► 16 bytes, until it is idle for long
  *
  * What is kept says nothing about the password without the key, which dies with the process. It
  * hangs on the stored form and on nothing else: with another one, or none, what is kept is never
@@ -18,7 +18,6 @@
 enum {
     VERIFIED_MAX = 4096, /* the one that was not shown for the longest time gives way */
     VERIFIED_IDLE_S = 300,
-    VERIFIED_STORED_MAX = 256, /* bytes; of a password PASSWORD_MAX */
 };
 
 struct verified;
@@ -27,10 +26,9 @@ struct verified *verified_new(void);
 void verified_free(struct verified *v); /* NULL is fine */
 size_t verified_count(const struct verified *v);
 
-void verified_key(const struct verified *v, struct str stored, struct str password,
-                  char key[HASH_MAC]);
+struct hash_wide verified_key(struct str stored, struct str password);
 /* now_ns: of the loop. */
-bool verified_has(struct verified *v, const char key[HASH_MAC], uint64_t now_ns);
-void verified_add(struct verified *v, const char key[HASH_MAC], uint64_t now_ns);
+bool verified_has(struct verified *v, struct hash_wide key, uint64_t now_ns);
+void verified_add(struct verified *v, struct hash_wide key, uint64_t now_ns);
 
 #endif

@@ -15,7 +15,7 @@ struct verification {
     struct slow_job job;
     struct verifications *home;
     struct list waiters;
-    char key[HASH_MAC];
+    struct hash_wide key;
     bool listed; /* in the map */
     bool exists, good;
     uint16_t n_stored, n_password;
@@ -72,7 +72,7 @@ static void run(struct slow_job *job) {
 
 static void unlist(struct verification *x) {
     if (x->listed)
-        map_del(&x->home->by_key, str_mk(x->key, sizeof(x->key)));
+        map_del(&x->home->by_key, hash_wide_str(&x->key));
     x->listed = false;
 }
 
@@ -125,7 +125,7 @@ static struct verification *begin(struct verifications *v, struct slow_desk *des
     x->job = (struct slow_job){.run = run, .done = done};
     x->home = v;
     list_init(&x->waiters);
-    memcpy(x->key, want->key, sizeof(x->key));
+    x->key = want->key;
     x->exists = want->exists;
     copy(x->stored, &x->n_stored, want->stored, sizeof(x->stored));
     copy(x->password, &x->n_password, want->password, sizeof(x->password));
@@ -134,14 +134,14 @@ static struct verification *begin(struct verifications *v, struct slow_desk *des
         return NULL;
     }
     x->listed = true;
-    map_put(&v->by_key, str_mk(x->key, sizeof(x->key)), x);
+    map_put(&v->by_key, hash_wide_str(&x->key), x);
     return x;
 }
 
 struct errand *verify_start(struct verifications *v, struct slow_desk *desk, struct errands *all,
                             const void *about, const struct verify_want *want) {
     struct waiter *w = mem_zalloc(sizeof(*w));
-    struct verification *x = map_get(&v->by_key, str_mk(want->key, sizeof(want->key)));
+    struct verification *x = map_get(&v->by_key, hash_wide_str(&want->key));
     if (!x)
         x = begin(v, desk, want);
     errand_begin(all, &w->errand, about, drop);

@@ -25,10 +25,10 @@ void verifications_free(struct verifications *v);          /* their desk is gone
 size_t verifications_count(const struct verifications *v); /* that run or wait */
 
 struct verify_want {
-    char key[HASH_MAC];  /* the same for the same work */
-    struct str stored;   /* n == 0: nobody's, and only the time counts; copied */
-    struct str password; /* copied */
-    bool exists;         /* else it is somebody else's, and never good */
+    struct hash_wide key; /* the same for the same work */
+    struct str stored;    /* n == 0: nobody's, and only the time counts; copied */
+    struct str password;  /* copied */
+    bool exists;          /* else it is somebody else's, and never good */
 };
 
 /* It belongs to the request. Done at once, with OVERLOADED, when too much of this waits already. */

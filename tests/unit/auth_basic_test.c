@@ -472,27 +472,24 @@ static void no_threads(void **state) {
 /* ---- the memory ---- */
 
 static void memory(void **state) {
-    struct verified *v = verified_new(), *other = verified_new();
-    char key[HASH_MAC], again[HASH_MAC], text[32];
+    struct verified *v = verified_new();
+    struct hash_wide key = verified_key(STR("stored"), STR("password")),
+                     again = verified_key(STR("store"), STR("dpassword"));
+    char text[32];
     (void)state;
-    verified_key(v, STR("stored"), STR("password"), key);
-    verified_key(other, STR("stored"), STR("password"), again);
-    assert_memory_not_equal(key, again, sizeof(key)); /* by a secret of its own */
-    verified_key(v, STR("store"), STR("dpassword"), again);
-    assert_memory_not_equal(key, again, sizeof(key));
+    assert_memory_not_equal(&key, &again, sizeof(key));
     for (int i = 0; i < VERIFIED_MAX + 10; i++) {
         snprintf(text, sizeof(text), "%d", i);
-        verified_key(v, STR("stored"), str_of(text), key);
+        key = verified_key(STR("stored"), str_of(text));
         verified_add(v, key, SECOND + (uint64_t)i);
         verified_add(v, key, SECOND + (uint64_t)i);
-        verified_key(v, STR("stored"), STR("0"), key);
+        key = verified_key(STR("stored"), STR("0"));
         assert_true(verified_has(v, key, SECOND + (uint64_t)i)); /* in use */
     }
     assert_int_equal(verified_count(v), VERIFIED_MAX);
-    verified_key(v, STR("stored"), STR("1"), key);
+    key = verified_key(STR("stored"), STR("1"));
     assert_false(verified_has(v, key, 2 * (uint64_t)SECOND)); /* gave way */
     verified_free(v);
-    verified_free(other);
 }
 
 int main(void) {
