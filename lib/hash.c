@@ -100,12 +100,20 @@ void hash_secret_u64(struct hash_secret *h, uint64_t word) {
 }
 
 void hash_secret_str(struct hash_secret *h, struct str s) {
-    hash_secret_u64(h, s.n);
-    for (size_t at = 0; at < s.n; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, s.p + at, s.n - at < 8 ? s.n - at : 8);
-        hash_secret_u64(h, word);
+    uint64_t v[4], last = 0; /* in registers */
+    memcpy(v, h->v, sizeof(v));
+    sip_word(v, s.n, 2);
+    h->words += 1 + (s.n + 7) / 8;
+    for (; s.n >= 8; s = str_skip(s, 8)) {
+        uint64_t word;
+        memcpy(&word, s.p, 8);
+        sip_word(v, word, 2);
     }
+    for (size_t i = 0; i < s.n; i++)
+        last |= (uint64_t)(unsigned char)s.p[i] << (8 * i);
+    if (s.n > 0)
+        sip_word(v, last, 2);
+    memcpy(h->v, v, sizeof(v));
 }
 
 struct hash_wide hash_secret_end(struct hash_secret *h) {
