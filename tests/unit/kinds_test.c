@@ -610,6 +610,8 @@ static void tables_fit_the_decoder(void **state) {
     for (unsigned k = KUBE_NONE + 1; k < KUBE_KINDS; k++) {
         check_table(kube_kinds[k].kind, kube_part_of((enum kube_kind)k)->fields());
         assert_int_equal(kube_kind_of(str_of(kube_kinds[k].group), str_of(kube_kinds[k].kind)), k);
+        bool ours = strcmp(kube_kinds[k].group, "sluice.dev") == 0;
+        assert_int_equal(kube_kinds[k].strictness, ours ? KUBE_STRICT : KUBE_LENIENT);
     }
 }
 
