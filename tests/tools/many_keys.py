@@ -89,7 +89,7 @@ def measure(n, lookups=200, added=20, seed=1):
             row[f'{who}_peak_bytes'] = many.memory(program, 'VmHWM')
         found = add(gw, n, added)
         row['added_ms'] = {'median': found[len(found) // 2], 'p99': found[(len(found) * 99 - 1) // 100]}
-        must(gw.stop() == [0, 0], 'exit codes of proxy and controller')
+        must(gw.stop(300) == [0, 0], 'exit codes of proxy and controller')
         return row
 
 

@@ -301,9 +301,8 @@ class Gateway:
             found = re.findall(r'^([^#\s]\S*?(?:\{.*\})?) (\S+)', answer.read().decode(), re.M)
         return {name: float(value) for name, value in found}
 
-    def stop(self):
-        codes = [p.stop(30) for p in (self.proxy, self.controller) if p is not None]
-        return codes
+    def stop(self, seconds=30):
+        return [p.stop(seconds) for p in (self.proxy, self.controller) if p is not None]
 
     def __enter__(self):
         return self
