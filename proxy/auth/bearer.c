@@ -15,7 +15,7 @@ struct bearer {
     struct claims *claims;
     size_t size;
     struct str subject, issuer;
-    int64_t expires;
+    int64_t begins, expires;        /* Unix seconds: nbf or iat, exp */
     bool by_secret;                 /* of a Consumer's own, found by ... */
     char digest[CREDENTIAL_DIGEST]; /* ... this */
     uint64_t judged[JUDGED_MAX];    /* versions of methods; 0: none */
@@ -88,6 +88,7 @@ static struct bearer *remember(struct bearers *all, struct str bytes, const stru
     t->size = sizeof(*t) + bytes.n + claims->n_text + claims->n_nodes * sizeof(struct claim);
     t->subject = claim_text(claims, claims_named(claims, "sub"));
     t->issuer = claim_text(claims, claims_named(claims, "iss"));
+    t->begins = jwt->not_before > jwt->issued ? jwt->not_before : jwt->issued;
     t->expires = jwt->expires;
     all->size += t->size;
     struct bearer *other = map_get(&all->by_tail, tail_of(t->bytes));
@@ -227,8 +228,11 @@ static enum told stands_for(struct judging *j, const struct method_law *m, const
 static enum told known(struct judging *j, const struct method_law *m, struct bearer *t,
                        const struct consumer_found *own) {
     struct bearers *all = j->env->tokens;
-    if (t->expires + skew_of(m->model->jwt) <= j->now)
+    int64_t skew = skew_of(m->model->jwt);
+    if (t->expires + skew <= j->now)
         return bad(j, "the token has expired"); /* another method may still have it in hand */
+    if (unlikely(t->begins > j->now + skew))    /* the clock was ahead when it was verified */
+        return bad(j, "the token does not count yet");
     j->env->counts.seen++;
     list_del(&t->link);
     list_append(&all->used, &t->link);

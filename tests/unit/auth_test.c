@@ -86,13 +86,18 @@ static struct model_auth_method_config method(const char *name, struct model_aut
         .name = str_of(name), .type = MODEL_AUTH_JWT, .jwt = jwt, .from = from, .n_from = 1};
 }
 
-static const char *say(struct court *c, const char *iss, long long exp) {
+static const char *say_from(struct court *c, const char *iss, long long nbf, long long exp) {
     char claims[256];
     struct out o = out_fixed(c->token, sizeof(c->token) - 1);
-    snprintf(claims, sizeof(claims), "{\"iss\":\"%s\",\"sub\":\"joe\",\"exp\":%lld}", iss, exp);
+    snprintf(claims, sizeof(claims), "{\"iss\":\"%s\",\"sub\":\"joe\",\"nbf\":%lld,\"exp\":%lld}",
+             iss, nbf, exp);
     assert_int_equal(jwt_sign(c->signer, STR("JWT"), str_of(claims), c->scratch, &o), 0);
     c->token[o.n] = 0;
     return c->token;
+}
+
+static const char *say(struct court *c, const char *iss, long long exp) {
+    return say_from(c, iss, NOW - 60, exp);
 }
 
 /* ---- what is asked ---- */
@@ -156,6 +161,23 @@ static void the_first_that_finds_one_decides(void **state) {
            REASON_UNAUTHENTICATED, "a token that no method knows");
     expect(c, ask(c, NOW, "Authorization", "Basic eA==", NULL), REASON_UNAUTHENTICATED,
            "no credential");
+}
+
+/* What was verified counts by the clock of now, wherever that has jumped to. */
+static void the_clock_jumps(void **state) {
+    struct court *c = *state;
+    struct model_auth_jwt one = issuer("one", 10000);
+    struct model_auth_method_config list[] = {method("a", &one, &bearer)};
+    put_policy(c, (struct model_auth){.methods = list, .n_methods = 1});
+    const char *token = with(say_from(c, "one", NOW - 5, NOW + 60));
+    for (int i = 0; i < 2; i++) { /* verified, then known */
+        expect(c, ask(c, NOW, "Authorization", token, NULL), REASON_NONE, NULL);
+        expect(c, ask(c, NOW + 70, "Authorization", token, NULL), REASON_UNAUTHENTICATED,
+               "the token has expired");
+        expect(c, ask(c, NOW - 16, "Authorization", token, NULL), REASON_UNAUTHENTICATED,
+               "the token does not count yet");
+        expect(c, ask(c, NOW - 15, "Authorization", token, NULL), REASON_NONE, NULL);
+    }
 }
 
 /* A token is judged again by each method, and expires under each by its own clock. */
@@ -318,6 +340,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         T(the_first_that_finds_one_decides),
         T(all_of_them_with_two_clocks),
+        T(the_clock_jumps),
         T(optional_is_never_wrong),
         T(nothing_is_not_something_wrong),
         T(closed_without),
