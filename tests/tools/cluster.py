@@ -194,14 +194,40 @@ def echo_image():
         tag_image('sluice.test/echo-basic:1', name)
 
 
+def image_of(name, program, image, add=lambda root: None):
+    """That program and its libraries as an image; what add() puts into the root directory, too."""
+    root, archive = os.path.join(KEPT, name), os.path.join(KEPT, f'{name}.tar')
+    os.makedirs(KEPT, exist_ok=True)
+    shutil.rmtree(root, ignore_errors=True)
+    run(os.path.join(TOP, '.ci/image-root'), program, 'test', root)
+    add(root)
+    run(os.path.join(HERE, 'image'), 'pack', archive, image, root, f'/usr/bin/{os.path.basename(program)}')
+    load(archive)
+
+
 def origin_image():
     """tests/tools/origin as sluice.test/origin:1, for load that the example's backend is too slow for."""
     sluice.need('tests/tools/origin')
-    root, archive = os.path.join(KEPT, 'origin'), os.path.join(KEPT, 'origin.tar')
-    os.makedirs(KEPT, exist_ok=True)
-    shutil.rmtree(root, ignore_errors=True)
-    run(os.path.join(TOP, '.ci/image-root'), os.path.join(sluice.BIN, 'tests/tools/origin'), 'test', root)
-    run(os.path.join(HERE, 'image'), 'pack', archive, 'sluice.test/origin:1', root, '/usr/bin/origin')
+    image_of('origin', os.path.join(sluice.BIN, 'tests/tools/origin'), 'sluice.test/origin:1')
+
+
+def python_image(image):
+    """Debian's Python of this machine under that name."""
+    program = os.path.realpath('/usr/bin/python3')
+    library = f'/usr/lib/{os.path.basename(program)}'
+
+    def add(root):
+        shutil.copytree(library, root + library, symlinks=True, ignore=shutil.ignore_patterns(
+            '__pycache__', 'dist-packages', 'test', 'lib2to3', 'config-*'))
+        os.symlink(os.path.basename(program), os.path.join(root, 'usr/bin/python3'))
+    if image not in loaded():
+        image_of('python', program, image, add)
+
+
+def idp_image():
+    """tests/idp, a static program, as sluice.test/idp:1."""
+    archive = os.path.join(KEPT, 'idp.tar')
+    run(os.path.join(HERE, 'image'), 'pack', archive, 'sluice.test/idp:1', os.path.join(TOP, 'build/idp'))
     load(archive)
 
 
