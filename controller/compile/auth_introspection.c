@@ -2,9 +2,12 @@
 #include "controller/compile/auth_parts.h"
 
 #include "controller/compile/material.h"
+#include "controller/compile/outside.h"
 #include "controller/compile/route.h"
 
 enum { SECRET_MAX = 1024 }; /* bytes; of the name too */
+
+/* ---- who asks ---- */
 
 /* An entry of the Secret; the line end that an editor has left is none of it. */
 static bool entry(struct making *m, const struct at *at, const struct kube_key_ref *ref,
@@ -37,15 +40,51 @@ static bool client_make(struct making *m, const struct at *at, const struct kube
                  &o->client_secret);
 }
 
+/* ---- where it is ---- */
+
+static bool outside_make(struct making *m, const struct at *at, const struct kube_introspection *k,
+                         struct str method, struct model_auth_introspection *o) {
+    const struct at *there = AT(at, "uri");
+    struct outside place;
+    struct why why = {0};
+    if (k->path.n > 0) {
+        refuse(m, AT(at, "path"), "is for backendRef; write it into uri");
+        return false;
+    }
+    if (outside_read(&place, &m->a, k->uri, &why) != 0) {
+        refuse(m, there, "%s", why.text);
+        return false;
+    }
+    o->host = place.authority;
+    o->path = place.target;
+    o->backend = outside_backend(m, there, method, &place, AT(at, "caRef"), k->ca_ref);
+    return o->backend.n > 0;
+}
+
+static bool inside_make(struct making *m, const struct at *at, const struct kube_introspection *k,
+                        struct model_auth_introspection *o) {
+    if (k->ca_ref) {
+        refuse(m, AT(at, "caRef"),
+               "is for uri; TLS to a Service is what a TrafficPolicy that targets it says "
+               "(connection.tls)");
+        return false;
+    }
+    o->path = k->path.n > 0 ? k->path : STR("/oauth2/introspect");
+    if (!auth_path_is_good(m, AT(at, "path"), o->path))
+        return false;
+    o->backend = auth_service(m, AT(at, "backendRef"), k->backend_ref);
+    return o->backend.n > 0;
+}
+
+/* ---- the method ---- */
+
 bool auth_introspection_make(struct making *m, const struct at *at,
                              const struct kube_introspection *k,
                              struct model_auth_method_config *o) {
     static const struct model_value_source bearer = {
         MODEL_FROM_HEADER, {"authorization", 13}, {"Bearer ", 7}};
     struct model_auth_introspection *i = o->introspection = arena_zalloc(&m->a, sizeof(*i));
-    *i = (struct model_auth_introspection){.path =
-                                               k->path.n > 0 ? k->path : STR("/oauth2/introspect"),
-                                           .audiences = k->audiences,
+    *i = (struct model_auth_introspection){.audiences = k->audiences,
                                            .n_audiences = k->n_audiences,
                                            .n_claims = k->n_required_claims,
                                            .uncached = k->cache_ttl == 0};
@@ -56,21 +95,14 @@ bool auth_introspection_make(struct making *m, const struct at *at,
     i->claims = auth_claims(m, at, "requiredClaims", k->required_claims, k->n_required_claims);
     if (!i->claims)
         return false;
-    if ((k->uri.n > 0) + (k->backend_ref != NULL) != 1) {
+    if ((k->uri.n > 0) == (k->backend_ref != NULL)) {
         refuse(m, at, "write exactly one of uri and backendRef");
         return false;
     }
-    if (k->uri.n > 0)
-        return auth_not_yet(m, AT(at, "uri"),
-                            "an authorisation server outside of the cluster (a Service can lead "
-                            "there)");
-    if (!auth_path_is_good(m, AT(at, "path"), i->path))
-        return false;
     if (span_make(m, at, "timeout", k->timeout, false, &i->timeout_ms) != 0 ||
         (!i->uncached && span_make(m, at, "cacheTtl", k->cache_ttl, false, &i->cache_ms) != 0))
         return false;
     if (!client_make(m, at, k, i))
         return false;
-    i->backend = auth_service(m, AT(at, "backendRef"), k->backend_ref);
-    return i->backend.n > 0;
+    return k->backend_ref ? inside_make(m, at, k, i) : outside_make(m, at, k, o->name, i);
 }

@@ -320,12 +320,13 @@ void compile_proven(struct compiler *c) {
     }
 }
 
-/* "backend/NS/SERVICE/PORT" or "certificate/NS/SECRET", as restored routes name it. */
+/* "backend/NS/SERVICE/PORT" or "certificate/NS/SECRET", as restored routes name it. One with a ':'
+ * is a policy's own (outside.h). */
 static void want_id(struct making *m, struct str id) {
     struct str kind, ns, name;
     struct str port = str_cut(str_cut(str_cut(id, '/', &kind), '/', &ns), '/', &name);
     uint64_t number;
-    if (ns.n == 0 || ns.n > 63 || name.n == 0 || name.n > 253)
+    if (ns.n == 0 || ns.n > 63 || name.n == 0 || name.n > 253 || memchr(name.p, ':', name.n))
         return;
     if (str_eq(kind, STR("backend")) && str_to_u64(port, 65535, &number))
         want(m, unit_get(m->c, UNIT_BACKEND, ns, name, port));

@@ -69,7 +69,10 @@ static void put_head(struct judging *j, const struct method_law *m, size_t n, st
     out_lit(o, "POST ");
     out_str(o, k->path);
     out_lit(o, " HTTP/1.1\r\nhost: ");
-    service_write_host(snapshot_backend(j->x->snapshot, m->backend), o);
+    if (k->host.n > 0)
+        out_str(o, k->host);
+    else
+        service_write_host(snapshot_backend(j->x->snapshot, m->backend), o);
     out_lit(o, "\r\naccept: application/json\r\n"
                "content-type: application/x-www-form-urlencoded\r\n");
     if (!k->post)

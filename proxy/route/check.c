@@ -448,6 +448,13 @@ static bool is_plain(struct str s, const char *without) {
     return true;
 }
 
+static int check_introspection(const struct model_auth_introspection *m, struct why *why) {
+    struct shown shown;
+    if (!is_plain(m->host, ""))
+        return why_text(why, "%s is no host", why_show(m->host, &shown));
+    return check_asked(m->backend, m->path, why);
+}
+
 /* All of it becomes part of heads: of questions, and of answers to browsers. */
 static int check_oidc(const struct model_auth_method_config *m, struct why *why) {
     const struct model_auth_oidc *o = m->oidc;
@@ -489,9 +496,8 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return m->external ? check_external(m->external, why)
                            : why_text(why, "nothing is said of its service");
     case MODEL_AUTH_INTROSPECTION:
-        return m->introspection
-                   ? check_asked(m->introspection->backend, m->introspection->path, why)
-                   : why_text(why, "nothing is said of its server");
+        return m->introspection ? check_introspection(m->introspection, why)
+                                : why_text(why, "nothing is said of its server");
     case MODEL_AUTH_OIDC:
         return m->oidc ? check_oidc(m, why) : why_text(why, "nothing is said of its provider");
     case MODEL_AUTH_ANONYMOUS:

@@ -52,6 +52,20 @@ def port():
                 continue
 
 
+def add_address(address):
+    """One of this machine that is not called loopback, for as long as the test runs; False: nobody may do that."""
+    def ip(what):
+        return subprocess.run(['ip', 'address', what, f'{address}/32', 'dev', 'lo'], capture_output=True, check=False)
+    try:
+        added = ip('add')
+    except OSError:
+        return False
+    if added.returncode != 0 and b'File exists' not in added.stderr:
+        return False
+    atexit.register(ip, 'del')
+    return True
+
+
 def eventually(check, what, seconds=10.0, every=0.01):
     """The first true answer of check(); AssertionError when none came in time."""
     end = time.monotonic() + seconds

@@ -3,6 +3,8 @@
  * Policies that cannot be used: what they name is closed, or is as when they were last good, here
  * or in the memory of the fleet. Never is it as if they were not there.
  */
+#include "controller/compile/unit.h"
+
 #include "tests/unit/compile_world.h"
 
 #define WEB  "backend/shop/web/80"
@@ -333,6 +335,40 @@ static void test_the_fleet_remembers_a_limit(void **state) {
     world_fini(&v);
 }
 
+static void add_introspection(struct world *w, const char *more) {
+    char spec[512];
+    add(w, "{'apiVersion':'v1','kind':'Secret','metadata':{'name':'client','namespace':'shop',"
+           "'labels':{'sluice.dev/credential':'true'}},'stringData':{'client-id':'me',"
+           "'client-secret':'it'}}");
+    snprintf(spec, sizeof(spec),
+             ROUTE ",'methods':[{'name':'80','introspection':{'uri':'https://idp.example.com/i',"
+                   "'clientSecretRef':{'name':'client'}%s}}]",
+             more);
+    add_policy(w, "AuthPolicy", "a", 2025, spec);
+}
+
+/* Its backend is its own, also where it looks like a Service's. */
+static void test_the_fleet_remembers_what_is_outside(void **state) {
+    struct world *w = *state, v;
+    const char *own = "backend/shop/auth:a/80";
+    add_introspection(w, "");
+    need(w, own);
+    start(&v, SERVICE GOOD);
+    add_introspection(&v, ",'path':'/x'");
+    assert_null(object(&v, own));
+    answer(&v, w, "auth/shop/a");
+    assert_null(unit_find(v.compiler, UNIT_BACKEND, STR("shop"), STR("auth:a"), STR("80")));
+    struct object *o = object(w, own);
+    compile_restore(v.compiler, STR("backend/shop/auth:a/"), &o, 1);
+    run(&v);
+    assert_int_equal(need(&v, own)->hash, o->hash);
+    add_introspection(&v, "");
+    assert_int_equal(need(&v, own)->hash, o->hash);
+    gone(&v, KUBE_AuthPolicy, "a");
+    assert_null(object(&v, own));
+    world_fini(&v);
+}
+
 /* A controller that cannot keep keys of internal tokens says so, and again when it can. */
 static void test_no_place_for_keys_of_tokens(void **state) {
     struct world *w = *state;
@@ -369,6 +405,7 @@ int main(void) {
         TEST(test_the_fleet_remembers),
         TEST(test_the_fleet_knows_nothing),
         TEST(test_the_fleet_remembers_a_limit),
+        TEST(test_the_fleet_remembers_what_is_outside),
         TEST(test_no_place_for_keys_of_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
