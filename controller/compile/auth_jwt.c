@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/auth_parts.h"
 
+#include "controller/compile/backend.h"
 #include "controller/compile/fetched.h"
 #include "controller/compile/material.h"
+#include "controller/compile/ref.h"
 #include "controller/compile/upstream.h"
 #include "lib/jwt_keys.h"
 #include "lib/pem.h"
 
 #include <stdlib.h>
 
-enum { REFRESH_MS = 5 * 60 * 1000, MAX_STALE_MS = 24 * 60 * 60 * 1000 };
+enum {
+    REFRESH_MS = 5 * 60 * 1000,
+    MAX_STALE_MS = 24 * 60 * 60 * 1000,
+    ENDPOINTS_MAX = 16, /* of a Service: that one of them answers is enough */
+};
 
 struct str auth_key_set_id(struct making *m, struct str method) {
     return model_id(&m->a, MODEL_KIND_key_set, m->r->meta.namespace, m->r->meta.name, method);
@@ -56,6 +62,9 @@ bool auth_keys_fetched(struct making *m, const struct auth_fetching *f, struct m
                        struct str *discovery) {
     struct keyset_want want = {.url = f->url,
                                .issuer = f->issuer,
+                               .backend = f->service,
+                               .endpoints = f->endpoints,
+                               .n_endpoints = f->n_endpoints,
                                .refresh_ms = f->refresh > 0 ? (uint64_t)f->refresh : REFRESH_MS,
                                .max_stale_ms =
                                    f->max_stale > 0 ? (uint64_t)f->max_stale : MAX_STALE_MS};
@@ -105,6 +114,50 @@ static bool keys_fetched(struct making *m, const struct at *at, struct str metho
     return auth_keys_fetched(m, &f, o, &document);
 }
 
+/* ---- of a Service ---- */
+
+static bool service_found(struct making *m, const struct at *at, const struct kube_object_ref *k,
+                          struct ref_service *o) {
+    const struct ref ref = {.group = k->group,
+                            .kind = k->kind,
+                            .namespace = k->namespace,
+                            .name = k->name,
+                            .port = {.number = k->port < 0 ? 0 : (uint16_t)k->port}};
+    if (k->port < 0) {
+        refuse(m, AT(at, "port"), "a Service needs a port; write its number");
+        return false;
+    }
+    if (ref_service(m, at, &ref, o))
+        return true;
+    close_as(m, "ServiceUnavailable", at,
+             "the Service with the key set is not there or cannot be referred to, so everything "
+             "that this policy targets is answered with 503 policy_unavailable");
+    return false;
+}
+
+static bool keys_of_service(struct making *m, const struct at *at, struct str method,
+                            const struct kube_jwks *k, struct model_key_set *o) {
+    const struct at *there = AT(at, "backendRef");
+    struct str path = k->path.n > 0 ? k->path : STR("/.well-known/jwks.json"), document;
+    struct str name = k->backend_ref->name;
+    struct ref_service s;
+    if (!auth_path_is_good(m, AT(at, "path"), path) || !service_found(m, there, k->backend_ref, &s))
+        return false;
+    bool tls = k->ca_ref || str_eq(s.port->app_protocol, STR("https"));
+    struct auth_fetching f = {.at = there,
+                              .ca_at = AT(at, "caRef"),
+                              .ca = k->ca_ref,
+                              .method = method,
+                              .url = arena_fmt(&m->a, "%s://%.*s.%.*s.svc:%u%.*s",
+                                               tls ? "https" : "http", STR_FMT(name), STR_FMT(s.ns),
+                                               (unsigned)s.port->port, STR_FMT(path)),
+                              .refresh = k->refresh,
+                              .max_stale = k->max_stale,
+                              .service = true};
+    f.endpoints = backend_ready(m, s.ns, name, s.port, ENDPOINTS_MAX, &f.n_endpoints);
+    return auth_keys_fetched(m, &f, o, &document);
+}
+
 static bool keys_named(struct making *m, const struct at *at, const struct kube_jwks *k,
                        struct model_key_set *o) {
     const struct kube_key_ref *ref = k->secret_ref ? k->secret_ref : k->config_map_ref;
@@ -131,9 +184,12 @@ static bool key_set(struct making *m, const struct at *at, struct str method,
                "write exactly one of uri, discoveryURI, backendRef, secretRef and configMapRef");
         return false;
     }
-    if (k->backend_ref)
-        return auth_not_yet(m, AT(at, "backendRef"), "a key set of a Service");
+    if (k->path.n > 0 && !k->backend_ref) {
+        refuse(m, AT(at, "path"), "is for backendRef; remove it");
+        return false;
+    }
     if (k->secret_ref || k->config_map_ref ? !keys_named(m, at, k, &set)
+        : k->backend_ref                   ? !keys_of_service(m, at, method, k, &set)
                                            : !keys_fetched(m, at, method, o->issuer, k, &set))
         return false;
     o->key_set = auth_key_set_id(m, method);

@@ -42,6 +42,9 @@ struct auth_fetching {
     struct str url;
     struct str issuer;          /* n > 0: url is a discovery document's, of this issuer */
     int64_t refresh, max_stale; /* milliseconds; not above 0: as usual */
+    bool service;               /* url is a Service's; its endpoints alone are asked */
+    struct str *endpoints;      /* as keyset_want has them */
+    uint32_t n_endpoints;
 };
 /* Keys and times into o. discovery: the document, until compile_run() ends; n == 0: none. */
 bool auth_keys_fetched(struct making *m, const struct auth_fetching *f, struct model_key_set *o,

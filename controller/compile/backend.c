@@ -10,6 +10,7 @@
 
 #include "controller/compile/attach.h"
 #include "controller/compile/upstream.h"
+#include "lib/address.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct addresses {
     struct model_endpoint *v;
     uint32_t n, cap;
     bool full;
+    const struct resource *refused; /* a slice of the Service */
 };
 
 static void add(struct addresses *o, const struct model_endpoint *e) {
@@ -68,9 +70,7 @@ static void add_slice(struct addresses *o, const struct resource *r,
     struct making *m = o->m;
     struct shown shown;
     if (!s) {
-        warn(m, NULL, "EndpointSlice %.*s is refused: %s: %s; the endpoints stay as they were",
-             STR_FMT(r->meta.name), r->refused->field, r->refused->text);
-        m->keep = true;
+        o->refused = r;
         return;
     }
     bool v6 = str_eq(s->address_type, STR("IPv6"));
@@ -127,16 +127,44 @@ static void sort_once(struct addresses *o) {
     o->n = n;
 }
 
-static int make_endpoints(struct making *m, const struct resource *service, struct str id,
-                          const struct kube_service_port *port) {
-    struct str key =
-        arena_fmt(&m->a, "EndpointSlice/of/%.*s/%.*s", STR_FMT(m->u->ns), STR_FMT(m->u->name));
+static struct addresses addresses_of(struct making *m, struct str ns, struct str name,
+                                     const struct kube_service_port *port) {
+    struct str key = arena_fmt(&m->a, "EndpointSlice/of/%.*s/%.*s", STR_FMT(ns), STR_FMT(name));
     size_t n;
     const struct resource *const *slices = store_read_all(m->c->store, m->u->su, key, &n);
     struct addresses all = {.m = m};
     for (size_t i = 0; i < n; i++)
         add_slice(&all, slices[i], port);
     sort_once(&all);
+    return all;
+}
+
+struct str *backend_ready(struct making *m, struct str ns, struct str name,
+                          const struct kube_service_port *port, uint32_t most, uint32_t *n) {
+    const struct addresses all = addresses_of(m, ns, name, port);
+    struct str *list = arena_array(&m->a, most, sizeof(*list));
+    *n = 0;
+    for (uint32_t i = 0; i < all.n && *n < most; i++) {
+        char room[INET6_ADDRSTRLEN];
+        struct out o = out_fixed(room, sizeof(room));
+        if (all.v[i].unready)
+            continue;
+        address_print(&o, all.v[i].address);
+        list[(*n)++] = arena_fmt(&m->a, all.v[i].address.n == 16 ? "[%.*s]:%u" : "%.*s:%u",
+                                 STR_FMT(out_done(&o)), (unsigned)all.v[i].port);
+    }
+    return list;
+}
+
+static int make_endpoints(struct making *m, const struct resource *service, struct str id,
+                          const struct kube_service_port *port) {
+    struct addresses all = addresses_of(m, m->u->ns, m->u->name, port);
+    if (all.refused) {
+        warn(m, NULL, "EndpointSlice %.*s is refused: %s: %s; the endpoints stay as they were",
+             STR_FMT(all.refused->meta.name), all.refused->refused->field,
+             all.refused->refused->text);
+        m->keep = true;
+    }
     if (all.full)
         warn(m, NULL, "Service %.*s/%.*s has more than %d endpoints; the others are left out",
              STR_FMT(m->u->ns), STR_FMT(m->u->name), ENDPOINTS_MAX);

@@ -119,50 +119,90 @@ static bool may_be_asked(struct making *m, const struct at *at, const char *show
     return false;
 }
 
-struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
+static bool find_service(struct making *m, const struct at *at, const struct ref *ref,
+                         const char *shown, struct ref_service *o) {
     struct shown room;
+    *o = (struct ref_service){.ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace};
     if (ref->group.n > 0 || (ref->kind.n > 0 && !str_eq(ref->kind, STR("Service")))) {
         unresolved(m, "InvalidKind", at, "%s is no kind of backend; only Services are",
                    why_show(ref->kind.n > 0 ? ref->kind : ref->group, &room));
-        return STR_NONE;
+        return false;
     }
-    struct str ns = ref->namespace.n > 0 ? ref->namespace : m->r->meta.namespace;
-    const char *shown = show(m, ref);
-    if (!ref->bytes && !str_eq(ns, m->r->meta.namespace) &&
-        !granted(m, m->r, STR(""), STR("Service"), ns, ref->name)) {
+    if (!ref->bytes && !str_eq(o->ns, m->r->meta.namespace) &&
+        !granted(m, m->r, STR(""), STR("Service"), o->ns, ref->name)) {
         m->late |= m->u->fresh;
         unresolved(m, "RefNotPermitted", at,
                    "%s is in another namespace and no ReferenceGrant there allows this reference",
                    shown);
-        return STR_NONE;
+        return false;
     }
-    const struct resource *r = store_read(m->c->store, m->u->su, KUBE_Service, ns, ref->name);
-    if (!r) {
+    o->resource = store_read(m->c->store, m->u->su, KUBE_Service, o->ns, ref->name);
+    if (!o->resource) {
         m->late |= m->u->fresh;
         unresolved(m, "BackendNotFound", at, "there is no %s", shown);
-        return STR_NONE;
+        return false;
     }
-    const struct kube_Service *s = resource_Service(r);
-    if (!s)
-        return last_good(m, at, ref, ns, shown, r);
-    const struct kube_service_port *p = find_port(s, &ref->port);
-    bool external = str_eq(s->type, STR("ExternalName"));
-    if (external && !p && ref->port.name.n == 0) {
+    o->service = resource_Service(o->resource);
+    return true;
+}
+
+static bool take_port(struct making *m, const struct at *at, const struct ref *ref,
+                      const char *shown, struct ref_service *o) {
+    struct shown room;
+    o->port = find_port(o->service, &ref->port);
+    o->external = str_eq(o->service->type, STR("ExternalName"));
+    if (o->external && !o->port && ref->port.name.n == 0) {
         /* An ExternalName need not list its ports. */
-    } else if (!p) {
+    } else if (!o->port) {
         if (ref->port.name.n > 0)
             unresolved(m, "BackendNotFound", at, "%s has no port named %s", shown,
                        why_show(ref->port.name, &room));
         else
             unresolved(m, "BackendNotFound", at, "%s has no port %u", shown, ref->port.number);
-        return STR_NONE;
-    } else if (!is_tcp(m, at, shown, p)) {
-        return STR_NONE;
+        return false;
+    } else if (!is_tcp(m, at, shown, o->port)) {
+        return false;
     }
-    if (external && !external_allowed(m, at, shown, s))
+    return !o->external || external_allowed(m, at, shown, o->service);
+}
+
+static void await_slices(struct making *m, const struct ref *ref, const struct ref_service *o) {
+    m->late |= m->u->fresh && !o->external && !has_slices(m, o->ns, ref->name);
+}
+
+bool ref_service(struct making *m, const struct at *at, const struct ref *ref,
+                 struct ref_service *o) {
+    const char *shown = show(m, ref);
+    if (!find_service(m, at, ref, shown, o))
+        return false;
+    if (!o->service) {
+        unresolved(m, "BackendNotFound", at, "%s is refused: %s", shown,
+                   o->resource->refused->text);
+        return false;
+    }
+    if (str_eq(o->service->type, STR("ExternalName"))) {
+        unresolved(m, "InvalidExternalName", at,
+                   "%s is an ExternalName and has no endpoints; write its address as uri instead",
+                   shown);
+        return false;
+    }
+    if (!take_port(m, at, ref, shown, o))
+        return false;
+    await_slices(m, ref, o);
+    return true;
+}
+
+struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref) {
+    const char *shown = show(m, ref);
+    struct ref_service o;
+    if (!find_service(m, at, ref, shown, &o))
         return STR_NONE;
-    if (!ref->bytes && !may_be_asked(m, at, shown, ns, ref->name))
+    if (!o.service)
+        return last_good(m, at, ref, o.ns, shown, o.resource);
+    if (!take_port(m, at, ref, shown, &o))
         return STR_NONE;
-    m->late |= m->u->fresh && !external && !has_slices(m, ns, ref->name);
-    return backend_id(m, ns, ref->name, p ? (unsigned)p->port : ref->port.number);
+    if (!ref->bytes && !may_be_asked(m, at, shown, o.ns, ref->name))
+        return STR_NONE;
+    await_slices(m, ref, &o);
+    return backend_id(m, o.ns, ref->name, o.port ? (unsigned)o.port->port : ref->port.number);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ref: from a reference in a Route or Ingress to the id of a backend. What cannot be resolved is no
- * reason to refuse the resource: its share of the traffic answers with a status.
+ * reason to refuse the resource: its share of the traffic answers with a status. And to a Service
+ * that the controller asks itself.
  */
 #ifndef SLUICE_CONTROLLER_COMPILE_REF_H
 #define SLUICE_CONTROLLER_COMPILE_REF_H
@@ -15,6 +16,19 @@ struct ref {
     struct kube_port port;
     bool bytes; /* of a TCP or TLS listener: whatever is spoken there, and without a grant */
 };
+
+struct ref_service {
+    struct str ns;
+    const struct resource *resource;
+    const struct kube_Service *service;
+    const struct kube_service_port *port; /* NULL: of an ExternalName that does not list it */
+    bool external;                        /* an ExternalName; with ref_resolve() alone */
+};
+
+/* A Service with endpoints, and its port. False: it cannot be resolved, and unresolved() has been
+ * told why. */
+bool ref_service(struct making *m, const struct at *at, const struct ref *ref,
+                 struct ref_service *o);
 
 /* The id of the backend, which is wanted from now on; n == 0: it cannot be resolved, and
  * unresolved() has been told why. */

@@ -183,10 +183,12 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg) {
 
 static void explain_refused(const struct fetch *r, struct why *why) {
     bool six = strchr(r->refused, ':') != NULL;
+    const char *rule =
+        is_endpoint(r) ? "no Service is asked there" : "only public ones are fetched from";
     why_text(why,
-             "it is at %s, %s, and only public ones are fetched from; if that is meant, put %s/%d "
-             "into auth.allowedPrivateCIDRs of the GatewayConfig",
-             r->refused, address_sort_words(r->refused_sort), r->refused, six ? 128 : 32);
+             "it is at %s, %s, and %s; if that is meant, put %s/%d into auth.allowedPrivateCIDRs "
+             "of the GatewayConfig",
+             r->refused, address_sort_words(r->refused_sort), rule, r->refused, six ? 128 : 32);
 }
 
 static void explain_status(const struct fetch *r, int status, struct why *why) {

@@ -43,14 +43,19 @@ struct keyset_want keyset_want_copy(struct arena *a, const struct keyset_want *w
     return o;
 }
 
-uint64_t keyset_want_hash(const struct keyset_want *w) {
+uint64_t keyset_source_hash(const struct keyset_want *w) {
     uint64_t h = hash_mix(hash_mix(w->backend, w->refresh_ms), w->max_stale_ms);
     h = mix(mix(mix(mix(h, w->key), w->url), w->issuer), w->ca);
-    for (uint32_t i = 0; i < w->n_endpoints; i++)
-        h = mix(h, w->endpoints[i]);
     for (uint32_t i = 0; i < w->n_allowed; i++)
         h = hash_mix(mix(h, str_mk((const char *)w->allowed[i].addr, 16)), w->allowed[i].bits);
-    return hash_mix(hash_mix(h, w->n_endpoints), w->n_allowed);
+    return hash_mix(h, w->n_allowed);
+}
+
+uint64_t keyset_want_hash(const struct keyset_want *w) {
+    uint64_t h = keyset_source_hash(w);
+    for (uint32_t i = 0; i < w->n_endpoints; i++)
+        h = mix(h, w->endpoints[i]);
+    return hash_mix(h, w->n_endpoints);
 }
 
 static uint64_t between(uint64_t v, uint64_t least, uint64_t most) {

@@ -49,6 +49,7 @@ struct str keyset_key(struct arena *a, struct str owner, struct str url, struct 
 /* With all that it points to; a key that is not of its url and issuer is a bug. */
 struct keyset_want keyset_want_copy(struct arena *a, const struct keyset_want *w);
 uint64_t keyset_want_hash(const struct keyset_want *w);
+uint64_t keyset_source_hash(const struct keyset_want *w); /* whatever endpoints it has */
 
 /* ---- when ---- */
 

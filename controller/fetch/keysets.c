@@ -297,17 +297,27 @@ static struct source *source_new(struct keysets *k) {
     return s;
 }
 
+/* Pods come and go: the next time is soon enough for a Service that has just answered. */
+static bool can_wait(const struct source *s, const struct keyset_want *w) {
+    return s->now.state == KEYSET_GOOD && s->failures == 0 &&
+           keyset_source_hash(&s->want) == keyset_source_hash(w);
+}
+
 static void take(struct source *s, const struct keyset_want *w, uint64_t hash) {
     struct arena was = s->a;
+    bool waits = can_wait(s, w);
     if (s->want.key.n > 0)
         map_del(&s->k->sources, s->want.key);
-    cancel(s);
+    if (!waits)
+        cancel(s);
     arena_init(&s->a);
     s->want = keyset_want_copy(&s->a, w);
     s->hash = hash;
-    s->failures = 0;
     arena_fini(&was);
     map_put(&s->k->sources, s->want.key, s);
+    if (waits)
+        return;
+    s->failures = 0;
     if (s->now.state == KEYSET_GOOD)
         age(s); /* max_stale may be another one now */
     due_in(s, 0);

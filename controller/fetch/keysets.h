@@ -67,7 +67,8 @@ struct keysets *keysets_new(struct event_base *base, const struct keysets_option
 void keysets_free(struct keysets *k); /* NULL is fine */
 
 /* All that is wanted now, copied. What was wanted and is not here is forgotten, what is under way
- * for it cancelled; what differs is fetched at once. */
+ * for it cancelled; what differs is fetched at once, unless it is endpoints of a Service alone and
+ * the last fetch was good. */
 void keysets_want(struct keysets *k, const struct keyset_want *wants, size_t n);
 /* Of a key that is not wanted: nothing happens. */
 void keysets_unknown_kid(struct keysets *k, struct str key);

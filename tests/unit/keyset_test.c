@@ -119,6 +119,13 @@ static void wants(void **state) {
     OTHER(o.allowed = one_bit);
     OTHER(o.refresh_ms = 3);
     OTHER(o.max_stale_ms = 3);
+#undef OTHER
+    o = w, o.endpoints = turned; /* one that its endpoints tell from another is the same source */
+    assert_int_equal(keyset_source_hash(&o), keyset_source_hash(&w));
+    o.n_endpoints = 0;
+    assert_int_equal(keyset_source_hash(&o), keyset_source_hash(&w));
+    o.max_stale_ms = 3;
+    assert_true(keyset_source_hash(&o) != keyset_source_hash(&w));
     /* What stands in one text or in the next is not the same. */
     struct str k1 = keyset_key(&a, STR("k"), STR("https://ab"), STR("c"));
     struct str k2 = keyset_key(&a, STR("k"), STR("https://a"), STR("bc"));

@@ -737,6 +737,33 @@ static void backends(void **state) {
     EVENTUALLY(GOOD_WITH("one")); /* the next one */
 }
 
+/* Pods that come and go are no reason to ask, unless there was no answer. */
+static void moved(void **state) {
+    (void)state;
+    char here[64];
+    struct str endpoints[] = {STR_NONE, STR("127.0.0.1:1")};
+    struct keyset_want w = want('a', "http://jwks.iam.svc:8080/file/keys", NULL, HOUR, 24 * HOUR);
+    snprintf(here, sizeof(here), "127.0.0.1:%u", port_of("plain"));
+    endpoints[0] = str_of(here);
+    w.backend = true;
+    w.endpoints = endpoints;
+    w.n_endpoints = 1;
+    want_all(&w, 1);
+    EVENTUALLY(GOOD_WITH("one"));
+    assert_int_equal(asked("/file/keys"), 1);
+    w.n_endpoints = 2;
+    want_all(&w, 1);
+    run_for(300);
+    assert_int_equal(asked("/file/keys"), 1);
+    w.refresh_ms = HOUR - 1; /* something else is */
+    want_all(&w, 1);
+    EVENTUALLY(strstr(A.why, "there is no connection")); /* by turns: the second one */
+    w.n_endpoints = 1;
+    want_all(&w, 1);
+    EVENTUALLY(A.why[0] == 0);
+    assert_int_equal(asked("/file/keys"), 2);
+}
+
 static void many(void **state) {
     (void)state;
     struct keyset_want w[NAMES];
@@ -862,6 +889,7 @@ int main(void) {
         SETS(never_good),
         SETS(discovers),
         SETS(backends),
+        SETS(moved),
         SETS(many),
         SETS(apart),
         SETS(differences),
