@@ -148,7 +148,6 @@ static cJSON *value_schema(const struct kube_field *f, bool required) {
     case KUBE_T_REQUIRED:
     case KUBE_T_FILLED:
     case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
     case KUBE_T_RULE:
     case KUBE_T_COLUMN:
         break;
@@ -194,8 +193,6 @@ static void describe(cJSON *s, const struct kube_field *f, const struct kube_mar
     put_docs(&o, f);
     if (marks->later)
         out_lit(&o, " NOT SUPPORTED YET: refused.");
-    else if (marks->closes)
-        out_lit(&o, " NOT SUPPORTED YET: kept, and what it would protect is closed.");
     must(!o.over);
     room[o.n] = 0;
     cJSON_AddStringToObject(s, "description", room);

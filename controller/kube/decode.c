@@ -409,7 +409,6 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     case KUBE_T_REQUIRED:
     case KUBE_T_FILLED:
     case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
     case KUBE_T_RULE:
     case KUBE_T_COLUMN:
         return 0;
@@ -449,18 +448,13 @@ static int get_field(struct decode *d, const struct kube_field *f, const cJSON *
     return 0;
 }
 
-/* A field with its marks. What only closes is not read: of a part there is an empty one. */
+/* A field with its marks. */
 static int get_marked(struct decode *d, const struct kube_field *fields, size_t i,
                       const cJSON *json, void *value) {
     const struct kube_field *f = &fields[i];
     enum kube_type mark = i > 0 ? (enum kube_type)fields[i - 1].type : KUBE_T_END;
     if (mark == KUBE_T_LATER)
         return decode_refuse(d, "%s is not supported yet; remove it", fields[i - 1].what);
-    if (mark == KUBE_T_CLOSES) {
-        if (f->type == KUBE_T_ONE)
-            *(void **)at(value, f->offset) = arena_zalloc(d->arena, f->part->size);
-        return 0;
-    }
     if ((mark == KUBE_T_REQUIRED || mark == KUBE_T_FILLED) && cJSON_IsArray(json) && !json->child)
         return decode_refuse(d, "is empty; write at least one");
     return get_field(d, f, json, value);

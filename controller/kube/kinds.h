@@ -68,10 +68,9 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #include "controller/kube/kinds.def"
 #undef PART
 
-#define REQUIRED(field)     field
-#define FILLED(field)       field
-#define LATER(what, field)  field
-#define CLOSES(what, field) field
+#define REQUIRED(field)    field
+#define FILLED(field)      field
+#define LATER(what, field) field
 #define RULE(cel, sentence)
 #define COLUMN(name, path)
 #define TEXT(c, json, rule, doc)       struct str c;
@@ -115,7 +114,6 @@ struct kube_port { /* number == 0 and name.n == 0: absent */
 #undef REQUIRED
 #undef FILLED
 #undef LATER
-#undef CLOSES
 #undef RULE
 #undef COLUMN
 #undef TEXT

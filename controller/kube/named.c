@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/kube/named.h"
 
+#include "controller/kube/table.h"
 #include "lib/json.h"
 
 enum { TEXT_MAX = 253 }; /* bytes; of a longer one there is no such thing */
@@ -41,9 +42,37 @@ static bool read_one(const cJSON *json, struct arena *a, struct kube_target_ref 
     return true;
 }
 
-void named_read(const cJSON *json, struct arena *a, struct kube_named *o) {
-    const cJSON *list = only(only(json, "spec"), "targetRefs"), *one;
-    *o = (struct kube_named){.blind = true};
+static const struct kube_field *field_of(enum kube_kind kind, const char *name,
+                                         struct kube_marks *marks) {
+    struct str path;
+    const struct kube_field *f = kube_part_of(kind)->fields();
+    for (; (f = kube_field_at(f, marks)); f++) {
+        if (!str_starts(str_of(f->path), STR("spec.")))
+            continue;
+        str_cut(str_skip(str_of(f->path), 5), '.', &path);
+        if (str_eq(path, str_of(name)))
+            return f;
+    }
+    return NULL;
+}
+
+/* Some kinds may do without; yet not if something is there that could be meant for it. */
+static bool names_nobody(enum kube_kind kind, const cJSON *spec) {
+    struct kube_marks marks;
+    const cJSON *one;
+    if (!cJSON_IsObject(spec) || !field_of(kind, "targetRefs", &marks) || marks.required)
+        return false;
+    cJSON_ArrayForEach(one, spec) {
+        if (!one->string || strcmp(one->string, "targetRefs") == 0 ||
+            !field_of(kind, one->string, &marks))
+            return false;
+    }
+    return true;
+}
+
+void named_read(enum kube_kind kind, const cJSON *json, struct arena *a, struct kube_named *o) {
+    const cJSON *spec = only(json, "spec"), *list = only(spec, "targetRefs"), *one;
+    *o = (struct kube_named){.blind = !names_nobody(kind, spec)};
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > NAMED_MAX)
         return;
     o->refs = arena_array(a, (size_t)cJSON_GetArraySize(list), sizeof(*o->refs));

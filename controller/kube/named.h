@@ -17,7 +17,8 @@ enum { NAMED_MAX = 256 };
 
 bool named_has(enum kube_kind kind); /* whether its objects have targetRefs */
 /* What it gives is copied into the arena. */
-void named_read(const struct cJSON *json, struct arena *a, struct kube_named *o);
+void named_read(enum kube_kind kind, const struct cJSON *json, struct arena *a,
+                struct kube_named *o);
 /* Equal bytes, equal meaning. */
 void named_print(const struct kube_named *named, struct out *o);
 

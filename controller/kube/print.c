@@ -53,7 +53,6 @@ static void put_field(const struct kube_field *f, const void *value, struct out 
     case KUBE_T_REQUIRED:
     case KUBE_T_FILLED:
     case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
     case KUBE_T_RULE:
     case KUBE_T_COLUMN:
         return;

@@ -182,7 +182,7 @@ static void refuse(struct resource *r, const cJSON *json, const struct why *why)
     resource_print_name(r, &o);
     kept->why.object[o.n] = 0;
     if (named_has(r->kind))
-        named_read(json, &r->arena, &kept->named);
+        named_read(r->kind, json, &r->arena, &kept->named);
     r->refused = &kept->why;
     r->fields = NULL;
 }

@@ -42,7 +42,6 @@ static char json_type(const struct kube_field *f) {
     case KUBE_T_REQUIRED:
     case KUBE_T_FILLED:
     case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
     case KUBE_T_RULE:
     case KUBE_T_COLUMN:
         break;

@@ -16,7 +16,6 @@
 #define REQUIRED(field)             {.type = KUBE_T_REQUIRED}, field
 #define FILLED(field)               {.type = KUBE_T_FILLED}, field
 #define LATER(w, field)             {.type = KUBE_T_LATER, .what = (w)}, field
-#define CLOSES(w, field)            {.type = KUBE_T_CLOSES, .what = (w)}, field
 #define RULE(expression, sentence)  {.type = KUBE_T_RULE, .cel = (expression), .what = (sentence)},
 #define COLUMN(name, at)            {.type = KUBE_T_COLUMN, .cel = (at), .what = (name)},
 #define TEXT(c, json, r, d)         FIELD(c, json, TEXT, d, .rule = KUBE_##r)
@@ -104,8 +103,6 @@ const struct kube_field *kube_field_at(const struct kube_field *f, struct kube_m
             marks->filled = true;
         else if (f->type == KUBE_T_LATER)
             marks->later = f->what;
-        else if (f->type == KUBE_T_CLOSES)
-            marks->closes = f->what;
     }
     return NULL;
 }

@@ -13,7 +13,6 @@ enum kube_type {
     KUBE_T_REQUIRED, /* a mark of the next entry, a field: it must be there */
     KUBE_T_FILLED,   /* a mark: a list that may be absent, but not empty */
     KUBE_T_LATER,    /* a mark: known and not built yet */
-    KUBE_T_CLOSES,   /* a mark: likewise, and the compiler closes */
     KUBE_T_RULE,     /* beside the fields: for the schema */
     KUBE_T_COLUMN,   /* likewise */
     KUBE_T_TEXT,     /* the first field */
@@ -48,7 +47,7 @@ struct kube_field {
     const struct model_words *words; /* WORD, CHOICE */
     const char *picks;               /* PICK, PICKS: "A|B" */
     const char *def;                 /* PICK: what absence means; "" nothing */
-    const char *what;                /* LATER, CLOSES: in words; RULE: the sentence; COLUMN: name */
+    const char *what;                /* LATER: in words; RULE: the sentence; COLUMN: name */
     const char *cel;                 /* RULE: the expression; COLUMN: the path */
     const char *doc;
 };
@@ -70,8 +69,8 @@ extern const struct kube_part *const kube_parts[];
 /* What stands around a field. */
 struct kube_marks {
     bool required;
-    bool filled;                /* not empty when it is there */
-    const char *later, *closes; /* what is not built yet; NULL: it is */
+    bool filled;       /* not empty when it is there */
+    const char *later; /* what is not built yet; NULL: it is */
 };
 /* The first field at f or behind it, and its marks; NULL at the end. */
 const struct kube_field *kube_field_at(const struct kube_field *f, struct kube_marks *marks);

@@ -184,7 +184,6 @@ static void print_resource_type(const struct kube_field *f) {
     case KUBE_T_REQUIRED:
     case KUBE_T_FILLED:
     case KUBE_T_LATER:
-    case KUBE_T_CLOSES:
     case KUBE_T_RULE:
     case KUBE_T_COLUMN:
         break;
@@ -226,9 +225,7 @@ static void print_fields(const struct kube_part *part) {
         print_absent(f, &marks);
         fputs(" | ", stdout);
         print_cell(f->doc);
-        printf("%s |\n", marks.later    ? " **Not yet: refused.**"
-                         : marks.closes ? " **Not yet: closed.**"
-                                        : "");
+        printf("%s |\n", marks.later ? " **Not yet: refused.**" : "");
     }
     const char *head = "\nRefused in these words:\n\n";
     for (f = part->fields(); f->type != KUBE_T_END; f++)

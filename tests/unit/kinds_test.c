@@ -580,7 +580,7 @@ static void base64_is_strict(void **state) {
 static void check_field(const char *of, const struct kube_field *f, const struct kube_marks *m) {
     if (!f->doc || f->doc[0] == 0 || f->doc[strlen(f->doc) - 1] != '.')
         fail_msg("%s.%s: its description is no sentence: %s", of, f->path, f->doc ? f->doc : "");
-    if (m->required && (m->later || m->closes))
+    if (m->required && m->later)
         fail_msg("%s.%s: required, and refused when it is there", of, f->path);
     if (f->type == KUBE_T_PICK && f->def[0]) {
         size_t i = 0;
