@@ -175,7 +175,7 @@ bool bearer_has(const struct bearer *t, const struct claim *c, struct str word) 
 
 /* ---- the method ---- */
 
-static int64_t skew_of(const struct model_auth_jwt *m) {
+int64_t bearer_skew(const struct model_auth_jwt *m) {
     return m->clock_skew_ms > 0 ? (int64_t)(m->clock_skew_ms / 1000) : 30;
 }
 
@@ -228,7 +228,7 @@ static enum told stands_for(struct judging *j, const struct method_law *m, const
 static enum told known(struct judging *j, const struct method_law *m, struct bearer *t,
                        const struct consumer_found *own) {
     struct bearers *all = j->env->tokens;
-    int64_t skew = skew_of(m->model->jwt);
+    int64_t skew = bearer_skew(m->model->jwt);
     if (t->expires + skew <= j->now)
         return bad(j, "the token has expired"); /* another method may still have it in hand */
     if (unlikely(t->begins > j->now + skew))    /* the clock was ahead when it was verified */
@@ -252,7 +252,7 @@ static int verify(struct judging *j, const struct method_law *m, const struct jw
     const struct jwt_rules rules = {.audiences = jwt->audiences,
                                     .n_audiences = jwt->n_audiences,
                                     .typ = jwt->typ,
-                                    .skew_s = skew_of(jwt)};
+                                    .skew_s = bearer_skew(jwt)};
     struct bearers *all = j->env->tokens;
     if (jwt_judge(t, &rules, j->now, why) != 0) /* it is cheaper than the signature */
         return -1;

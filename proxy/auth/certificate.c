@@ -171,7 +171,7 @@ static enum told none_shown(struct judging *j) {
                            : "no credential, and no certificate was shown");
 }
 
-enum told certificate_tell(struct judging *j, const struct method_law *m) {
+enum told client_certificate_tell(struct judging *j, const struct method_law *m) {
     const struct model_auth_certificate *want = m->model->certificate;
     const char *why = NULL;
     struct badge *b;

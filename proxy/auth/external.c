@@ -142,6 +142,8 @@ enum told external_tell(struct judging *j, const struct method_law *m) {
         if (told != TOLD_GOOD)
             return told;
     }
+    if (unlikely(j->env->explaining != NULL))
+        return explain_asks(j, m);
     judge_refuse(j, REASON_OVERLOADED, "no memory for a question to the service");
     q = ask(j, m, body, kept ? &key : NULL);
     return q ? came(j, m, q)

@@ -276,6 +276,8 @@ enum told introspect_tell(struct judging *j, const struct method_law *m) {
         judge_refuse(j, REASON_POLICY_UNAVAILABLE, "the authorisation server is not there");
         return TOLD_NOTHING;
     }
+    if (unlikely(j->env->explaining != NULL))
+        return explain_asks(j, m);
     q = ask(j, m, token, key);
     if (q)
         return came(j, m, q);

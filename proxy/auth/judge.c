@@ -132,7 +132,7 @@ static enum told anonymous_tell(struct judging *j, const struct method_law *m) {
     return TOLD_GOOD;
 }
 
-static enum told tell(struct judging *j, const struct method_law *m) {
+enum told judge_method(struct judging *j, const struct method_law *m) {
     switch (m->model->type) {
     case MODEL_AUTH_JWT:
         return bearer_tell(j, m);
@@ -143,7 +143,7 @@ static enum told tell(struct judging *j, const struct method_law *m) {
     case MODEL_AUTH_HMAC:
         return hmac_tell(j, m);
     case MODEL_AUTH_CLIENT_CERTIFICATE:
-        return certificate_tell(j, m);
+        return client_certificate_tell(j, m);
     case MODEL_AUTH_EXTERNAL:
         return external_tell(j, m);
     case MODEL_AUTH_INTROSPECTION:
@@ -156,6 +156,10 @@ static enum told tell(struct judging *j, const struct method_law *m) {
         judge_refuse(j, REASON_POLICY_UNAVAILABLE, "a method that this proxy does not have");
         return TOLD_NOTHING;
     }
+}
+
+static enum told tell(struct judging *j, const struct method_law *m) {
+    return likely(!j->env->explaining) ? judge_method(j, m) : explain_tell(j, m);
 }
 
 /* What was shown since `before` was its credential. */
@@ -349,7 +353,7 @@ struct pens {
 };
 
 /* What was found out in the arena or of a token may be gone at the next request. */
-static struct str keep(struct out *o, struct str s) {
+static inline struct str keep(struct out *o, struct str s) {
     size_t at = o->n;
     out_str(o, s);
     return o->over ? STR_NONE : str_mk(o->p + at, s.n);
@@ -371,7 +375,8 @@ static void note(struct auth *a, const struct judging *j, struct pens *p) {
     a->audit |= j->audit;
     a->policy = keep(&p->texts, law->name);
     a->method = keep(&p->texts, j->who.method);
-    a->rule = keep(&p->texts, j->rule);
+    if (j->rule)
+        a->rule = keep(&p->texts, j->rule->model->name);
     struct str consumer = caller_consumer(&j->who);
     if (consumer.n > 0)
         a->consumer = keep(&p->texts, consumer);
@@ -416,7 +421,7 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
                       struct pens *p) {
     bool dry = law->model->mode == MODEL_DRY_RUN;
     j->who = (struct caller){.law = law};
-    j->rule = STR_NONE;
+    j->rule = NULL;
     j->audit = false;
     j->challenge = NULL;
     j->unknown = j->open = false;
@@ -428,12 +433,15 @@ static int judge_into(struct auth *a, struct judging *j, const struct auth_law *
     j->status = 0;
     j->answer = j->to_client = j->to_backend = j->hidden = STR_NONE;
     int bad = judge_one(j);
+    size_t told = p->fields.n;
+    if (!bad && !dry)
+        bad = identity_write(j, &p->fields) != 0 || mint_write(j, &p->fields) != 0;
+    if (unlikely(j->env->explaining != NULL))
+        explain_policy(j, bad, str_mk(p->fields.p + told, p->fields.n - told));
     a->waits = j->waits;
     a->wants_body = j->wants_body;
     if (a->waits)
         return -1;
-    if (!bad && !dry)
-        bad = identity_write(j, &p->fields) != 0 || mint_write(j, &p->fields) != 0;
     a->authorizes |= j->token && j->token->header.n == 0;
     note(a, j, p);
     take(a, &j->who, dry);
@@ -495,7 +503,7 @@ static unsigned taken(const struct auth *a, const struct model_value_source *to[
 }
 
 /* Other cookies go on as one field, other parameters as a query of their own. */
-static void write_others(struct auth *a, const struct exchange *x, struct pens *p) {
+static inline void write_others(struct auth *a, const struct exchange *x, struct pens *p) {
     const struct model_value_source *without[8];
     unsigned n = taken(a, without);
     if (takes_from(a, MODEL_FROM_COOKIE)) {

@@ -34,9 +34,12 @@ bool consumer_counts(const struct model_consumer_scope *s, const struct consumer
 
 bool consumer_with(struct judging *j, const struct method_law *m, const char *digest,
                    struct consumer_found *found) {
-    return consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest,
-                          &j->env->arena, found) &&
-           consumer_counts(m->model->consumers, found);
+    if (consumers_find(snapshot_consumers(j->x->snapshot), m->model->type, digest, &j->env->arena,
+                       found))
+        return consumer_counts(m->model->consumers, found);
+    if (unlikely(j->env->explaining != NULL))
+        explain_unfound(j);
+    return false;
 }
 
 bool consumer_find(struct judging *j, const struct method_law *m, struct str a, struct str b,

@@ -251,6 +251,8 @@ enum told oidc_login(struct judging *j, const struct method_law *m, const char *
         judge_refuse(j, REASON_UNAUTHENTICATED, detail);
         return TOLD_BAD;
     }
+    if (unlikely(j->env->explaining != NULL))
+        return oidc_answer(j, 302, &fields, detail);
     if (!w || !j->x->snapshot->sessions) {
         judge_refuse(j, REASON_POLICY_UNAVAILABLE, "no keys of sessions are there");
         return TOLD_NOTHING;

@@ -51,7 +51,10 @@ struct caller {
     unsigned n_shown;
 };
 
+struct explaining;
+
 struct auth_env {
+    struct explaining *explaining; /* NULL in a proxy: somebody wants to know how (explain.h) */
     struct loop *loop;
     struct callers *calls;
     struct slow_desk *desk; /* NULL: there are no threads */
@@ -101,11 +104,12 @@ struct judging {
     const char *detail;                       /* a sentence */
     const char *challenge;                    /* error of RFC 6750; NULL: none */
     const struct model_identity_token *token; /* that the backend gets; NULL: none yet */
-    bool unknown;          /* something was shown that no method knows, up to now */
-    bool audit;            /* by the rule that decides */
-    const char *stranger;  /* why no certificate counts, up to now; NULL: nobody has asked */
-    struct str rule, path; /* path.p == NULL: not made yet */
-    struct verdict *said[SAID_BY]; /* of services that let it pass */
+    bool unknown;         /* something was shown that no method knows, up to now */
+    bool audit;           /* by the rule that decides */
+    const char *stranger; /* why no certificate counts, up to now; NULL: nobody has asked */
+    const struct auth_rule_law *rule; /* that decides; NULL: none */
+    struct str path;                  /* p == NULL: not made yet */
+    struct verdict *said[SAID_BY];    /* of services that let it pass */
     unsigned n_said;
     struct verdict *denial; /* of the one that does not: its answer is the answer */
     bool open;              /* it passes for want of an answer */
@@ -119,6 +123,7 @@ struct judging {
     struct str to_backend; /* an Authorization, beside its identity */
     bool authorized;       /* another policy has given the backend one */
     struct str hidden;     /* names of fields that do not go on */
+    const char *lacks;     /* explained: waits for what nobody can say here; a sentence */
 };
 
 /* judge.c */
@@ -127,6 +132,9 @@ int judge_refuse(struct judging *j, enum reason reason, const char *detail); /* 
 /* The request's body, if it has at most max (1 .. 1 MiB) bytes. TOLD_GOOD: *body; TOLD_BAD: it is
  * longer, and the reason is set; TOLD_WAITS: the method says that. */
 enum told judge_body(struct judging *j, uint32_t max, struct str *body);
+
+/* One method. */
+enum told judge_method(struct judging *j, const struct method_law *m);
 
 /* A token named a key that the method's set does not have. */
 void judge_unknown_key(struct auth_env *env, struct str source);
@@ -166,6 +174,7 @@ struct verdict *introspect_read(const struct method_law *m, const struct call *c
 enum told basic_tell(struct judging *j, const struct method_law *m);
 
 /* bearer.c */
+int64_t bearer_skew(const struct model_auth_jwt *m); /* seconds */
 enum told bearer_tell(struct judging *j, const struct method_law *m);
 
 struct jwt;
@@ -187,7 +196,7 @@ void hmac_challenge(const struct method_law *m, struct str realm, struct out *o)
 /* A credential is there. False: there are too many, and it is refused. */
 bool judge_show(struct judging *j, const struct model_value_source *at);
 /* certificate.c */
-enum told certificate_tell(struct judging *j, const struct method_law *m);
+enum told client_certificate_tell(struct judging *j, const struct method_law *m);
 /* That of the connection, if it meets the terms of its listener now. TOLD_BAD: refused. */
 enum told certificate_current(struct judging *j, struct badge **b);
 /* NULL: the token is bound to it (RFC 8705); else why it is not, a constant. */
@@ -205,6 +214,17 @@ enum told oidc_tell(struct judging *j, const struct method_law *m);
  * refused. TOLD_BAD or TOLD_NOTHING. */
 enum told oidc_login(struct judging *j, const struct method_law *m, const char *detail);
 void oidc_free(struct oidc *w); /* NULL is fine */
+
+/* explain.c, all of them with env->explaining */
+__attribute__((cold)) enum told explain_tell(struct judging *j, const struct method_law *m);
+/* The method would ask a service now: TOLD_WAITS. */
+__attribute__((cold)) enum told explain_asks(struct judging *j, const struct method_law *m);
+/* No Consumer has what was shown: which is no matter where credentials are hidden. */
+__attribute__((cold)) void explain_unfound(struct judging *j);
+/* What of the i-th rule does not hold; NULL: it matches. False: that cannot be known. */
+__attribute__((cold)) bool explain_rule(struct judging *j, uint32_t i, const char *unmet);
+/* A policy was judged; fields: what it says to the backend. */
+__attribute__((cold)) void explain_policy(struct judging *j, bool bad, struct str fields);
 
 /* rule.c: 0, or -1 with the reason. */
 int rules_judge(struct judging *j);

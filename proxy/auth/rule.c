@@ -69,11 +69,12 @@ static bool in_network(const struct cidr *c, const uint8_t address[16]) {
     return rest == 0 || (c->address[whole] ^ address[whole]) >> (8 - rest) == 0;
 }
 
+/* address NULL: it is not known (explain.h), and may be any. */
 static bool any_network(const struct cidr *list, uint32_t n, const uint8_t address[16]) {
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && address; i++)
         if (in_network(&list[i], address))
             return true;
-    return n == 0;
+    return n == 0 || !address;
 }
 
 /* The path as the backend gets it: what is decided is decided for that. */
@@ -135,17 +136,30 @@ static bool in_time(const struct model_auth_rule *r, int64_t now) {
     return in && (r->days == 0 || (r->days >> weekday & 1) != 0);
 }
 
-static bool matches(struct judging *j, const struct auth_rule_law *r) {
+/* The first of its fields that does not hold; NULL: it matches. */
+static const char *unmet(struct judging *j, const struct auth_rule_law *r) {
     const struct model_auth_rule *m = r->model;
     const struct caller *w = &j->who;
     const struct head *h = j->x->request;
-    return (m->n_auth_methods == 0 || (w->methods & r->methods) != 0) &&
-           any_of(m->methods, m->n_methods, head_str(h, h->method_text)) &&
-           any_host(m->hosts, m->n_hosts, j->x->host) &&
-           any_network(r->cidrs, m->n_cidrs, j->client) &&
-           (m->n_consumers == 0 || any_of(m->consumers, m->n_consumers, caller_consumer(w))) &&
-           any_group(w, m->groups, m->n_groups) && any_scope(w, m->scopes, m->n_scopes) &&
-           claims_hold(j, r->claims, m->n_claims) && in_time(m, j->now) && any_path(j, r);
+    if (m->n_auth_methods > 0 && (w->methods & r->methods) == 0)
+        return "authMethods";
+    if (!any_of(m->methods, m->n_methods, head_str(h, h->method_text)))
+        return "methods";
+    if (!any_host(m->hosts, m->n_hosts, j->x->host))
+        return "hosts";
+    if (!any_network(r->cidrs, m->n_cidrs, j->client))
+        return "cidrs";
+    if (m->n_consumers > 0 && !any_of(m->consumers, m->n_consumers, caller_consumer(w)))
+        return "consumers";
+    if (!any_group(w, m->groups, m->n_groups))
+        return "groups";
+    if (!any_scope(w, m->scopes, m->n_scopes))
+        return "scopes";
+    if (!claims_hold(j, r->claims, m->n_claims))
+        return "claims";
+    if (!in_time(m, j->now))
+        return "time";
+    return any_path(j, r) ? NULL : "paths";
 }
 
 int rules_judge(struct judging *j) {
@@ -154,9 +168,12 @@ int rules_judge(struct judging *j) {
         return 0;
     for (uint32_t i = 0; i < law->n_rules; i++) {
         const struct auth_rule_law *r = &law->rules[i];
-        if (!matches(j, r))
+        const char *missed = unmet(j, r);
+        if (unlikely(j->env->explaining != NULL) && !explain_rule(j, i, missed))
+            return -1;
+        if (missed)
             continue;
-        j->rule = r->model->name;
+        j->rule = r;
         j->audit = r->model->audit;
         if (r->model->action == MODEL_ALLOW)
             return 0;
