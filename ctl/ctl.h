@@ -42,7 +42,8 @@ struct ctl {
     const char *file;      /* of -f, a file or directory; NULL: not said */
     const char *headers[CTL_HEADERS_MAX];
     unsigned n_headers;
-    char **words; /* behind the command */
+    const char *token, *client, *at; /* of explain; NULL: not said */
+    char **words;                    /* behind the command */
     int n_words;
 };
 

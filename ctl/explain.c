@@ -6,10 +6,9 @@
 #include "ctl/explain.h"
 
 #include "ctl/certificate.h"
+#include "ctl/explain_auth.h"
 #include "ctl/reasons.h"
-#include "ctl/request.h"
 #include "lib/signing.h"
-#include "proxy/route/auth.h"
 
 #include <arpa/inet.h>
 
@@ -79,35 +78,6 @@ static void add_filters(cJSON *to, const struct model_route *m) {
         cJSON_AddItemToArray(list, doc_of_part(&model_struct_filter, &m->filters[i]));
 }
 
-static void add_policy(const struct world *w, cJSON *list, uint32_t slot) {
-    const struct auth_law *law = slot == UINT32_MAX ? NULL : snapshot_auth(w->snapshot, slot);
-    if (!law)
-        return;
-    cJSON *j = doc_item(list), *methods;
-    doc_text(j, "policy", law->name);
-    doc_text(j, "mode", str_of(model_word(&model_words_policy_mode, law->model->mode)));
-    if (law->refusal != REASON_NONE)
-        cJSON_AddStringToObject(j, "reason", reasons[law->refusal].name);
-    doc_text(j, "require", str_of(model_word(&model_words_require, law->model->require)));
-    methods = doc_list(j, "methods");
-    for (uint32_t i = 0; i < law->n_methods; i++) {
-        const struct model_auth_method_config *m = law->methods[i].model;
-        cJSON *one = doc_item(methods);
-        doc_text(one, "name", m->name);
-        doc_text(one, "type", str_of(model_word(&model_words_auth_method, m->type)));
-    }
-    cJSON *rules = doc_list(j, "rules");
-    for (uint32_t i = 0; i < law->n_rules; i++)
-        doc_text(doc_item(rules), "name", law->rules[i].model->name);
-}
-
-/* The one that all must pass comes first. */
-static void add_policies(const struct world *w, cJSON *to, const struct rule *r) {
-    cJSON *list = doc_list(to, "policies");
-    add_policy(w, list, r->override_auth);
-    add_policy(w, list, r->auth);
-}
-
 /* status 0: the reason's own */
 static void add_answer(cJSON *doc, enum reason reason, unsigned status, const char *detail) {
     cJSON *j = cJSON_AddObjectToObject(doc, "answer");
@@ -117,13 +87,13 @@ static void add_answer(cJSON *doc, enum reason reason, unsigned status, const ch
     cJSON_AddStringToObject(j, "text", detail ? detail : reasons[reason].text);
 }
 
-/* The gateway itself answers, before any rule is asked. */
-static void add_keys_answer(cJSON *doc) {
+/* The gateway itself answers, and nothing is wrong. */
+static void add_own_answer(cJSON *doc, unsigned status, const char *what, const char *text) {
     cJSON *j = cJSON_AddObjectToObject(doc, "answer");
-    cJSON_AddNumberToObject(j, "status", 200);
-    cJSON_AddStringToObject(j, "reason", "keys");
+    cJSON_AddNumberToObject(j, "status", status);
+    cJSON_AddStringToObject(j, "reason", what);
     cJSON_AddStringToObject(j, "origin", origin_names[ORIGIN_GATEWAY]);
-    cJSON_AddStringToObject(j, "text", "the public keys of internal tokens, on every host");
+    cJSON_AddStringToObject(j, "text", text);
 }
 
 /* ---- the others ---- */
@@ -193,7 +163,24 @@ static void add_request(cJSON *doc, const struct request *r, struct ctl *c) {
     doc_text(j, "path", r->path);
 }
 
-static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r) {
+/* False: it is refused, or nobody can say here. */
+static bool add_judgement(struct world *w, cJSON *doc, cJSON *winner, const struct request *r,
+                          const struct match_result *m, const struct caller_asked *who) {
+    struct judged judged;
+    explain_hide(w, cJSON_GetObjectItemCaseSensitive(doc, "request"), r, m->rule);
+    explain_auth(w, winner, r, m, who, &judged);
+    const char *detail = judged.detail.n > 0 ? judged.detail.p : NULL;
+    if (judged.unknown)
+        doc_text(doc, "unknown", judged.detail);
+    else if (judged.refused && judged.reason == REASON_NONE)
+        add_own_answer(doc, judged.status, "login", detail);
+    else if (judged.refused)
+        add_answer(doc, judged.reason, judged.status, detail);
+    return !judged.unknown && !judged.refused;
+}
+
+static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r,
+                            const struct caller_asked *who) {
     struct route_request rq = {.host = r->host, .path = r->path, .head = &r->head, .port = r->port};
     struct route_scratch *scratch = route_scratch_new();
     struct match_result m = {0};
@@ -204,8 +191,8 @@ static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r
         add_rule(w, j, m.rule, m.match);
         doc_text(j, "hostname", words_host(&w->arena, m.hostname));
         certificate_tls(w, j, m.rule->model, m.hostname);
-        if (m.rule->guarded)
-            add_policies(w, j, m.rule);
+        if (m.rule->guarded && !add_judgement(w, doc, j, r, &m, who))
+            code = CTL_PROBLEMS;
         add_filters(j, m.rule->model);
         add_backends(w, j, m.rule);
         if (m.rule->refusal != REASON_NONE) {
@@ -226,9 +213,12 @@ static enum ctl_exit routed(struct world *w, cJSON *doc, const struct request *r
 enum ctl_exit ctl_explain(struct ctl *c) {
     struct world w = {0};
     struct request r;
+    struct caller_asked who;
     enum ctl_exit code = request_read(c, c->words[0], c->words[1], &r);
+    if (code == CTL_OK)
+        code = caller_read(c, &who);
     if (code == CTL_OK) {
-        code = world_open(c, &w);
+        code = world_open_keys(c, &w);
         for (size_t i = 0; i < w.n_findings; i++) /* what is missing here may be missed above */
             if (w.findings[i].severity == SEVERITY_REFUSED)
                 world_print_finding(c, c->err, &w.findings[i]);
@@ -242,9 +232,9 @@ enum ctl_exit ctl_explain(struct ctl *c) {
             add_answer(doc, r.reason, 0, r.detail);
             code = CTL_PROBLEMS;
         } else if (str_eq(r.path, STR(JWKS_PATH))) {
-            add_keys_answer(doc);
+            add_own_answer(doc, 200, "keys", "the public keys of internal tokens, on every host");
         } else {
-            code = routed(&w, doc, &r);
+            code = routed(&w, doc, &r, &who);
         }
         if (c->format == CTL_TABLE)
             explain_print(c, doc);

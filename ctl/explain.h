@@ -2,9 +2,11 @@
  *
  * explain: the document of `sluicectl explain`, for people.
  *
- *   {"request":{method,url,host,path}, "winner":{rule,match,hostname,object,field,place,policies,filters,
- *    backends:[{backend,weight,percent,endpoints:[{address,state}]}]},
- * "answer":{status,reason,...}, "losing":[{rule,match,...,because}], "notMatching":[...]}
+ *   {"request":{method,url,host,path},
+ *    "winner":{rule,match,hostname,object,field,place,policies (explain_auth.h),filters,
+ *       backends:[{backend,weight,percent,endpoints:[{address,state}]}]},
+ *    "answer":{status,reason,...}, "unknown":"why nobody can say here",
+ *    "losing":[{rule,match,...,because}], "notMatching":[...]}
  */
 #ifndef SLUICE_CTL_EXPLAIN_H
 #define SLUICE_CTL_EXPLAIN_H

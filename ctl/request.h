@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * request: METHOD URL and headers from the command line, read as the proxy would read them.
+ * request: METHOD URL, headers and a token from the command line, read as the proxy would read
+ * them.
  */
 #ifndef SLUICE_CTL_REQUEST_H
 #define SLUICE_CTL_REQUEST_H
@@ -15,6 +16,7 @@ struct request {
     char *room; /* of host and path */
     struct str host, path;
     uint16_t port;
+    bool secure;        /* https */
     enum reason reason; /* not NONE: the proxy would refuse it before routing */
     const char *detail; /* constant */
 };

@@ -20,7 +20,8 @@ enum {
     TAKES_DIRECTORY = 32,
     TAKES_CLUSTER = 64,
     TAKES_NAMESPACE = 128, /* comes with a cluster */
-    TAKES_CLASS = 256
+    TAKES_CLASS = 256,
+    TAKES_CALLER = 512
 };
 
 struct command {
@@ -51,15 +52,24 @@ static const struct command commands[] = {
      "  sluicectl routes -n sluice --proxy sluice-proxy-5d6f8\n",
      TAKES_FILE | TAKES_PROXY | TAKES_CLUSTER, 0, CTL_TABLE, ctl_routes},
     {"explain",
-     "explain METHOD URL [-H 'Name: value'] [-f FILE|DIR | -n NAMESPACE | --proxy HOST:PORT|POD]",
-     "which rule a request takes, and why",
+     "explain METHOD URL [-H 'Name: value'] [--token TOKEN|@FILE|-] [-f FILE|DIR | -n NAMESPACE | "
+     "--proxy HOST:PORT|POD]",
+     "which rule a request takes, why, and who may",
      "Routes one request with the proxy's own code and says which rule it takes and why, what is\n"
-     "done on the way, the endpoints with their weights, and which other rules lost. No request "
-     "is\n"
-     "sent. Exit code 1 when no rule matches or the answer is an error of the gateway.\n\n"
+     "done on the way, the endpoints with their weights, and which other rules lost. Where an\n"
+     "AuthPolicy guards the rule, it is judged too: what each method says of the credentials, "
+     "which\n"
+     "rule decides, what the backend is told. No request is sent and nobody is asked; what cannot "
+     "be\n"
+     "known without that is said to be so. Exit code 1 when no rule matches, the answer is one of "
+     "the\n"
+     "gateway's, or it cannot be known.\n\n"
      "  sluicectl explain GET http://shop.example.com/catalog\n"
-     "  sluicectl explain POST http://shop.example.com/orders -H 'x-tenant: acme' -f manifests/\n",
-     TAKES_FILE | TAKES_PROXY | TAKES_HEADERS | TAKES_CLUSTER, 2, CTL_TABLE, ctl_explain},
+     "  sluicectl explain POST http://shop.example.com/orders -H 'x-tenant: acme' -f manifests/\n"
+     "  sluicectl explain GET http://shop.example.com/catalog --token @token.txt\n"
+     "  sluicectl explain GET http://shop.example.com/ -H 'x-api-key: k1' -f manifests/ -o json\n",
+     TAKES_FILE | TAKES_PROXY | TAKES_HEADERS | TAKES_CALLER | TAKES_CLUSTER, 2, CTL_TABLE,
+     ctl_explain},
     {"render", "render -f FILE|DIR", "the objects that proxies would get",
      "Compiles the files and prints the model objects in order of their ids. Exit code 1 when a\n"
      "resource is refused.\n\n"
@@ -101,8 +111,12 @@ static const struct command commands[] = {
 
 static const char options_help[] =
     "options:\n"
+    "      --at TIME                judged as at that time: 2026-11-26T08:00:00Z, or seconds since "
+    "1970\n"
+    "                               (explain; default: now)\n"
     "      --class NAME             the IngressClass of Routes (import; default: the default "
     "class)\n"
+    "      --client ADDRESS         the client's address, for rules with cidrs (explain)\n"
     "  -d, --directory DIR          where files are written (crds, import)\n"
     "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
     "      --gateway-config NAME    writes that GatewayConfig and its IngressClass too (import)\n"
@@ -111,6 +125,9 @@ static const char options_help[] =
     "  -n, --namespace NAMESPACE    where Sluice runs in the cluster (default: it is searched); "
     "where\n"
     "                               resources will be (import; default: default)\n"
+    "      --token TOKEN|@FILE|-    a token, shown as Authorization: Bearer; of a file, or of "
+    "standard\n"
+    "                               input (explain)\n"
     "      --context, --kubeconfig  as in kubectl\n"
     "      --controller WHERE       a controller: HOST:PORT of its admin port, or the name of a "
     "pod\n"
@@ -178,11 +195,17 @@ enum {
     OPT_KUBECONFIG,
     OPT_VERSION,
     OPT_CLASS,
-    OPT_CONFIG
+    OPT_CONFIG,
+    OPT_TOKEN,
+    OPT_CLIENT,
+    OPT_AT
 };
 
 static const struct option long_options[] = {
+    {"at", required_argument, NULL, OPT_AT},
     {"class", required_argument, NULL, OPT_CLASS},
+    {"client", required_argument, NULL, OPT_CLIENT},
+    {"token", required_argument, NULL, OPT_TOKEN},
     {"gateway-config", required_argument, NULL, OPT_CONFIG},
     {"directory", required_argument, NULL, 'd'},
     {"file", required_argument, NULL, 'f'},
@@ -253,6 +276,15 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     case OPT_CONFIG:
         c->gateway_config = optarg;
         return true;
+    case OPT_TOKEN:
+        c->token = optarg;
+        return true;
+    case OPT_CLIENT:
+        c->client = optarg;
+        return true;
+    case OPT_AT:
+        c->at = optarg;
+        return true;
     case OPT_CONTEXT:
         c->context = optarg;
         return true;
@@ -284,6 +316,9 @@ static bool fits(struct ctl *c, const struct command *m) {
                 {c->gateway_config != NULL, TAKES_CLASS, "--gateway-config"},
                 {c->context != NULL, TAKES_CLUSTER, "--context"},
                 {c->kubeconfig != NULL, TAKES_CLUSTER, "--kubeconfig"},
+                {c->token != NULL, TAKES_CALLER, "--token"},
+                {c->client != NULL, TAKES_CALLER, "--client"},
+                {c->at != NULL, TAKES_CALLER, "--at"},
                 {c->n_headers > 0, TAKES_HEADERS, "-H"}};
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
         if (said[i].said && !(m->takes & said[i].takes)) {

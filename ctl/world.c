@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/world.h"
 
+#include "controller/fetch/keyset.h"
 #include "ctl/fetch.h"
 #include "ctl/files.h"
 #include "ctl/table.h"
@@ -102,7 +103,22 @@ static void take_compiled(struct world *w) {
     mem_free(all);
 }
 
-static enum ctl_exit from_files(struct ctl *c, struct world *w) {
+/* That of RFC 7515 A.3: what is signed with it counts as little as all else. */
+static void make_up_keys(struct compiler *c) {
+    static const char jwks[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"-\","
+                               "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+                               "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}";
+    const struct keyset_want *wants;
+    size_t n;
+    (void)compile_wants(c, &wants, &n);
+    for (size_t i = 0; i < n; i++)
+        compile_fetched(c, wants[i].key,
+                        &(struct keyset){.state = KEYSET_GOOD, .document = str_of(jwks)});
+    if (n > 0)
+        compile_run(c);
+}
+
+static enum ctl_exit from_files(struct ctl *c, struct world *w, bool keys) {
     struct why why = {0};
     static const struct compile_sink nobody;
     struct stat st;
@@ -115,6 +131,8 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w) {
     if (files_load(c->file, w->store, unreadable, w, &why) < 0)
         return ctl_fail(c, CTL_UNREACHABLE, "%s", why.text);
     compile_run(w->compiler);
+    if (keys)
+        make_up_keys(w->compiler);
     for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
         for (const struct resource *r = NULL; (r = store_next(w->store, k, r));)
             judge(w, r);
@@ -134,6 +152,8 @@ static struct object *object_of(const cJSON *j, struct why *why) {
         o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id), str_mk(room, n), why);
     else
         why_text(why, "its bytes are no base64");
+    if (o) /* what is hidden counts as well */
+        o->hash = strtoull(doc_get(j, "hash"), NULL, 16);
     mem_free(room);
     return o;
 }
@@ -207,16 +227,20 @@ static void build(struct world *w, bool redacted) {
     w->snapshot = builder_commit(w->builder, 1, bad_object, w);
 }
 
-enum ctl_exit world_open(struct ctl *c, struct world *w) {
+static enum ctl_exit open_world(struct ctl *c, struct world *w, bool keys) {
     *w = (struct world){0};
     arena_init(&w->arena);
-    enum ctl_exit code = c->file ? from_files(c, w) : from_proxy(c, w);
+    enum ctl_exit code = c->file ? from_files(c, w, keys) : from_proxy(c, w);
     if (code == CTL_OK)
         build(w, !c->file);
     if (w->n_findings > 0)
         qsort(w->findings, w->n_findings, sizeof(*w->findings), finding_cmp);
     return code;
 }
+
+enum ctl_exit world_open(struct ctl *c, struct world *w) { return open_world(c, w, false); }
+
+enum ctl_exit world_open_keys(struct ctl *c, struct world *w) { return open_world(c, w, true); }
 
 void world_close(struct world *w) {
     if (w->builder) {

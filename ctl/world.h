@@ -42,6 +42,9 @@ struct world {
 
 /* CTL_OK, or the code after one line to err. Refused resources are no failure: see findings. */
 enum ctl_exit world_open(struct ctl *c, struct world *w);
+/* The same for who judges: a key set that a controller would fetch is there, with one key that is
+ * nobody's, so that a policy that waits for it counts in all else. */
+enum ctl_exit world_open_keys(struct ctl *c, struct world *w);
 void world_close(struct world *w);
 
 const struct object *world_object(const struct world *w, struct str id); /* or NULL */

@@ -61,7 +61,7 @@ void wire_json(const struct object *o, struct out *to) {
     }
     out_fmt(to, "{\"kind\":%u,\"id\":", o->kind);
     out_json(to, object_id(o));
-    out_lit(to, ",\"bytes\":\"");
+    out_fmt(to, ",\"hash\":\"%016llx\",\"bytes\":\"", (unsigned long long)o->hash);
     out_base64(to, out_done(&bytes));
     out_lit(to, "\"}");
     out_fini(&bytes);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wire: an object as {"kind":5,"id":...,"bytes":"base64"}, its secrets taken out.
+ * wire: an object as {"kind":5,"id":...,"hash":"16 hex","bytes":"base64"}, its secrets taken
+ * out of the bytes.
  */
 #ifndef SLUICE_PROXY_ADMIN_WIRE_H
 #define SLUICE_PROXY_ADMIN_WIRE_H

@@ -590,9 +590,12 @@ static void secrets_stay(void **state) {
     struct out a = out_heap(4096), b = out_heap(4096);
     wire_json(o, &a);
     wire_json(wanted, &b);
-    assert_true(str_eq(out_done(&a), out_done(&b)));
     out_char(&a, 0);
-    assert_has(a.p, "{\"kind\":10,\"id\":\"consumer/n/c\",\"bytes\":\"");
+    out_char(&b, 0);
+    assert_has(a.p, "{\"kind\":10,\"id\":\"consumer/n/c\",\"hash\":\"");
+    const char *bytes = strstr(a.p, "\"bytes\":\""), *expected = strstr(b.p, "\"bytes\":\"");
+    assert_true(bytes && expected);
+    assert_string_equal(bytes, expected);
     out_fini(&a);
     out_fini(&b);
     object_drop(o);
