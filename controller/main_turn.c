@@ -78,6 +78,7 @@ struct turn {
     struct map lost;    /* prefix (owned) → itself */
     struct ask ask;     /* number == 0: none is under way */
     struct map asked;   /* "prefix@proxy" (owned) → itself */
+    uint64_t refusers;  /* the youngest link when a proxy last refused an object; 0: none has */
     struct reservation reserved[RESERVED_MAX];
     size_t n_reserved;
 };
@@ -544,8 +545,34 @@ static void all_current(void *arg, const struct push_proxy *p) {
         *all = false;
 }
 
+/* Links, which are numbered as they come. */
+struct ages {
+    uint64_t oldest, youngest;
+};
+static void look_at_age(void *arg, const struct push_proxy *p) {
+    struct ages *a = arg;
+    a->oldest = a->oldest == 0 || p->id < a->oldest ? p->id : a->oldest;
+    a->youngest = p->id > a->youngest ? p->id : a->youngest;
+}
+static struct ages ages(const struct turn *t) {
+    struct ages a = {0};
+    push_each(t->push, look_at_age, &a);
+    return a;
+}
+
+/* None is left of those that were there when an object was refused: the others may be of another
+ * version, and know what to do with it. */
+static void forgive(struct turn *t) {
+    if (t->refusers == 0 || ages(t).oldest <= t->refusers)
+        return;
+    t->refusers = 0;
+    compile_forgive(t->compiler);
+    turn_wake(t);
+}
+
 static void on_change(void *arg) {
     struct turn *t = arg;
+    forgive(t);
     if (t->recall.id && fleet(t).linked > 0 && !evtimer_pending(t->recall_end, NULL))
         arm(t->recall_end, FIRST_WAIT_MS);
     ask(t);
@@ -571,6 +598,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
                     size_t n) {
     struct turn *t = arg;
     t->numbers.nacks++;
+    t->refusers = ages(t).youngest;
     for (size_t i = 0; i < n; i++) {
         log_warn("compile", "a proxy could not use an object proxy=%s id=%.*s: %.*s", p->name,
                  STR_FMT(faults[i].id), STR_FMT(faults[i].reason));

@@ -387,6 +387,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     c->own_namespace = str_of(str_dup(STR("default")));
     fetched_init(c);
     list_init(&c->unproven);
+    list_init(&c->nacked);
     list_init(&c->reserved);
     list_init(&c->certificates);
     list_init(&c->late);

@@ -64,6 +64,8 @@ bool compile_is_late(const struct compiler *c); /* some wait: compile_settle() i
 /* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
  * something else; what it made when it was last good and not nacked comes back. */
 void compile_quarantine(struct compiler *c, struct str id, const char *text);
+/* Those who said so have gone: all that was refused is tried again. */
+void compile_forgive(struct compiler *c);
 /* Everything that came out so far is served by every ready proxy: it is what a nack goes back to.
  */
 void compile_proven(struct compiler *c);

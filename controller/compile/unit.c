@@ -71,6 +71,7 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     u->name = str_of(str_dup(name));
     u->part = str_of(str_dup(part));
     list_init(&u->unproven_link);
+    list_init(&u->nacked_link);
     list_init(&u->claims);
     list_init(&u->said);
     list_init(&u->holds);
@@ -131,6 +132,7 @@ void unit_end(struct compiler *c, struct unit *u) {
         host_end(c, u);
     class_end(c, u);
     list_del(&u->unproven_link);
+    list_del(&u->nacked_link);
     list_del(&u->certificate_link);
     list_del(&u->late_link);
     objects_fini(&u->proven);
@@ -306,9 +308,22 @@ void compile_quarantine(struct compiler *c, struct str id, const char *text) {
         u->nack = mem_zalloc(sizeof(*u->nack));
     *u->nack = (struct why){0};
     why_text(u->nack, "%s", text);
+    list_del(&u->nacked_link);
+    list_append(&c->nacked, &u->nacked_link);
     struct objects back = objects_share(u->unproven ? &u->proven : &(struct objects){0});
     unit_replace(c, u, &back);
     store_unit_dirty(c->store, u->su); /* for its status */
+}
+
+void compile_forgive(struct compiler *c) {
+    struct list *l;
+    while ((l = list_pop(&c->nacked))) {
+        struct unit *u = list_entry(l, struct unit, nacked_link);
+        if (u->nacked == 0) /* it has made something else since */
+            continue;
+        u->nacked = 0;
+        store_unit_dirty(c->store, u->su);
+    }
 }
 
 void compile_proven(struct compiler *c) {

@@ -79,6 +79,7 @@ struct unit {
     struct list unproven_link;
     uint64_t nacked; /* revision that a proxy could not use; 0 = none */
     struct why *nack;
+    struct list nacked_link; /* in compiler.nacked, while nacked */
     uint64_t changed_run;
 
     struct resource *good; /* the last version that compiled; a count */
@@ -125,6 +126,7 @@ struct compiler {
     size_t n_exposed;
     struct str own_namespace; /* owned; where the controller runs */
     struct list unproven;
+    struct list nacked;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
     struct list late; /* units that wait for what their resource names */

@@ -358,6 +358,22 @@ static void test_nack_of_the_first(void **state) {
     compile_quarantine(w->compiler, STR("route/no/such/thing"), "whatever");
 }
 
+static void test_nack_is_forgiven(void **state) {
+    struct world *w = *state;
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    run(w);
+    assert_false(accepted(w, KUBE_Route, "shop", "r"));
+    compile_forgive(w->compiler);
+    run(w);
+    assert_true(accepted(w, KUBE_Route, "shop", "r"));
+    need(w, "route/shop/r/rule-0");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    store_delete(w->store, KUBE_Route, STR("shop"), STR("r"));
+    run(w);
+    compile_forgive(w->compiler); /* of what is not there any more */
+    run(w);
+}
+
 static void test_nack_after_two_edits(void **state) {
     struct world *w = *state;
     compile_proven(w->compiler);
@@ -517,6 +533,7 @@ int main(void) {
         T(test_lost_and_deleted),
         T(test_nack_goes_back),
         T(test_nack_of_the_first),
+        T(test_nack_is_forgiven),
         T(test_nack_after_two_edits),
         T(test_host_is_reserved),
         T(test_owner_comes_back),
