@@ -60,7 +60,8 @@ static void welcome(void *arg, int fd, const struct newcomer *who) {
     if (l != NULL && (l->model->protocol == MODEL_TCP || l->model->protocol == MODEL_TLS))
         relay_begin(&w->relays, fd, who, l);
     else
-        session_accept_fd(&w->env.sessions, fd, &who->peer, who->port);
+        session_accept_fd(&w->env.sessions, fd, &who->peer, who->told ? &who->local : NULL,
+                          who->port);
 }
 
 static void turned_away(void *arg, const struct newcomer *who, enum reason reason) {

@@ -533,8 +533,14 @@ static void on_timeout(struct upstream *u) {
 
 static void on_turn(struct waiter *w) { (void)w; /* it never waits: see dial() */ }
 
-static const struct upstream_ops ops = {on_ready,  on_readable, on_sent,
-                                        on_broken, on_timeout,  on_turn};
+static const struct upstream_ops ops = {
+    .ready = on_ready,
+    .readable = on_readable,
+    .sent = on_sent,
+    .broken = on_broken,
+    .timeout = on_timeout,
+    .turn = on_turn,
+};
 
 /* Requests do not wait for it again before it has shown that it is fast enough. */
 static void is_slow(struct ratestore *s) {

@@ -98,11 +98,26 @@ static void shake(struct conn *c) {
     }
 }
 
+/* In clear, in one packet with what TLS says next. The error, or 0. */
+static int send_first(struct conn *c) {
+    ssize_t n;
+    do
+        n = send(c->fd, c->out.p + c->out.at, c->first_n, MSG_NOSIGNAL | MSG_MORE);
+    while (n < 0 && errno == EINTR);
+    if (n != c->first_n)
+        return n < 0 ? errno : ENOBUFS;
+    conn_account(c, c->first_n);
+    c->first_n = 0;
+    return 0;
+}
+
 static void finish_connect(struct conn *c) {
     int err = 0;
     socklen_t n = sizeof(err);
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0)
         err = errno;
+    if (unlikely(c->first_n > 0) && err == 0 && c->tls != NULL)
+        err = send_first(c);
     if (err != 0) {
         c->ops->broken(c, conn_end_of(err), err);
         return;
@@ -351,6 +366,12 @@ void conn_wrote(struct conn *c, size_t n) {
         buf_give(c, &c->out);
     else
         conn_talk(c);
+}
+
+void conn_wrote_first(struct conn *c, uint8_t n) {
+    debug_must(c->connecting && conn_pending(c) == 0);
+    conn_wrote(c, n);
+    c->first_n = n;
 }
 
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after) {

@@ -104,6 +104,7 @@ struct conn {
     bool dry;          /* TLS: the socket had no more; until the next event */
     uint8_t read_size; /* enum slab_size of the first slab that a read takes */
     uint8_t after_n;
+    uint8_t first_n;     /* bytes at the beginning of out that go before TLS does */
     uint32_t turn_bytes; /* read in this turn */
     uint32_t sealed;     /* TLS: bytes of records that the peer has not taken */
     int pipe;            /* where the lent bytes are; 0: at `lent` */
@@ -150,6 +151,9 @@ void conn_again(struct conn *c);
  */
 char *conn_room(struct conn *c, size_t n) MUST_USE;
 void conn_wrote(struct conn *c, size_t n);
+/* conn_wrote() right after conn_connect(), of bytes that go before all else, the handshake of TLS
+ * too. They are few enough for any fresh socket. */
+void conn_wrote_first(struct conn *c, uint8_t n);
 /* Only one loan at a time, behind what is in out, and before `after` (constant bytes, ≤ 16). The
  * bytes must stay where they are until flushed() has reported them, or conn_unlend(). */
 void conn_lend(struct conn *c, const char *p, size_t n, struct str after);

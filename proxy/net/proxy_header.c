@@ -211,37 +211,49 @@ static void write_v1(struct out *o, bool six, const uint8_t ends[2][16], const u
     out_lit(o, "\r\n");
 }
 
-static void write_16(struct out *o, size_t v) {
-    out_char(o, (char)(v >> 8));
-    out_char(o, (char)v);
-}
-
 static void write_v2(struct out *o, bool six, const uint8_t ends[2][16], const uint16_t ports[2]) {
+    static const char kinds[2][4] = {{0x21, 0x11, 0, V4_BYTES}, {0x21, 0x21, 0, V6_BYTES}};
+    const uint16_t last[2] = {htons(ports[0]), htons(ports[1])};
     size_t n = six ? 16 : 4;
     out_bytes(o, signature, sizeof(signature));
-    out_char(o, 0x21);
-    out_char(o, six ? 0x21 : 0x11);
-    write_16(o, six ? V6_BYTES : V4_BYTES);
+    out_bytes(o, kinds[six], sizeof(kinds[six]));
     out_bytes(o, ends[0], n);
     out_bytes(o, ends[1], n);
-    write_16(o, ports[0]);
-    write_16(o, ports[1]);
+    out_bytes(o, last, sizeof(last));
 }
 
-size_t proxy_header_write(char *to, unsigned version, const struct addr *client,
-                          const struct addr *local) {
+static void write_ends(struct out *o, unsigned version, const struct addr *client,
+                       const struct addr *local) {
     uint8_t ends[2][16];
     const uint16_t ports[2] = {port_of(client), port_of(local)};
-    struct out o = out_fixed(to, PROXY_HEADER_WRITE_MAX);
     bool four = as_v4(client, ends[0]), both = as_v4(local, ends[1]) && four;
     if (!both) {
         addr_v6(client, ends[0]);
         addr_v6(local, ends[1]);
     }
     if (version == 1)
-        write_v1(&o, !both, (const uint8_t(*)[16])ends, ports);
+        write_v1(o, !both, (const uint8_t(*)[16])ends, ports);
     else
-        write_v2(&o, !both, (const uint8_t(*)[16])ends, ports);
+        write_v2(o, !both, (const uint8_t(*)[16])ends, ports);
+}
+
+static void write_own(struct out *o, unsigned version) {
+    static const char local[] = {0x20, 0, 0, 0};
+    if (version == 1) {
+        out_lit(o, "PROXY UNKNOWN\r\n");
+    } else {
+        out_bytes(o, signature, sizeof(signature));
+        out_bytes(o, local, sizeof(local));
+    }
+}
+
+size_t proxy_header_write(char *to, unsigned version, const struct addr *client,
+                          const struct addr *local) {
+    struct out o = out_fixed(to, PROXY_HEADER_WRITE_MAX);
+    if (client != NULL)
+        write_ends(&o, version, client, local);
+    else
+        write_own(&o, version);
     must(!o.over);
     return o.n;
 }

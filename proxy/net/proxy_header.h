@@ -38,7 +38,8 @@ enum proxy_header_got proxy_header_read(const char *p, size_t n, struct proxy_he
                                         const char **detail) MUST_USE;
 
 /* version: 1 or 2. to has room for PROXY_HEADER_WRITE_MAX bytes; how many were written. Ends of two
- * families, and a v4-mapped one beside an IPv6 one, are written as IPv6. */
+ * families, and a v4-mapped one beside an IPv6 one, are written as IPv6. client: NULL (and local):
+ * the connection is our own (UNKNOWN, LOCAL). */
 size_t proxy_header_write(char *to, unsigned version, const struct addr *client,
                           const struct addr *local);
 

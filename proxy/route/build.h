@@ -128,7 +128,8 @@ uint32_t route_mirrors(const struct model_route *r,
 
 /* An endpoint's identity and its number. */
 struct place {
-    char key[32]; /* address, port, family, protocol; with TLS the backend's slot and version */
+    /* address, port, family, protocols; with TLS the backend's slot and version */
+    char key[32];
     uint32_t slot, generation, users;
     uint64_t born;
 };

@@ -38,7 +38,8 @@ struct str backend_endpoints(struct arena *a, const struct model_backend *m) {
 }
 
 /* With TLS nobody else's connections are used, nor those that were made under other terms: what one
- * backend trusts says nothing about who the endpoint is for another. */
+ * backend trusts says nothing about who the endpoint is for another. Nor are those that have begun
+ * with another PROXY header, or with none. */
 static struct place *place_take(struct builder *b, const struct model_endpoint *e,
                                 const struct backend *of) {
     const struct model_upstream_tls *tls = of->model->tls;
@@ -47,7 +48,7 @@ static struct place *place_take(struct builder *b, const struct model_endpoint *
     key.key[16] = (char)(e->port >> 8);
     key.key[17] = (char)e->port;
     key.key[18] = e->address.n == 4 ? 4 : 6;
-    key.key[19] = (char)(of->model->protocol | (tls ? 0x80U : 0));
+    key.key[19] = (char)(of->model->protocol | of->proxy_version << 4 | (tls ? 0x80U : 0));
     if (tls) {
         memcpy(key.key + 20, &of->slot, sizeof(of->slot));
         memcpy(key.key + 24, &of->version, sizeof(of->version));

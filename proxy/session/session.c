@@ -50,7 +50,16 @@ void session_end(struct session *s, bool reset) {
     list_del(&s->link);
     counter_sub(&s->client.env->n_sessions, 1);
     counter_sub(&s->client.env->n_h2, s->h2 != NULL);
+    if (unlikely(!list_empty(&s->visitor.lines)))
+        s->client.env->ops->left(&s->visitor);
     conn_close(&s->conn, reset, freed);
+}
+
+bool visitor_local(const struct visitor *v, struct addr *to) {
+    const struct session *s = container_of(v, struct session, visitor);
+    socklen_t n = sizeof(*to);
+    *to = v->local;
+    return v->told || getsockname(s->conn.fd, &to->sa, &n) == 0;
 }
 
 /* ---- linger ---- */
@@ -376,7 +385,8 @@ static bool may_shake(struct session_env *env) {
     return false;
 }
 
-void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port) {
+void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
+                       const struct addr *local, uint16_t port) {
     struct tls_server *server = secure_server(env->secure, port);
     struct session *s = server == NULL || may_shake(env) ? take(env) : NULL;
     if (s == NULL) {
@@ -391,6 +401,11 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
                           .state = SESSION_HEAD};
     timer_init(&s->client.side.timer, on_timer);
     list_init(&s->link);
+    list_init(&s->visitor.lines);
+    if (local != NULL) {
+        s->visitor.local = *local;
+        s->visitor.told = true;
+    }
     struct out o = out_fixed(s->visitor.text, sizeof(s->visitor.text));
     addr_print_ip(peer, &o);
     s->visitor.text_n = (uint8_t)o.n;

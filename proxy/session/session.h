@@ -66,9 +66,11 @@ struct session {
 };
 
 void sessions_init(struct session_env *env); /* after loop, ops, limits and head were set */
-/* Takes the descriptor. A session is made and waits for its first request, on a port with TLS for
+/* Takes the descriptor. local: what the peer has connected to, as a PROXY header says; NULL: the
+ * socket's own end. A session is made and waits for its first request, on a port with TLS for
  * the handshake before; when memory or descriptors are short the connection is closed. */
-void session_accept_fd(struct session_env *env, int fd, const struct addr *peer, uint16_t port);
+void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
+                       const struct addr *local, uint16_t port);
 
 /* It speaks HTTP/2 from here on: what TLS's ALPN has agreed on. */
 void session_speak_h2(struct session *s);

@@ -165,17 +165,23 @@ static inline bool side_answered(struct side *x, const struct head *h) {
 
 struct visitor { /* who has connected */
     struct addr peer;
+    struct addr
+        local; /* what it has connected to, if `told`; else visitor_local() asks the socket */
+    bool told;
     char text[46]; /* its address, without port */
     uint8_t text_n;
     uint16_t port;             /* of the listener, as clients see it */
     const struct conn *secure; /* its connection, where that is TLS; NULL: plain */
     uint64_t certificate;      /* id_hash of the one that it was shown; 0: none */
+    struct list lines;         /* upstream/: connections that are its alone; they end with it */
 };
+/* What it has connected to. False, with errno: nobody knows. */
+bool visitor_local(const struct visitor *v, struct addr *to) MUST_USE;
 
 struct client {
     struct side side;
     struct session_env *env;
-    const struct visitor *visitor;
+    struct visitor *visitor;
     struct stream *stream; /* that serves it, or NULL */
     bool h2;               /* it speaks HTTP/2 */
     uint64_t started_ns;   /* first byte of the request; 0: none yet */
@@ -197,6 +203,8 @@ struct client_ops {
     void (*timeout)(struct client *c);                     /* the timer that the stream set */
     /* Without a stream: the connection ends without an answer, for that reason. */
     void (*ended)(struct client *c, enum reason reason);
+    /* Its connection ends, and had connections of its own upstream. */
+    void (*left)(struct visitor *v);
 };
 
 /* The head of env->head is taken, st serves it. True: a body follows. */

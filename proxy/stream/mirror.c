@@ -235,6 +235,11 @@ static void on_broken(struct upstream *u, enum conn_end why) {
 static void on_timeout(struct upstream *u) { give_up(u->owner); }
 static void on_turn(struct waiter *w) { (void)w; /* copies do not queue */ }
 
+static struct visitor *visitor_of(const void *owner) {
+    const struct mirror *m = owner;
+    return m->stream->client->visitor;
+}
+
 static const struct upstream_ops mirror_ops = {
     .ready = on_ready,
     .readable = on_readable,
@@ -242,4 +247,5 @@ static const struct upstream_ops mirror_ops = {
     .broken = on_broken,
     .timeout = on_timeout,
     .turn = on_turn,
+    .visitor = visitor_of,
 };

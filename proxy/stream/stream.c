@@ -760,6 +760,7 @@ static const struct client_ops client_ops = {
     .gone = on_gone,
     .timeout = on_client_timeout,
     .ended = on_ended,
+    .left = upstreams_part,
 };
 
 /* ---- events of the upstream side ---- */
@@ -803,6 +804,11 @@ static void on_upstream_timeout(struct upstream *u) {
                    upstream_connecting(u) ? REASON_CONNECT_TIMEOUT : REASON_UPSTREAM_TIMEOUT);
 }
 
+static struct visitor *visitor_of(const void *owner) {
+    const struct stream *st = owner;
+    return st->client->visitor;
+}
+
 static const struct upstream_ops upstream_ops = {
     .ready = request_ready,
     .readable = on_upstream_readable,
@@ -810,6 +816,7 @@ static const struct upstream_ops upstream_ops = {
     .broken = on_upstream_broken,
     .timeout = on_upstream_timeout,
     .turn = request_turn,
+    .visitor = visitor_of,
 };
 
 /* ---- the environment ---- */

@@ -12,6 +12,11 @@ static void on_broken(struct upstream *u, enum conn_end why) { ops_of(u)->broken
 static void on_timeout(struct upstream *u) { ops_of(u)->timeout(u); }
 static void on_turn(struct waiter *w) { container_of(w, struct aside, waiter)->ops->turn(w); }
 
+static struct visitor *visitor_of(const void *owner) {
+    const struct aside *a = owner;
+    return a->ops->visitor != NULL ? a->ops->visitor(owner) : NULL;
+}
+
 const struct upstream_ops aside_ops = {
     .ready = on_ready,
     .readable = on_readable,
@@ -19,4 +24,5 @@ const struct upstream_ops aside_ops = {
     .broken = on_broken,
     .timeout = on_timeout,
     .turn = on_turn,
+    .visitor = visitor_of,
 };

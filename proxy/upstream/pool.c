@@ -4,6 +4,7 @@
  */
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "proxy/net/proxy_header.h"
 #include "proxy/upstream/target.h"
 
 #include <errno.h>
@@ -24,17 +25,21 @@ void target_end(struct target *t) {
         target_free(t);
 }
 
-/* Those that somebody uses end with their last exchange. */
+/* One that somebody uses ends with its last exchange. */
+static void retire(struct line *l) {
+    if (l->carrier != NULL && carrier_is_used(l->carrier))
+        carrier_retire(l->carrier);
+    else
+        line_end(l);
+}
+
 static void close_idle(struct target *t) {
     list_each_safe(it, &t->idle)
         line_end(list_entry(it, struct line, link));
-    list_each_safe(it, &t->shared) {
-        struct line *l = list_entry(it, struct line, link);
-        if (carrier_is_used(l->carrier))
-            carrier_retire(l->carrier);
-        else
-            line_end(l);
-    }
+    list_each_safe(it, &t->shared)
+        retire(list_entry(it, struct line, link));
+    list_each_safe(it, &t->kept)
+        retire(list_entry(it, struct line, link));
 }
 
 struct target *target_of(struct upstreams *us, const struct endpoint *e) {
@@ -49,6 +54,7 @@ struct target *target_of(struct upstreams *us, const struct endpoint *e) {
     fresh->generation = e->generation;
     list_init(&fresh->idle);
     list_init(&fresh->shared);
+    list_init(&fresh->kept);
     list_init(&fresh->waiting);
     us->targets[e->slot] = fresh;
     if (t != NULL) {
@@ -113,6 +119,7 @@ void line_end(struct line *l) {
     l->up.owner = NULL;
     timer_fini(&l->up.side.timer);
     list_del(&l->link);
+    list_del(&l->own);
     l->up.target->n_conns--;
     counter_sub(&us->n_conns, 1);
     if (us->watch != NULL)
@@ -228,10 +235,31 @@ static bool speaks_h2(const struct upstreams *us, const struct backend *b) {
     return b->protocol != MODEL_H1 && !us->as_it_is;
 }
 
-static void speak_h2(struct line *l, const struct backend *b) {
+static bool speak_h2(struct line *l, const struct backend *b, bool shared) {
+    struct target *t = l->up.target;
     l->carrier = carrier_new(l, b);
     if (l->carrier != NULL)
-        list_append(&l->up.target->shared, &l->link);
+        list_append(shared ? &t->shared : &t->kept, &l->link);
+    return l->carrier != NULL;
+}
+
+/* Whether connections begin with a PROXY header. One that names a client is that client's alone. */
+static bool introduces(const struct upstreams *us, const struct backend *b) {
+    return b->proxy_version != MODEL_PROXY_NONE && !us->as_it_is;
+}
+
+/* who: NULL where it is we who ask. False, with errno: it cannot be said now. */
+static bool introduce(struct line *l, const struct backend *b, const struct visitor *who) {
+    unsigned version = b->proxy_version == MODEL_PROXY_V1 ? 1 : 2;
+    char *p = conn_room(&l->conn, PROXY_HEADER_WRITE_MAX);
+    struct addr local;
+    bool known = who == NULL || visitor_local(who, &local);
+    errno = ENOMEM;
+    if (p == NULL || !known)
+        return false;
+    size_t n = proxy_header_write(p, version, who != NULL ? &who->peer : NULL, &local);
+    conn_wrote_first(&l->conn, (uint8_t)n);
+    return true;
 }
 
 /* In clear, or as the backend's policy says; -1 with errno, EPROTO: that cannot be done. */
@@ -248,8 +276,28 @@ static int connect_to(struct line *l, const struct backend *b, const struct endp
     return -1;
 }
 
-static struct line *dial(struct upstreams *us, struct target *t, const struct backend *b,
-                         const struct endpoint *e) {
+static struct visitor *visitor_of(const struct upstreams *us, const void *owner) {
+    return us->ops->visitor != NULL ? us->ops->visitor(owner) : NULL;
+}
+
+/* What a connection begins with: a PROXY header, HTTP/2's preface. False, with errno: it cannot. */
+static bool greet(struct line *l, const struct backend *b, const void *owner) {
+    struct upstreams *us = l->up.home;
+    bool introduced = introduces(us, b);
+    struct visitor *who = introduced ? visitor_of(us, owner) : NULL;
+    if (who != NULL) {
+        list_append(&who->lines, &l->own);
+        l->rests = &l->up.target->kept;
+    }
+    if (introduced && !introduce(l, b, who))
+        return false;
+    errno = ENOMEM;
+    return !speaks_h2(us, b) || speak_h2(l, b, who == NULL);
+}
+
+__attribute__((noinline)) static struct line *dial(struct upstreams *us, struct target *t,
+                                                   const struct backend *b,
+                                                   const struct endpoint *e, const void *owner) {
     struct line *l = take_free(us);
     if (l == NULL) {
         errno = ENOMEM;
@@ -261,9 +309,11 @@ static struct line *dial(struct upstreams *us, struct target *t, const struct ba
                               .line = l,
                               .started_ns = us->loop->now_ns},
                        .h1 = {.conn = &l->conn},
+                       .rests = &t->idle,
                        .backend_slot = b->slot};
     timer_init(&l->up.side.timer, on_timer);
     list_init(&l->link);
+    list_init(&l->own);
     if (connect_to(l, b, e) != 0) {
         mem_free(l);
         return NULL;
@@ -274,13 +324,11 @@ static struct line *dial(struct upstreams *us, struct target *t, const struct ba
     counter_add(&us->connects, 1);
     if (us->watch != NULL)
         l->backend_identity = us->watch->opened(us->watch_arg, b);
-    if (!speaks_h2(us, b))
+    if (greet(l, b, owner))
         return l;
-    speak_h2(l, b);
-    if (l->carrier != NULL)
-        return l;
+    int err = errno;
     line_end(l);
-    errno = ENOMEM;
+    errno = err;
     return NULL;
 }
 
@@ -304,11 +352,47 @@ static struct line *reuse(struct upstreams *us, struct target *t, const struct b
     return l;
 }
 
+static bool takes_stream(const struct line *l, uint32_t idle_ms) {
+    return carrier_has_room(l->carrier) && carrier_idle_ms(l->carrier) < idle_ms;
+}
+
 /* The oldest one that takes one more stream, so that later ones fall idle again. */
 static struct line *share(struct target *t, uint32_t idle_ms) {
     list_each(it, &t->shared) {
         struct line *l = list_entry(it, struct line, link);
-        if (carrier_has_room(l->carrier) && carrier_idle_ms(l->carrier) < idle_ms)
+        if (takes_stream(l, idle_ms))
+            return l;
+    }
+    return NULL;
+}
+
+/* One of the client's own. */
+__attribute__((noinline)) static struct line *own(struct visitor *who, const struct target *t,
+                                                  const struct backend *b, bool careful,
+                                                  bool fresh) {
+    uint32_t idle_ms = fresh_ms(b, careful);
+    list_each(it, &who->lines) {
+        struct line *l = list_entry(it, struct line, own);
+        if (l->up.target != t)
+            continue;
+        if (l->carrier != NULL && takes_stream(l, idle_ms))
+            return l;
+        if (!l->idle || fresh || t->home->loop->now_ms - l->idle_since_ms >= idle_ms)
+            continue;
+        list_del(&l->link);
+        line_idle(l, false);
+        return l;
+    }
+    return NULL;
+}
+
+/* One that nobody uses, the oldest where that is known; NULL: there is none. */
+static struct line *spare(const struct target *t) {
+    if (!list_empty(&t->idle))
+        return list_entry(t->idle.prev, struct line, link);
+    for (struct list *it = t->kept.prev; it != &t->kept; it = it->prev) {
+        struct line *l = list_entry(it, struct line, link);
+        if (l->carrier == NULL || !carrier_is_used(l->carrier))
             return l;
     }
     return NULL;
@@ -340,17 +424,20 @@ enum upstream_got upstream_get(struct upstreams *us, const struct backend *b,
         errno = ENOMEM;
         return UPSTREAM_NO_WAY;
     }
-    struct line *l = shares  ? share(t, fresh_ms(b, careful))
-                     : fresh ? NULL
-                             : reuse(us, t, b, careful);
+    struct visitor *who = unlikely(introduces(us, b)) ? visitor_of(us, owner) : NULL;
+    struct line *l = unlikely(who != NULL) ? own(who, t, b, careful, fresh)
+                     : shares              ? share(t, fresh_ms(b, careful))
+                     : fresh               ? NULL
+                                           : reuse(us, t, b, careful);
     if (l == NULL && t->n_conns >= share_of(us, b->max_connections)) {
-        if (list_empty(&t->idle))
+        struct line *old = spare(t); /* too old for this request, or another client's */
+        if (old == NULL)
             return wait_for_one(us, t, b, w);
-        line_end(list_entry(t->idle.prev, struct line, link)); /* too old for this request */
+        line_end(old);
     }
     bool reused = l != NULL && !upstream_connecting(&l->up);
     if (l == NULL)
-        l = dial(us, t, b, e);
+        l = dial(us, t, b, e, owner);
     if (l != NULL)
         *u = shares ? carrier_ask(l->carrier) : &l->up;
     if (*u == NULL)
@@ -385,7 +472,7 @@ static void put_back(struct line *l, const struct backend *b, bool reuse_it) {
     struct upstreams *us = l->up.home;
     struct target *t = l->up.target;
     bool full = reuse_it && b->max_requests != UINT32_MAX && ++l->requests >= b->max_requests;
-    if (!reuse_it || t->orphan || full || !is_clean(&l->conn)) {
+    if (!reuse_it || t->orphan || full || l->rests == NULL || !is_clean(&l->conn)) {
         line_end(l);
         return;
     }
@@ -393,7 +480,7 @@ static void put_back(struct line *l, const struct backend *b, bool reuse_it) {
     l->up.side.heard = false;
     h1_side_reset(&l->h1);
     l->idle_since_ms = us->loop->now_ms;
-    list_push(&t->idle, &l->link);
+    list_push(l->rests, &l->link);
     line_idle(l, true);
     side_deadline(&l->up.side, us->loop->now_ms + b->keepalive_idle_ms);
 }
@@ -430,10 +517,20 @@ void upstream_untrusted(const struct upstream *u, const struct backend *b) {
 
 void target_turns(struct target *t) {
     for (uint32_t n = t->n_waiting; n > 0 && !list_empty(&t->waiting); n--) {
-        struct line *l = share(t, UINT32_MAX);
-        if (l == NULL)
+        if (share(t, UINT32_MAX) == NULL && spare(t) == NULL)
             return;
         next_waiter(t->home, t);
+    }
+}
+
+void upstreams_part(struct visitor *who) {
+    for (struct list *n; (n = list_pop(&who->lines)) != NULL;) {
+        struct line *l = list_entry(n, struct line, own);
+        struct target *t = l->up.target;
+        l->rests = NULL;
+        if (l->carrier != NULL || l->idle)
+            retire(l);
+        target_end(t);
     }
 }
 
@@ -478,6 +575,8 @@ bool upstreams_adopt(struct upstreams *us, const struct snapshot *s) {
 static void close_all(struct target *t) {
     close_idle(t);
     list_each_safe(it, &t->shared)
+        carrier_over(list_entry(it, struct line, link)->carrier);
+    list_each_safe(it, &t->kept)
         carrier_over(list_entry(it, struct line, link)->carrier);
 }
 

@@ -16,7 +16,9 @@ struct line { /* a connection */
     struct upstream up; /* its exchange; with HTTP/2 the connection's timer, and no owner */
     struct h1_side h1;
     struct carrier *carrier;   /* not NULL: it speaks HTTP/2 */
-    struct list link;          /* in the target's list idle, or shared */
+    struct list link;          /* in the target's list idle, shared, or kept */
+    struct list own;           /* one client's alone: in struct visitor's list lines */
+    struct list *rests;        /* HTTP/1.1: idle, or kept; NULL: its client has left */
     uint64_t backend_identity; /* for whom it was opened */
     uint32_t backend_slot;
     uint32_t requests; /* served over it */
@@ -29,6 +31,7 @@ struct target {
     uint32_t slot, generation;
     struct list idle;    /* line.link, warmest first: HTTP/1.1 */
     struct list shared;  /* line.link, oldest first: HTTP/2 */
+    struct list kept;    /* line.link, private: HTTP/1.1 when idle, warmest first; HTTP/2 */
     struct list waiting; /* waiter.link, oldest first */
     uint32_t n_conns;    /* idle and busy */
     uint32_t n_waiting;

@@ -7,6 +7,7 @@
  *     backend ─ pick ─► endpoint ─► target ── idle: last in, first out ─► reused connection
  *                                     │                                 └► or a new one
  *                                     ├── shared: HTTP/2, one connection for many streams
+ *                                     ├── kept: one client's alone, whom its PROXY header names
  *                                     ├── waiting: streams, when max_connections are busy
  *                                     └── health: failures in a row, ejected until
  *
@@ -16,6 +17,10 @@
  *
  *     struct upstream ── HTTP/1.1: inside of its struct line (target.h)
  *                    └── HTTP/2: beside others ─► struct carrier ─► struct line
+ *
+ * A backend may want the PROXY protocol. Then a connection is for those requests alone that come
+ * over the client's connection which it names; it is in that one's list as well, and ends with it.
+ * What is no client's says so (LOCAL, UNKNOWN), and is shared as any other.
  *
  * Limits that the user set for a proxy are divided by its workers. The worker's thread.
  */
@@ -40,6 +45,8 @@ struct upstream_ops {                  /* the owner's */
     void (*broken)(struct upstream *u, enum conn_end why);
     void (*timeout)(struct upstream *u); /* the deadline that the owner set */
     void (*turn)(struct waiter *w);      /* it waited; now it may try again */
+    /* For whom it asks, whom a PROXY header is to name; NULL, or none: for ourselves. */
+    struct visitor *(*visitor)(const void *owner);
 };
 
 /* Who counts connections. opened() gives the backend an identity, which the others get back: the
@@ -120,6 +127,8 @@ void upstream_unwait(struct waiter *w); /* harmless when it does not wait */
  * may be NULL without reuse. A stream of a shared connection that is not complete is reset; the
  * connection goes on. */
 void upstream_release(struct upstream *u, const struct backend *b, bool reuse);
+/* The client's connection ends, and those that were its alone: at once, or with their exchange. */
+void upstreams_part(struct visitor *who);
 bool upstream_connecting(const struct upstream *u); /* nothing of a request was sent */
 bool upstream_is_over(const struct upstream *u);    /* its connection is */
 struct conn *upstream_conn(struct upstream *u);     /* for who passes on bytes: as_it_is */

@@ -192,7 +192,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         return 0;
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
     loop.slabs.limit = data[1] == 0 ? 64 << 20 : (size_t)data[1] * 1024;
-    session_accept_fd(&env, fd[0], &peer, 80);
+    session_accept_fd(&env, fd[0], &peer, NULL, 80);
     ssize_t sent = send(fd[1], preface, sizeof(preface) - 1, MSG_NOSIGNAL);
     must(sent == sizeof(preface) - 1 || env.n_sessions == 0);
     size_t step = data[0] < 128 ? (size_t)data[0] * 4 + 1 : 65536;

@@ -157,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     uint64_t before = ended();
     must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd) == 0);
     loop.slabs.limit = data[1] == 0 ? 64 << 20 : (size_t)data[1] * 1024;
-    session_accept_fd(&env, fd[0], &peer, ports[data[0] & 3]);
+    session_accept_fd(&env, fd[0], &peer, NULL, ports[data[0] & 3]);
     size_t step = data[0] < 128 ? (size_t)(data[0] >> 2) * 8 + 1 : 65536;
     talk(fd[1], (const char *)data + 2, n - 2, step, turn, 2);
     close(fd[1]);

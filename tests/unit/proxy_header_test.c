@@ -233,6 +233,17 @@ static void what_is_written_is_read(void **state) {
         }
 }
 
+static void what_is_our_own_names_nobody(void **state) {
+    (void)state;
+    for (unsigned version = 1; version <= 2; version++) {
+        char room[PROXY_HEADER_WRITE_MAX];
+        size_t n = proxy_header_write(room, version, NULL, NULL);
+        assert_int_equal(get(room, n), PROXY_HEADER_DONE);
+        assert_int_equal(header.n, n);
+        assert_false(header.known);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version_1_says_who),
@@ -245,6 +256,7 @@ int main(void) {
         cmocka_unit_test(tlvs_are_passed_over_within_bounds),
         cmocka_unit_test(a_checksum_must_be_right),
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(what_is_our_own_names_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
