@@ -60,8 +60,8 @@ static bool same(const struct unit *u, const struct kube_target_ref *refs, size_
 }
 
 static bool same_terms(const struct policy_terms *a, const struct policy_terms *b) {
-    return a->state == b->state && a->blind == b->blind && a->proxy == b->proxy &&
-           a->limit == b->limit && a->created == b->created;
+    return a->state == b->state && a->blind == b->blind && a->limit == b->limit &&
+           a->created == b->created;
 }
 
 void attach_take(struct making *m, const struct kube_target_ref *refs, size_t n,

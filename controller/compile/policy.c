@@ -242,8 +242,8 @@ static int traffic_fill(struct making *m, const struct kube_TrafficPolicy *k,
     for (uint32_t i = 0; proxy && i < k->n_target_refs; i++)
         if (!str_eq(k->target_refs[i].kind, STR("Service")))
             return refuse(m, AT(AT(spec, "connection"), "proxyProtocol"),
-                          "the PROXY protocol is for Services behind TCP and TLS listeners; target "
-                          "the Service instead of the %.*s",
+                          "what connections begin with is said for the Service that they go to; "
+                          "target that instead of the %.*s",
                           STR_FMT(k->target_refs[i].kind));
     for (uint32_t i = 0; k->body_limit >= 0 && i < k->n_target_refs; i++)
         if (str_eq(k->target_refs[i].kind, STR("Service")))
@@ -342,7 +342,6 @@ void policy_attach(struct making *m) {
     if (good->kind == KUBE_TrafficPolicy) {
         const struct kube_TrafficPolicy *k = resource_TrafficPolicy(good);
         terms.limit = k->body_limit;
-        terms.proxy = k->connection && k->connection->proxy_protocol != MODEL_PROXY_NONE;
         attach_take(m, k->target_refs, k->n_target_refs, &terms);
         traffic_tell(m);
         if (!why_set(&m->why))
@@ -418,7 +417,6 @@ static bool remembered(struct making *m, struct policy_terms *terms, struct kube
     terms->limit = k->body_limit == MODEL_NEVER ? 0
                    : k->body_limit > 0          ? (int64_t)k->body_limit
                                                 : -1;
-    terms->proxy = k->connection && k->connection->proxy_version != MODEL_PROXY_NONE;
     return true;
 }
 

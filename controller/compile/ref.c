@@ -100,9 +100,8 @@ static bool has_slices(struct making *m, struct str ns, struct str name) {
     return n > 0;
 }
 
-/* A connection that begins with one client's address cannot serve the requests of others. */
-static bool may_be_asked(struct making *m, const struct at *at, const char *shown, struct str ns,
-                         struct str name) {
+static void warn_closed(struct making *m, const struct at *at, const char *shown, struct str ns,
+                        struct str name) {
     const struct unit *policy = attached(m, UNIT_TRAFFIC, STR("Service"), ns, name, STR_NONE);
     if (policy && policy->terms.state == POLICY_CLOSED)
         warn(m, at,
@@ -110,13 +109,6 @@ static bool may_be_asked(struct making *m, const struct at *at, const char *show
              "policy_unavailable",
              STR_FMT(policy->name),
              policy->terms.blind ? "does not say what it targets" : "targets it", shown);
-    if (!policy || !policy->terms.proxy)
-        return true;
-    unresolved(m, "UnsupportedProtocol", at,
-               "TrafficPolicy %.*s sends the PROXY protocol to %s; that is for TCP and TLS "
-               "listeners of a GatewayConfig, and requests are not sent so",
-               STR_FMT(policy->name), shown);
-    return false;
 }
 
 static bool find_service(struct making *m, const struct at *at, const struct ref *ref,
@@ -201,8 +193,8 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
         return last_good(m, at, ref, o.ns, shown, o.resource);
     if (!take_port(m, at, ref, shown, &o))
         return STR_NONE;
-    if (!ref->bytes && !may_be_asked(m, at, shown, o.ns, ref->name))
-        return STR_NONE;
+    if (!ref->bytes)
+        warn_closed(m, at, shown, o.ns, ref->name);
     await_slices(m, ref, &o);
     return backend_id(m, o.ns, ref->name, o.port ? (unsigned)o.port->port : ref->port.number);
 }

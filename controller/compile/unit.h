@@ -50,7 +50,6 @@ enum policy_state {
 struct policy_terms {
     enum policy_state state;
     bool blind;       /* closed, and nobody knows whom it is about: everything in its namespace */
-    bool proxy;       /* TrafficPolicy: connection.proxyProtocol */
     int64_t limit;    /* TrafficPolicy: bodyLimit; -1: none */
     uint64_t created; /* the older of two counts */
 };
