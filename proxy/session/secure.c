@@ -55,6 +55,12 @@ static bool is_current(const struct pair *p, const struct certificate_law *c) {
     return c != NULL && p->id_hash == c->id_hash && p->version == c->version;
 }
 
+/* A name whose pair is not kept costs a parse in each handshake. */
+static size_t pairs_max(const struct secure *s) {
+    size_t n = s->loop->slabs.limit / 16 / SECURE_PAIR_BYTES;
+    return n < SECURE_PAIRS_LEAST ? SECURE_PAIRS_LEAST : size_min(n, SECURE_PAIRS_MOST);
+}
+
 static struct pair *pair_new(struct secure *s, const struct certificate_law *c) {
     struct why why = {0};
     struct pair *p = mem_zalloc(sizeof(*p));
@@ -65,7 +71,7 @@ static struct pair *pair_new(struct secure *s, const struct certificate_law *c) 
         mem_free(p);
         return NULL;
     }
-    if (s->n_pairs == SECURE_PAIRS_MAX)
+    while (s->n_pairs >= pairs_max(s))
         pair_free(s, list_entry(s->pairs.prev, struct pair, link));
     s->by_slot[c->slot] = p;
     s->n_pairs++;

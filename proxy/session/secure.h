@@ -18,7 +18,9 @@
 struct secure;
 struct visitor;
 
-enum { SECURE_PAIRS_MAX = 1024 }; /* that are kept parsed, about 7 kB each */
+/* Pairs are kept parsed, about 7 kB each: a sixteenth of what the worker's buffers may take, within
+ * these bounds. */
+enum { SECURE_PAIRS_LEAST = 1024, SECURE_PAIRS_MOST = 16384, SECURE_PAIR_BYTES = 7168 };
 
 struct secure_counts {       /* of handshakes; relaxed */
     uint64_t done, resumed;  /* whole ones; from a ticket */

@@ -11,7 +11,8 @@
  *
  * Each of --connections threads has one at a time. A handshake is over when its ticket has come: in
  * TLS 1.3 that is the server's last word. With --names N the hosts r000000.HOST, r000001.HOST, ...
- * are asked for in turn. Whoever answers is believed.
+ * are asked for in turn, in steps that spread few handshakes over all of them. Whoever answers is
+ * believed.
  *
  * Prints "D handshakes, R resumed, F failed"; exit code 1 and OpenSSL's reason: the last one
  * failed.
@@ -33,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, NAME_ROOM = 300, PATIENCE_S = 10 };
+enum { CONNECTIONS_MAX = 256, NAME_ROOM = 300, PATIENCE_S = 10, STEP = 7919 /* a prime */ };
 
 struct client {
     pthread_t thread;
@@ -88,7 +89,7 @@ static void ask_for(SSL *ssl, const struct client *c) {
     if (how.names == 0)
         snprintf(name, sizeof(name), "%s", how.name);
     else
-        snprintf(name, sizeof(name), "r%06u.%s", (unsigned)(i % how.names), how.name);
+        snprintf(name, sizeof(name), "r%06u.%s", (unsigned)(i * STEP % how.names), how.name);
     must(SSL_set_tlsext_host_name(ssl, name) == 1);
 }
 
