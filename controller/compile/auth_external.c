@@ -71,10 +71,30 @@ static bool body_make(struct making *m, const struct at *at, const struct kube_f
     return false;
 }
 
+/* What a client says in a header of that name goes nowhere, so it must be none of those that say
+ * who it is. */
+static bool consumer_make(struct making *m, const struct at *at, const struct kube_external *k,
+                          struct model_auth_method_config *o) {
+    struct shown shown;
+    if (k->consumer_header.n == 0 && !k->consumers)
+        return true;
+    if (k->consumer_header.n == 0) {
+        refuse(m, AT(at, "consumers"), "belongs to consumerHeader; write that as well");
+        return false;
+    }
+    struct str name = o->external->consumer_header = lower(&m->a, k->consumer_header);
+    o->consumers = auth_scope(m, at, k->consumers);
+    if (!is_framing(name) && !str_eq(name, STR("authorization")) && !str_eq(name, STR("cookie")))
+        return true;
+    refuse(m, AT(at, "consumerHeader"),
+           "%s is a header of connections or of clients; let the service write a Consumer's name "
+           "into one of its own",
+           why_show(k->consumer_header, &shown));
+    return false;
+}
+
 bool auth_external_make(struct making *m, const struct at *at, const struct kube_external *k,
                         struct model_auth_method_config *o) {
-    if (k->consumer_header.n > 0)
-        return auth_not_yet(m, AT(at, "consumerHeader"), "a Consumer that a service names");
     struct model_auth_external *e = o->external = arena_zalloc(&m->a, sizeof(*e));
     *e = (struct model_auth_external){.grpc = str_eq(k->protocol, STR("GRPC")),
                                       .path = k->path,
@@ -99,7 +119,7 @@ bool auth_external_make(struct making *m, const struct at *at, const struct kube
     }
     if (k->path.n > 0 && !auth_path_is_good(m, AT(at, "path"), k->path))
         return false;
-    if (!body_make(m, AT(at, "forwardBody"), k->forward_body, e) ||
+    if (!consumer_make(m, at, k, o) || !body_make(m, AT(at, "forwardBody"), k->forward_body, e) ||
         !cache_make(m, AT(at, "cache"), k->cache, e) ||
         span_make(m, at, "timeout", k->timeout, false, &e->timeout_ms) != 0)
         return false;

@@ -459,6 +459,7 @@ void consumer_make(struct making *m, const struct kube_Consumer *k) {
     struct model_consumer o = {.groups = k->groups,
                                .n_groups = k->n_groups,
                                .custom_id = k->custom_id,
+                               .disabled = k->disabled,
                                .n_labels = m->r->meta.n_labels};
     struct filling f = {m, &o, 0};
     o.labels = arena_array(&m->a, o.n_labels, sizeof(*o.labels));

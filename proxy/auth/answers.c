@@ -17,7 +17,7 @@ static struct str put(char **at, struct str s) {
 }
 
 static size_t texts_of(const struct verdict *v) {
-    return v->to_backend.n + v->to_client.n + v->hidden.n + v->body.n;
+    return v->to_backend.n + v->to_client.n + v->hidden.n + v->body.n + v->consumer.n;
 }
 
 struct verdict *verdict_new(const struct verdict *from) {
@@ -33,6 +33,7 @@ struct verdict *verdict_new(const struct verdict *from) {
     v->to_client = put(&at, from->to_client);
     v->hidden = put(&at, from->hidden);
     v->body = put(&at, from->body);
+    v->consumer = put(&at, from->consumer);
     return v;
 }
 

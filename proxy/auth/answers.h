@@ -35,6 +35,7 @@ struct verdict {
     struct str to_client;  /* likewise: of the final answer, or of the refusal */
     struct str hidden;    /* names of the client's fields that do not go on, each with a line end */
     struct str body;      /* of the refusal */
+    struct str consumer;  /* that was named, once; n == 0: none was */
     const char *detail;   /* refused: a constant sentence */
     struct bearer *token; /* introspection: what was said; owned; NULL: nothing */
     int64_t expires;      /* seconds since 1970: no good from then on; INT64_MAX: no end */

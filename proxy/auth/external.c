@@ -85,6 +85,21 @@ static bool names_are_ours(const struct judging *j, const struct model_auth_exte
     return true;
 }
 
+/* Looked up with each request, so that a Consumer counts as it is now. */
+static bool names_somebody(struct judging *j, const struct method_law *m, const struct verdict *v) {
+    struct consumer_found found;
+    if (v->consumer.n == 0) {
+        judge_refuse(j, REASON_FORBIDDEN, "the service names no Consumer, or more than one");
+        return false;
+    }
+    if (!consumer_named(j, m, v->consumer, &found)) {
+        judge_refuse(j, REASON_FORBIDDEN, "the service names a Consumer that does not count here");
+        return false;
+    }
+    consumer_is(j, &found);
+    return true;
+}
+
 static enum told says(struct judging *j, const struct method_law *m, struct verdict *v) {
     const struct model_auth_external *e = m->model->external;
     if (!v->good) {
@@ -99,6 +114,8 @@ static enum told says(struct judging *j, const struct method_law *m, struct verd
                      "clients could set it as well");
         return TOLD_NOTHING;
     }
+    if (e->consumer_header.n > 0 && !names_somebody(j, m, v))
+        return TOLD_BAD;
     if (j->n_said == ARRAY_LEN(j->said)) {
         judge_refuse(j, REASON_POLICY_UNAVAILABLE, "too many services have something to say");
         return TOLD_NOTHING;
@@ -123,6 +140,8 @@ enum told external_tell(struct judging *j, const struct method_law *m) {
     struct hash_wide key;
     struct str body = STR_NONE;
     j->asked = true;
+    if (e->consumer_header.n > 0)
+        judge_hide(j, e->consumer_header); /* what a client says there */
     if (q)
         return came(j, m, q);
     bool kept = e->n_cache_key > 0 && find_key(j, m, &key);

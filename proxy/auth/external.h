@@ -48,6 +48,7 @@ struct said {
     const struct model_auth_external *how;
     struct verdict verdict;
     struct out to_backend, to_client, hidden;
+    unsigned n_named; /* how often a Consumer was */
 };
 
 void said_begin(struct said *s, const struct method_law *m);

@@ -37,7 +37,8 @@ bool external_shows(const struct judging *j, const struct method_law *m,
     const struct model_auth_external *e = m->model->external;
     struct str name = head_name(j->x->request, f);
     if (f->dropped || !keeps((enum token)f->token) ||
-        policy_is_identity(j->x->snapshot->gateway, name))
+        policy_is_identity(j->x->snapshot->gateway, name) ||
+        str_eq_nocase(e->consumer_header, name))
         return false;
     if (e->n_allowed_headers == 0 || f->token == TOKEN_AUTHORIZATION || f->token == TOKEN_COOKIE)
         return true;

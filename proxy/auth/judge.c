@@ -88,6 +88,15 @@ int judge_refuse(struct judging *j, enum reason reason, const char *detail) {
     return -1;
 }
 
+void judge_hide(struct judging *j, struct str name) {
+    size_t n = j->hidden.n + name.n + 1;
+    struct out o = out_fixed(arena_alloc(&j->env->arena, n), n);
+    out_str(&o, j->hidden);
+    out_str(&o, name);
+    out_char(&o, '\n');
+    j->hidden = out_done(&o);
+}
+
 bool judge_show(struct judging *j, const struct model_value_source *at) {
     if (j->who.n_shown == SHOWN_MAX)
         return false;

@@ -50,6 +50,22 @@ bool consumer_find(struct judging *j, const struct method_law *m, struct str a, 
     return consumer_with(j, m, digest, found);
 }
 
+/* A longer name is nobody's. */
+bool consumer_named(struct judging *j, const struct method_law *m, struct str name,
+                    struct consumer_found *found) {
+    char room[MODEL_ID_MAX];
+    struct out whole = out_fixed(room, sizeof(room));
+    if (str_find(name, '/', 0) == name.n) {
+        out_str(&whole, namespace_of(j->who.law->name));
+        out_char(&whole, '/');
+    }
+    out_str(&whole, name);
+    return !whole.over &&
+           consumers_named(snapshot_consumer_names(j->x->snapshot), out_done(&whole),
+                           &j->env->arena, found) &&
+           consumer_counts(m->model->consumers, found);
+}
+
 /* A few looks, since not everyone counts here. */
 bool consumer_somebody(struct judging *j, const struct method_law *m, uint64_t seed, bool strictly,
                        struct consumer_found *found) {

@@ -367,7 +367,7 @@ static enum told give_access(struct judging *j, const struct method_law *m, cons
     out_lit(&o, "authorization: Bearer ");
     out_str(&o, k->is.access);
     out_lit(&o, "\r\n");
-    j->hidden = STR("authorization\n");
+    judge_hide(j, STR("authorization"));
     if (k->is.access.n > 0 && !o.over)
         j->to_backend = out_done(&o);
     return TOLD_GOOD;

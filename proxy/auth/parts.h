@@ -122,12 +122,15 @@ struct judging {
     struct str to_client;  /* for the answer, whoever makes it */
     struct str to_backend; /* an Authorization, beside its identity */
     bool authorized;       /* another policy has given the backend one */
-    struct str hidden;     /* names of fields that do not go on */
+    struct str hidden;     /* names of fields that do not go on: judge_hide() */
     const char *lacks;     /* explained: waits for what nobody can say here; a sentence */
 };
 
 /* judge.c */
 int judge_refuse(struct judging *j, enum reason reason, const char *detail); /* -1 */
+
+/* The client's fields of that name do not go on. */
+void judge_hide(struct judging *j, struct str name);
 
 /* The request's body, if it has at most max (1 .. 1 MiB) bytes. TOLD_GOOD: *body; TOLD_BAD: it is
  * longer, and the reason is set; TOLD_WAITS: the method says that. */
@@ -153,6 +156,9 @@ bool consumer_find(struct judging *j, const struct method_law *m, struct str a, 
  * few looks may not find. False: nobody is found. */
 bool consumer_somebody(struct judging *j, const struct method_law *m, uint64_t seed, bool strictly,
                        struct consumer_found *found);
+/* The Consumer of that name, "NAMESPACE/NAME" or a NAME of the policy's namespace, likewise. */
+bool consumer_named(struct judging *j, const struct method_law *m, struct str name,
+                    struct consumer_found *found);
 /* It is the caller, unless another method has said who is. */
 void consumer_is(struct judging *j, const struct consumer_found *found);
 /* Both, of a credential (a, b). */

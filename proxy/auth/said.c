@@ -22,6 +22,8 @@ struct verdict *said_end(struct said *s, const char **detail) {
     s->verdict.to_backend = out_done(&s->to_backend);
     s->verdict.to_client = out_done(&s->to_client);
     s->verdict.hidden = out_done(&s->hidden);
+    if (s->n_named > 1)
+        s->verdict.consumer = STR_NONE;
     *detail = "what the service says takes too much memory";
     if (!s->to_backend.over && !s->to_client.over && !s->hidden.over)
         v = verdict_new(&s->verdict);
@@ -95,6 +97,10 @@ static void look_whether_kept(struct said *s, struct str name, struct str value)
 bool said_to_backend(struct said *s, struct str name, struct str value) {
     if (!is_field(name, value))
         return false;
+    if (s->how->consumer_header.n > 0 && str_eq_nocase(s->how->consumer_header, name)) {
+        s->verdict.consumer = str_trim(value);
+        s->n_named++;
+    }
     if (is_named(s->how->headers_to_backend, s->how->n_headers_to_backend, name) && !is_ours(name))
         put(&s->to_backend, name, value);
     return true;

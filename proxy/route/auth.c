@@ -272,3 +272,7 @@ const struct auth_law *snapshot_auth(const struct snapshot *s, uint32_t slot) {
 const struct consumers *snapshot_consumers(const struct snapshot *s) {
     return &s->parts->consumers;
 }
+
+const struct consumers *snapshot_consumer_names(const struct snapshot *s) {
+    return &s->parts->consumer_names;
+}

@@ -58,5 +58,7 @@ struct auth_law {
 /* NULL: nothing is there, and the request is refused. */
 const struct auth_law *snapshot_auth(const struct snapshot *s, uint32_t slot);
 const struct consumers *snapshot_consumers(const struct snapshot *s);
+/* By name; empty unless a method needs it. */
+const struct consumers *snapshot_consumer_names(const struct snapshot *s);
 
 #endif

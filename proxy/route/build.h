@@ -181,10 +181,11 @@ struct builder {
     size_t n_staged, staged_cap;
     struct pointers backends_dirty, auths_dirty, rules_dirty, sites_dirty, doomed;
     struct object_set consumers_by_id; /* a count each: they are no nodes */
+    uint32_t n_naming;                 /* methods that find Consumers by name */
     bool settings_dirty;
     /* the current version */
     struct pages *rules, *backends, *certificates, *auths, *limits;
-    struct consumers consumers;
+    struct consumers consumers, consumer_names;
     struct hosts hosts;
     uint32_t wild_count[HOST_MAX + 1]; /* vhosts whose wildcard key has so many bytes */
     uint32_t n_rules, n_backends;
@@ -200,7 +201,7 @@ struct snapshot_parts {
     struct keeper *keeper;
     struct part *dead;
     const struct pages *rules, *backends, *certificates, *auths, *limits;
-    struct consumers consumers;
+    struct consumers consumers, consumer_names;
     struct hosts hosts;
 };
 struct snapshot *snapshot_new(struct builder *b, uint64_t revision);

@@ -11,7 +11,7 @@
  *     host      ──► its site
  *     key set   ──► policies that name it
  *     auth      ──► itself; its rules only if it comes or goes
- *     consumer  ──► itself: nobody names it
+ *     consumer  ──► itself: no object names it
  *     certificate ──► itself; hosts and listeners that name it only if it comes or goes
  *     gateway   ──► the settings; all rules if it changed what they are made of
  */
@@ -364,8 +364,18 @@ static void link_auth(struct builder *b, struct node *n) {
     mem_free(ids);
 }
 
+/* Methods for which Consumers are found by name. */
+static uint32_t n_naming(const struct parsed *p) {
+    const struct model_auth *m = p ? p->model : NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; m && i < m->n_methods; i++)
+        n += m->methods[i].external && m->methods[i].external->consumer_header.n > 0;
+    return n;
+}
+
 static void change_auth(struct builder *b, struct node *n, struct staged *s) {
     bool was = n->object != NULL;
+    b->n_naming += n_naming(s->parsed) - n_naming(n->parsed);
     unlink_edges(b, n);
     if (!s->object) {
         auth_unmake(b, n);
@@ -390,13 +400,31 @@ static void change_auth(struct builder *b, struct node *n, struct staged *s) {
 static void change_consumer(struct builder *b, struct staged *s) {
     struct object *old = s->object ? object_set_put(&b->consumers_by_id, s->object)
                                    : object_set_del(&b->consumers_by_id, s->id);
+    bool by_name = b->consumer_names.root != NULL;
     if (old) {
         consumers_remove(b->keeper, &b->consumers, old);
+        if (by_name)
+            consumers_remove_name(b->keeper, &b->consumer_names, old);
         object_retire(b->keeper, old);
     }
-    if (s->object)
+    if (s->object) {
         consumers_add(b->keeper, &b->consumers, s->object);
+        if (by_name)
+            consumers_add_name(b->keeper, &b->consumer_names, s->object);
+    }
     s->object = NULL; /* the table's now */
+}
+
+/* The table by name comes with the first method that needs it, and goes with the last. */
+static void make_names(struct builder *b) {
+    bool there = b->consumer_names.root != NULL;
+    if (there && b->n_naming == 0)
+        consumers_retire(b->keeper, &b->consumer_names);
+    if (there || b->n_naming == 0)
+        return;
+    consumers_expect(b->keeper, &b->consumer_names, b->consumers_by_id.n);
+    for (struct object **o = NULL; (o = object_set_next(&b->consumers_by_id, o));)
+        consumers_add_name(b->keeper, &b->consumer_names, *o);
 }
 
 static void change_traffic(struct builder *b, struct node *n, struct staged *s) {
@@ -611,6 +639,7 @@ struct snapshot *builder_commit(struct builder *b, uint64_t revision,
             apply(b, s);
     }
     builder_abort(b); /* only what changed nothing is left in it */
+    make_names(b);
     make_dirty(b);
     bury_doomed(b);
     return snapshot_new(b, revision);
@@ -638,6 +667,7 @@ void builder_free(struct builder *b) {
     pages_retire(b->keeper, &b->auths);
     pages_retire(b->keeper, &b->limits);
     consumers_retire(b->keeper, &b->consumers);
+    consumers_retire(b->keeper, &b->consumer_names);
     object_set_fini(&b->consumers_by_id);
     hosts_retire(b->keeper, &b->hosts);
     if (b->settings)

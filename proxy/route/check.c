@@ -431,11 +431,17 @@ static int check_asked(struct str backend, struct str path, struct why *why) {
     return 0;
 }
 
-static int check_external(const struct model_auth_external *m, struct why *why) {
+static int check_external(const struct model_auth_method_config *of, struct why *why) {
+    const struct model_auth_external *m = of->external;
+    if (!m)
+        return why_text(why, "nothing is said of its service");
+    if (m->consumer_header.n > 0 && !of->consumers)
+        return why_text(why, "its service names Consumers, and none are for it");
     if (check_asked(m->backend, m->path, why) != 0 ||
         check_names(m->allowed_headers, m->n_allowed_headers, why) != 0 ||
         check_names(m->headers_to_backend, m->n_headers_to_backend, why) != 0 ||
         check_names(m->headers_to_client, m->n_headers_to_client, why) != 0 ||
+        check_names(&m->consumer_header, m->consumer_header.n > 0, why) != 0 ||
         check_sources(m->cache_key, m->n_cache_key, why) != 0)
         return -1;
     return 0;
@@ -493,8 +499,7 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
         return m->certificate ? check_terms(m->certificate, why)
                               : why_text(why, "nothing is said of its certificates");
     case MODEL_AUTH_EXTERNAL:
-        return m->external ? check_external(m->external, why)
-                           : why_text(why, "nothing is said of its service");
+        return check_external(m, why);
     case MODEL_AUTH_INTROSPECTION:
         return m->introspection ? check_introspection(m->introspection, why)
                                 : why_text(why, "nothing is said of its server");

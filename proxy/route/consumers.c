@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/route/consumers.h"
 
+#include "lib/hash.h"
+
 enum {
     LOAD = CONSUMER_PAGE * 5 / 8, /* of a page on average, at most */
     PAGE_FULL = CONSUMER_PAGE * 7 / 8,
@@ -23,6 +25,8 @@ struct str consumer_name(struct str id) {
     const struct str kind = STR("consumer/");
     return str_starts(id, kind) ? str_skip(id, kind.n) : id;
 }
+
+static struct str name_of(const struct object *o) { return consumer_name(object_id(o)); }
 
 /* ---- workers ---- */
 
@@ -52,6 +56,23 @@ bool consumers_find(const struct consumers *c, enum model_auth_method method,
         if (p->key[i] == key && has(p->object[i], method, digest, a, found))
             hits++;
     return hits == 1;
+}
+
+bool consumers_named(const struct consumers *c, struct str name, struct arena *a,
+                     struct consumer_found *found) {
+    uint64_t key = hash_keyed(name);
+    if (!c->root)
+        return false;
+    const struct consumer_page *p = c->root->page[page_of(c->root, key)];
+    uint32_t i = home_of(key);
+    while (p->object[i] && (p->key[i] != key || !str_eq(name_of(p->object[i]), name)))
+        i = (i + 1) & MASK;
+    const struct object *o = p->object[i];
+    const struct model_consumer *m = o ? object_decode(o, a, NULL) : NULL;
+    if (!m || m->disabled)
+        return false;
+    *found = (struct consumer_found){.id = name_of(o), .consumer = m, .hash = o->hash};
+    return true;
 }
 
 static bool has_any(const struct object *o, enum model_auth_method method, struct arena *a,
@@ -129,11 +150,21 @@ static struct consumer_page *page_new(struct keeper *k) {
     return p;
 }
 
+static struct consumer_root *root_empty(struct keeper *k, uint32_t n) {
+    struct consumer_root *r = root_new(k, n);
+    for (uint32_t i = 0; i < n; i++)
+        r->page[i] = page_new(k);
+    return r;
+}
+
+void consumers_expect(struct keeper *k, struct consumers *c, size_t n) {
+    must(!c->root);
+    c->root = root_empty(k, (uint32_t)(n / LOAD) + 1);
+}
+
 static void grow(struct keeper *k, struct consumers *c) {
     struct consumer_root *old = c->root;
-    struct consumer_root *new = root_new(k, old ? old->n_pages + old->n_pages / 4 + 1 : 1);
-    for (uint32_t i = 0; i < new->n_pages; i++)
-        new->page[i] = page_new(k);
+    struct consumer_root *new = root_empty(k, old ? old->n_pages + old->n_pages / 4 + 1 : 1);
     for (uint32_t i = 0; old && i < old->n_pages; i++) {
         struct consumer_page *p = old->page[i];
         for (uint32_t j = 0; j < CONSUMER_PAGE; j++)
@@ -176,21 +207,18 @@ static unsigned twins(const struct consumers *c, uint64_t key) {
     return n;
 }
 
-static void add_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
-                    struct object *o) {
-    uint64_t key = key_of(x->digest.p);
+static void add_place(struct keeper *k, struct consumers *c, uint64_t key, uint8_t method,
+                      struct object *o) {
     if (twins(c, key) >= TWINS_MAX)
         return;
     while (!c->root || c->n >= c->root->n_pages * LOAD ||
            c->root->page[page_of(c->root, key)]->n >= PAGE_FULL)
         grow(k, c);
-    insert(writable(k, c, page_of(c->root, key)), key, (uint8_t)x->type, o);
+    insert(writable(k, c, page_of(c->root, key)), key, method, o);
     c->n++;
 }
 
-static void remove_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
-                       struct object *o) {
-    uint64_t key = key_of(x->digest.p);
+static void remove_place(struct keeper *k, struct consumers *c, uint64_t key, struct object *o) {
     struct consumer_page *p = writable(k, c, page_of(c->root, key));
     uint32_t i = home_of(key);
     while (p->object[i] && (p->key[i] != key || p->object[i] != o))
@@ -199,6 +227,16 @@ static void remove_one(struct keeper *k, struct consumers *c, const struct model
         return;
     take_out(p, i);
     c->n--;
+}
+
+static void add_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
+                    struct object *o) {
+    add_place(k, c, key_of(x->digest.p), (uint8_t)x->type, o);
+}
+
+static void remove_one(struct keeper *k, struct consumers *c, const struct model_credential *x,
+                       struct object *o) {
+    remove_place(k, c, key_of(x->digest.p), o);
 }
 
 /* True: it has a quota over all proxies. */
@@ -222,6 +260,14 @@ void consumers_add(struct keeper *k, struct consumers *c, struct object *o) {
 
 void consumers_remove(struct keeper *k, struct consumers *c, struct object *o) {
     c->n_fleet -= each(k, c, o, remove_one);
+}
+
+void consumers_add_name(struct keeper *k, struct consumers *c, struct object *o) {
+    add_place(k, c, hash_keyed(name_of(o)), MODEL_AUTH_NONE, o);
+}
+
+void consumers_remove_name(struct keeper *k, struct consumers *c, struct object *o) {
+    remove_place(k, c, hash_keyed(name_of(o)), o);
 }
 
 void consumers_retire(struct keeper *k, struct consumers *c) {

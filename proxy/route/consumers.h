@@ -9,6 +9,10 @@
  *
  * A credential that two Consumers have is nobody's: the controller lets the older one keep it, and
  * what comes here all the same is not trusted.
+ *
+ * A second such table finds them by name; it is there while a policy needs it (builder.c):
+ *
+ *     "NAMESPACE/NAME", hashed with this process's key ─► page ─► object
  */
 #ifndef SLUICE_PROXY_ROUTE_CONSUMERS_H
 #define SLUICE_PROXY_ROUTE_CONSUMERS_H
@@ -44,12 +48,17 @@ struct consumers {
 void consumers_add(struct keeper *k, struct consumers *c, struct object *o);
 void consumers_remove(struct keeper *k, struct consumers *c, struct object *o);
 void consumers_retire(struct keeper *k, struct consumers *c); /* the pages alone */
+/* The same in a table by name, one place each. */
+void consumers_add_name(struct keeper *k, struct consumers *c, struct object *o);
+void consumers_remove_name(struct keeper *k, struct consumers *c, struct object *o);
+/* Room for so many at once, in a table that is empty. */
+void consumers_expect(struct keeper *k, struct consumers *c, size_t n);
 
 /* One that was found; all of it is in the arena and in the object. */
 struct consumer_found {
     struct str id; /* "NAMESPACE/NAME" */
     const struct model_consumer *consumer;
-    const struct model_credential *credential; /* of these the one that was shown */
+    const struct model_credential *credential; /* that was shown; NULL: it was named */
     uint64_t hash;                             /* of all that it is now */
 };
 
@@ -57,6 +66,10 @@ struct consumer_found {
 bool consumers_find(const struct consumers *c, enum model_auth_method method,
                     const char digest[CREDENTIAL_DIGEST], struct arena *a,
                     struct consumer_found *found);
+
+/* In a table by name: "NAMESPACE/NAME". False: there is none, or it is disabled. */
+bool consumers_named(const struct consumers *c, struct str name, struct arena *a,
+                     struct consumer_found *found);
 
 /* One that has a credential of that method, chosen by seed. False: there is none where it looks,
  * which is 64 pages. */

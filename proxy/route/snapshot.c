@@ -197,6 +197,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                                  .auths = b->auths,
                                  .limits = b->limits,
                                  .consumers = b->consumers,
+                                 .consumer_names = b->consumer_names,
                                  .hosts = b->hosts};
     *s = (struct snapshot){.revision = revision,
                            .serial = b->keeper->building,

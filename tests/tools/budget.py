@@ -174,9 +174,18 @@ spec:
 '''
 SESSION = '''{name: session, external: {backendRef: {name: asked, port: 80}, path: /check, timeout: 10s,
       headersToBackend: [x-user], cache: {key: [{cookie: session}], ttl: 1h}}}'''
+NAMED = SESSION.replace('headersToBackend', 'consumerHeader: x-who, headersToBackend') + '''
+  identity: {headers: [{name: x-consumer, from: consumer}]}'''
 OPAQUE = '''{name: opaque, introspection: {backendRef: {name: asked, port: 80}, clientID: gateway, clientSecretRef: {name: client},
       timeout: 10s, cacheTtl: 1h, audiences: [shop], requiredClaims: [{path: [tenant], values: [acme]}]}}
   identity: {headers: [{name: x-user-id, from: sub}]}'''
+
+CONSUMER_NAMED = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: Consumer
+metadata: {name: acme, namespace: default}
+spec: {groups: [partners]}
+'''
 
 
 @contextlib.contextmanager
@@ -190,6 +199,7 @@ def asked(method):
             text = b'{"active":true,"sub":"248289761001","aud":["shop"],"tenant":"acme","scope":"catalog.read"}'
             self.send_response(200)
             self.send_header('x-user', '248289761001')
+            self.send_header('x-who', 'acme')
             self.send_header('content-length', str(len(text)))
             self.end_headers()
             self.wfile.write(text)
@@ -204,7 +214,7 @@ def asked(method):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     header = {'Authorization': 'Bearer ' + 'x' * 40} if method == OPAQUE else {'Cookie': 'session=' + 'x' * 40}
     yield (ASKS.replace('[METHOD]', '\n    - ' + method) + sluice.backend('asked', server.server_address[1]) +
-           tokens.secret('client', {'client-secret': 'password'})), header
+           (CONSUMER_NAMED if method == NAMED else '') + tokens.secret('client', {'client-secret': 'password'})), header
     server.shutdown()
 
 
@@ -322,8 +332,8 @@ def check(what, unit, streams=0, tls=False, upstream=False, h2c=False, **how):
 
 
 def check_asked(label, what, unit, beside=False):
-    """The same for a request whose answer by a service is known: external-WHAT, introspection-WHAT."""
-    with asked(OPAQUE if label == 'introspection' else SESSION) as (policies, headers):
+    """The same for a request whose answer by a service is known: external-WHAT, external-named-WHAT, introspection-WHAT."""
+    with asked({'introspection': OPAQUE, 'external-named': NAMED}.get(label, SESSION)) as (policies, headers):
         figure, detail = figure_of(what, policies=policies, headers=headers)
     if beside:
         figure -= figure_of(what, headers=headers)[0]

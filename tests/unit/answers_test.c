@@ -82,7 +82,8 @@ static struct str to_client[] = {{"set-cookie", 10}};
 static struct model_auth_external how = {.headers_to_backend = to_backend,
                                          .n_headers_to_backend = 1,
                                          .headers_to_client = to_client,
-                                         .n_headers_to_client = 1};
+                                         .n_headers_to_client = 1,
+                                         .consumer_header = {"x-who", 5}};
 static struct str audience = {"shop", 4};
 static struct model_auth_introspection asks = {.audiences = &audience, .n_audiences = 1};
 static const struct model_auth_method_config config = {.external = &how, .introspection = &asks};
@@ -141,6 +142,26 @@ static void only_what_is_named(void **state) {
     verdict_drop(v);
 }
 
+/* Once, of an answer that lets the request pass. */
+static void who_is_named(void **state) {
+    struct verdict *v = over_http(200, "X-Who", " shop/acme ", NULL);
+    (void)state;
+    assert_true(str_eq(v->consumer, STR("shop/acme")));
+    struct verdict *kept = verdict_new(v);
+    verdict_drop(v);
+    assert_true(str_eq(kept->consumer, STR("shop/acme")) && kept->to_backend.n == 0);
+    verdict_drop(kept);
+    v = over_http(200, "x-who", "acme", "X-Who", "acme", NULL);
+    assert_int_equal(v->consumer.n, 0);
+    verdict_drop(v);
+    v = over_http(200, "x-who", "", "x-whose", "acme", NULL);
+    assert_int_equal(v->consumer.n, 0);
+    verdict_drop(v);
+    v = over_http(401, "x-who", "acme", NULL);
+    assert_int_equal(v->consumer.n, 0);
+    verdict_drop(v);
+}
+
 static struct verdict *over_grpc(struct str message, const char *trailers) {
     char room[512] = {0};
     struct call c = {.status = 200, .trailers = str_of(trailers)};
@@ -160,6 +181,16 @@ static void checked(void **state) {
     struct verdict *v = GRPC(ok, FINE);
     (void)state;
     assert_true(v->good && str_eq(v->to_backend, STR("x-user: joe\r\n")));
+    verdict_drop(v);
+    v = GRPC("\x1a\x11\x12\x0f\x0a\x0d\x0a\x05X-Who\x12\x04"
+             "acme",
+             FINE);
+    assert_true(v->good && str_eq(v->consumer, STR("acme")));
+    verdict_drop(v);
+    v = GRPC("\x1a\x11\x32\x0f\x0a\x0d\x0a\x05x-who\x12\x04"
+             "acme",
+             FINE); /* to the client */
+    assert_true(v->good && v->consumer.n == 0);
     verdict_drop(v);
     v = GRPC("\x0a\x02\x08\x07", FINE);
     assert_true(!v->good && v->status == 403);
@@ -253,6 +284,7 @@ int main(void) {
         cmocka_unit_test(held),
         cmocka_unit_test(statuses),
         cmocka_unit_test(only_what_is_named),
+        cmocka_unit_test(who_is_named),
         cmocka_unit_test(checked),
         cmocka_unit_test(frames),
         cmocka_unit_test(introspected),

@@ -335,6 +335,108 @@ static void keys_of_consumers(void **state) {
     expect(c, ask(c, NOW, "X-Api-Key", "key-number-1", NULL), REASON_UNAUTHENTICATED, NULL);
 }
 
+/* ---- Consumers by name ---- */
+
+/* NULL: nobody. */
+static const char *named(const struct snapshot *s, const char *name) {
+    static char group[64];
+    struct consumer_found found;
+    struct arena a;
+    arena_init(&a);
+    bool there = consumers_named(snapshot_consumer_names(s), str_of(name), &a, &found);
+    if (there) {
+        assert_true(str_eq(found.id, str_of(name)) && !found.credential);
+        snprintf(group, sizeof(group), "%.*s",
+                 STR_FMT(found.consumer->n_groups ? found.consumer->groups[0] : STR("none")));
+    }
+    arena_fini(&a);
+    return there ? group : NULL;
+}
+
+static void put_named(struct court *c, const char *name, const char *group, bool disabled) {
+    struct str groups[] = {str_of(group)};
+    struct model_consumer m = {.groups = groups, .n_groups = 1, .disabled = disabled};
+    world_put(&c->w, MODEL_KIND_consumer, arena_fmt(&c->w.a, "consumer/ns/%s", name), &m);
+}
+
+static void put_naming(struct court *c, struct str header) {
+    struct str ns = STR("ns");
+    struct model_consumer_scope scope = {.namespaces = &ns, .n_namespaces = 1};
+    struct model_auth_external how = {.backend = STR("backend/ns/x/80"), .consumer_header = header};
+    struct model_auth_method_config list[] = {{.name = STR("e"),
+                                               .type = MODEL_AUTH_EXTERNAL,
+                                               .consumers = header.n > 0 ? &scope : NULL,
+                                               .external = &how}};
+    struct model_auth m = {.methods = list, .n_methods = 1, .any_caller = true};
+    world_put(&c->w, MODEL_KIND_auth, STR("auth/ns/naming"), &m);
+    world_commit(&c->w);
+}
+
+/* The table is there as long as a policy needs it, and follows what changes meanwhile. */
+static void consumers_by_name(void **state) {
+    struct court *c = *state;
+    char name[32], whole[40];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof(name), "c%d", i);
+        put_named(c, name, "first", false);
+    }
+    put_naming(c, STR_NONE);
+    assert_null(snapshot_consumer_names(c->w.s)->root);
+    assert_null(named(c->w.s, "ns/c1"));
+    put_naming(c, STR("x-who"));
+    assert_int_equal(snapshot_consumer_names(c->w.s)->n, 3000);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(whole, sizeof(whole), "ns/c%d", i);
+        assert_string_equal(named(c->w.s, whole), "first");
+    }
+    static const char *const nobody[] = {"", "c1", "ns/", "/c1", "ns/c3000", "ns/C1", "ns/c1/"};
+    for (size_t i = 0; i < ARRAY_LEN(nobody); i++)
+        assert_null(named(c->w.s, nobody[i]));
+    struct snapshot *before = snapshot_hold(c->w.s);
+    for (int i = 0; i < 3000; i += 3) {
+        snprintf(whole, sizeof(whole), "consumer/ns/c%d", i);
+        builder_del(c->w.b, str_of(whole));
+        snprintf(name, sizeof(name), "c%d", i + 1);
+        put_named(c, name, "second", i % 2 == 0);
+        snprintf(name, sizeof(name), "new%d", i);
+        put_named(c, name, "third", false);
+    }
+    world_commit(&c->w);
+    for (int i = 0; i < 3000; i++) {
+        snprintf(whole, sizeof(whole), "ns/c%d", i);
+        const char *now = i % 3 == 0 ? NULL : i % 3 == 2 ? "first" : i % 2 ? NULL : "second";
+        const char *is = named(c->w.s, whole);
+        assert_true(now ? is && strcmp(is, now) == 0 : !is);
+        assert_string_equal(named(before, whole), "first");
+        snprintf(whole, sizeof(whole), "ns/new%d", i);
+        assert_true((named(c->w.s, whole) != NULL) == (i % 3 == 0));
+    }
+    assert_int_equal(snapshot_consumer_names(c->w.s)->n, 3000);
+    put_naming(c, STR_NONE);
+    assert_null(snapshot_consumer_names(c->w.s)->root);
+    assert_string_equal(named(before, "ns/c0"), "first");
+    snapshot_drop(before);
+    builder_del(c->w.b, STR("consumer/ns/c2")); /* nobody looks */
+    put_naming(c, STR("x-who"));
+    assert_null(named(c->w.s, "ns/c2"));
+    assert_string_equal(named(c->w.s, "ns/c5"), "first");
+    builder_del(c->w.b, STR("auth/ns/naming"));
+    world_commit(&c->w);
+    assert_null(snapshot_consumer_names(c->w.s)->root);
+}
+
+static void named_without_a_scope(void **state) {
+    struct court *c = *state;
+    struct model_auth_external how = {.backend = STR("backend/ns/x/80"),
+                                      .consumer_header = STR("x-who")};
+    struct model_auth_method_config list[] = {
+        {.name = STR("e"), .type = MODEL_AUTH_EXTERNAL, .external = &how}};
+    struct model_auth m = {.methods = list, .n_methods = 1, .any_caller = true};
+    world_put(&c->w, MODEL_KIND_auth, STR("auth/ns/naming"), &m);
+    assert_false(world_try(&c->w));
+    assert_non_null(strstr(c->w.why.text, "names Consumers, and none are for it"));
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -346,6 +448,8 @@ int main(void) {
         T(closed_without),
         T(many_tokens),
         T(keys_of_consumers),
+        T(consumers_by_name),
+        T(named_without_a_scope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
