@@ -19,6 +19,7 @@
 #include "controller/status/status.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/zone.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -228,6 +229,7 @@ static void start(struct controller *c) {
                                                   : own && *own ? str_of(own)
                                                                 : STR("default"));
     compile_exposed(turn_compiler(c->turn), c->o.exposed, c->o.n_exposed);
+    compile_zones(turn_compiler(c->turn), zone_file);
     compile_keyless(turn_compiler(c->turn), !c->o.directory && !c->o.link_secret);
     turn_source(c->turn, c->source);
     if (c->client) {

@@ -7,6 +7,7 @@
 #include "ctl/table.h"
 #include "lib/base64.h"
 #include "lib/mem.h"
+#include "lib/zone.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,7 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w, bool keys) {
     w->store = store_new();
     w->compiler = compile_new(w->store, &nobody);
     compile_clock(w->compiler, (uint64_t)time(NULL));
+    compile_zones(w->compiler, zone_file);
     if (files_load(c->file, w->store, unreadable, w, &why) < 0)
         return ctl_fail(c, CTL_UNREACHABLE, "%s", why.text);
     compile_run(w->compiler);

@@ -100,8 +100,8 @@ static bool time_make(struct making *m, const struct at *at, const struct kube_t
     static const char days[][4] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
     if (!k)
         return true;
-    if (k->time_zone.n > 0 && !str_eq(k->time_zone, STR("UTC")))
-        return auth_not_yet(m, AT(at, "timeZone"), "another time zone than UTC");
+    if (k->time_zone.n > 0 && !auth_zone_make(m, AT(at, "timeZone"), k->time_zone, o))
+        return false;
     o->from_minute = minute_of(k->from, 0);
     o->to_minute = minute_of(k->to, 1440);
     for (uint32_t i = 0; i < k->n_days; i++)

@@ -19,6 +19,9 @@ struct model_value_source *auth_sources(struct making *m, const struct kube_valu
                                         uint32_t *n_made);
 bool auth_sources_are_good(struct making *m, const struct at *at, const struct kube_value_source *k,
                            uint32_t n);
+/* Local time of a rule, from the time zone database. */
+bool auth_zone_make(struct making *m, const struct at *at, struct str name,
+                    struct model_auth_rule *o);
 /* Consumers that count: k may be NULL, for those of the policy's own namespace. */
 struct model_consumer_scope *auth_scope(struct making *m, const struct at *at,
                                         const struct kube_consumer_scope *k);

@@ -53,8 +53,14 @@ void compile_free(struct compiler *c); /* before the store */
 /* Compiles all dirty units once the store is synced. The number of units compiled. */
 size_t compile_run(struct compiler *c);
 /* Tells the time, in seconds since 1970: the units of certificates that have expired since the last
- * call are dirty now, for the warning. Objects do not depend on it. */
+ * call are dirty now, for the warning, and those of policies with time zones every five years; no
+ * other object depends on it. */
 void compile_clock(struct compiler *c, uint64_t seconds);
+/* Where files of time zones come from (lib/zone.h, zone_file), before anything is compiled. Without
+ * a call there are none. Of a zone counts what it says for the ten to fifteen years after now: what
+ * is made changes every five years, or with the database. */
+typedef int (*compile_zone)(struct str name, struct out *to, struct why *why);
+void compile_zones(struct compiler *c, compile_zone file);
 /* A resource may come before what it names, since each kind is watched in a stream of its own. Of
  * one that is `fresh` a missing Service, grant or first EndpointSlice is not said at once: the unit
  * stays as it is (a new Route: not there) until it comes, or until the second of these calls. True:

@@ -99,7 +99,7 @@ struct unit {
     uint8_t recall;       /* UNIT_BACKEND: enum recall */
     struct host *host;    /* UNIT_HOST */
     uint8_t certificate;  /* UNIT_CERTIFICATE: enum certificate_state */
-    uint64_t expires;     /* of the certificate; 0: none */
+    uint64_t expires; /* what it was made of: a certificate, the years of a time zone; 0: never */
     struct list certificate_link;
     struct attachment *attached; /* policies */
     size_t n_attached;
@@ -128,8 +128,9 @@ struct compiler {
     struct list nacked;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
-    struct list late; /* units that wait for what their resource names */
-    uint64_t now;     /* see compile_clock() */
+    struct list late;   /* units that wait for what their resource names */
+    uint64_t now;       /* see compile_clock() */
+    compile_zone zones; /* NULL: there are none */
     uint64_t runs;
     struct fetches *fetches; /* see fetched.h */
 };

@@ -3,6 +3,7 @@
  * rule: what a caller may do. The first rule that matches decides; if none does, nobody may. A rule
  * matches when all that it says holds: of one list any, of the claims each.
  */
+#include "lib/zone.h"
 #include "proxy/auth/parts.h"
 
 /* ---- the caller ---- */
@@ -123,7 +124,19 @@ bool claims_hold(struct judging *j, struct claim_match *const *list, uint32_t n)
     return true;
 }
 
+/* As clocks there show it: an hour that a change leaves out never is, one that is there twice
+ * counts twice. */
+static int64_t local_time(const struct model_auth_rule *r, int64_t now) {
+    uint32_t i = 0;
+    if (r->n_zone == 0)
+        return now;
+    while (i + 1 < r->n_zone && (int64_t)r->zone[i + 1].from <= now)
+        i++;
+    return now + 60 * ((int64_t)r->zone[i].minutes - ZONE_SHIFT);
+}
+
 static bool in_time(const struct model_auth_rule *r, int64_t now) {
+    now = local_time(r, now);
     int64_t day = now / 86400, minute = now % 86400 / 60;
     bool over_midnight = r->to_minute <= r->from_minute && (r->from_minute | r->to_minute) != 0;
     uint64_t from = r->from_minute, to = r->to_minute;

@@ -12,6 +12,7 @@
 #include "lib/ticket.h"
 #include "lib/units.h"
 #include "lib/ws_tls.h"
+#include "lib/zone.h"
 #include "proxy/http/chars.h"
 #include "proxy/http/path.h"
 #include "proxy/route/build.h"
@@ -513,13 +514,21 @@ static int check_method(const struct model_auth_method_config *m, struct why *wh
     }
 }
 
+static bool zone_is_good(const struct model_auth_rule *r) {
+    for (uint32_t i = 0; i < r->n_zone; i++)
+        if (r->zone[i].minutes > 2 * ZONE_SHIFT || r->zone[i].from > INT64_MAX ||
+            (i > 0 && r->zone[i].from <= r->zone[i - 1].from))
+            return false;
+    return r->n_zone <= ZONE_CHANGES_MAX;
+}
+
 static int check_auth_rule(const struct model_auth_rule *r, struct why *why) {
     struct shown shown;
     struct cidr cidr;
     for (uint32_t i = 0; i < r->n_cidrs; i++)
         if (!cidr_parse(r->cidrs[i], &cidr))
             return why_text(why, "%s is not a network", why_show(r->cidrs[i], &shown));
-    return r->from_minute <= 1440 && r->to_minute <= 1440 && r->days < 128
+    return r->from_minute <= 1440 && r->to_minute <= 1440 && r->days < 128 && zone_is_good(r)
                ? 0
                : why_text(why, "a time that is none");
 }

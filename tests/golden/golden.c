@@ -13,6 +13,7 @@
 #include "controller/status/status.h"
 #include "lib/map.h"
 #include "lib/mem.h"
+#include "lib/zone.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,7 @@ int main(int argc, char **argv) {
         fail("usage: golden WORLD CASE");
     g.compiler = compile_new(g.store, &sink);
     compile_clock(g.compiler, 1767225600); /* it is always 2026-01-01 */
+    compile_zones(g.compiler, zone_file);
     load(&g, argv[1]);
     store_synced(g.store);
     compile_run(g.compiler);

@@ -8,6 +8,8 @@
 
 #include "tests/unit/route_world.h"
 
+#include <time.h>
+
 enum { NOW = 1800000000 };
 
 struct court {
@@ -437,6 +439,119 @@ static void named_without_a_scope(void **state) {
     assert_non_null(strstr(c->w.why.text, "names Consumers, and none are for it"));
 }
 
+/* ---- the time of day ---- */
+
+enum { MON = 1, FRI = 16, SAT = 32 };
+
+static int64_t utc(int year, int month, int day, int hour, int minute) {
+    struct tm tm = {.tm_year = year - 1900,
+                    .tm_mon = month - 1,
+                    .tm_mday = day,
+                    .tm_hour = hour,
+                    .tm_min = minute};
+    return timegm(&tm);
+}
+
+/* Europe/Berlin in 2026; Pacific/Auckland. */
+static struct model_zone_change berlin[] = {
+    {1735689600, 60 + 1440}, {1774746000, 120 + 1440}, {1792890000, 60 + 1440}};
+static struct model_zone_change auckland[] = {{1735689600, 13 * 60 + 1440}};
+static struct model_zone_change nuuk[] = {{1735689600, 1440 - 120}};
+
+static void put_window(struct court *c, unsigned from, unsigned to, unsigned days,
+                       struct model_zone_change *zone, uint32_t n_zone) {
+    struct model_auth_rule rule = {.name = STR("then"),
+                                   .action = MODEL_ALLOW,
+                                   .from_minute = from,
+                                   .to_minute = to,
+                                   .days = days,
+                                   .zone = zone,
+                                   .n_zone = n_zone};
+    put_policy(c, (struct model_auth){.rules = &rule, .n_rules = 1});
+}
+
+static bool is_in(struct court *c, int64_t at) {
+    struct auth *a = ask(c, at, NULL);
+    bool in = !a->refused;
+    auth_drop(c->env, a);
+    return in;
+}
+
+/* Minutes of these hours that are in; *first: of the first of them, in seconds. */
+static unsigned minutes_in(struct court *c, int64_t from, unsigned hours, int64_t *first) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < hours * 60; i++)
+        if (is_in(c, from + i * 60) && n++ == 0)
+            *first = from + i * 60;
+    return n;
+}
+
+static void local_clocks(void **state) {
+    struct court *c = *state;
+    int64_t first;
+    put_window(c, 8 * 60, 9 * 60, 0, NULL, 0);
+    assert_int_equal(minutes_in(c, utc(2026, 3, 29, 0, 0), 24, &first), 60);
+    assert_int_equal(first, utc(2026, 3, 29, 8, 0));
+    put_window(c, 8 * 60, 9 * 60, 0, berlin, 3);
+    assert_int_equal(minutes_in(c, utc(2026, 3, 27, 23, 0), 24, &first), 60);
+    assert_int_equal(first, utc(2026, 3, 28, 7, 0));
+    assert_int_equal(minutes_in(c, utc(2026, 3, 28, 23, 0), 23, &first), 60);
+    assert_int_equal(first, utc(2026, 3, 29, 6, 0));
+    assert_true(is_in(c, utc(2026, 3, 29, 6, 59) + 59) && !is_in(c, utc(2026, 3, 29, 7, 0)));
+    assert_true(!is_in(c, utc(2026, 3, 29, 6, 0) - 1));
+    assert_true(is_in(c, utc(2045, 7, 1, 7, 0))); /* the last that is known goes on */
+    assert_true(is_in(c, utc(2020, 7, 1, 7, 0))); /* and the first */
+}
+
+/* From 02:00 to 03:00: not at all in the night in which that hour is left out, twice in that in
+ * which it comes again. */
+static void hours_that_change(void **state) {
+    struct court *c = *state;
+    int64_t first;
+    put_window(c, 2 * 60, 3 * 60, 0, berlin, 3);
+    assert_int_equal(minutes_in(c, utc(2026, 3, 27, 23, 0), 24, &first), 60);
+    assert_int_equal(minutes_in(c, utc(2026, 3, 28, 23, 0), 23, &first), 0);
+    assert_int_equal(minutes_in(c, utc(2026, 10, 24, 22, 0), 25, &first), 120);
+    assert_int_equal(first, utc(2026, 10, 25, 0, 0));
+    put_window(c, 2 * 60 + 30, 3 * 60 + 30, 0, berlin, 3); /* the second half is there */
+    assert_int_equal(minutes_in(c, utc(2026, 3, 28, 23, 0), 23, &first), 30);
+    assert_int_equal(first, utc(2026, 3, 29, 1, 0));
+}
+
+static void local_nights_and_days(void **state) {
+    struct court *c = *state;
+    int64_t first;
+    put_window(c, 22 * 60, 6 * 60, SAT, berlin, 3);
+    assert_int_equal(minutes_in(c, utc(2026, 3, 26, 0, 0), 96, &first), 7 * 60);
+    assert_int_equal(first, utc(2026, 3, 28, 21, 0));
+    assert_int_equal(minutes_in(c, utc(2026, 10, 23, 0, 0), 96, &first), 9 * 60);
+    assert_int_equal(first, utc(2026, 10, 24, 20, 0));
+    put_window(c, 22 * 60, 6 * 60, FRI | SAT, berlin, 3);
+    assert_int_equal(minutes_in(c, utc(2026, 6, 8, 0, 0), 168, &first), 16 * 60);
+    assert_int_equal(first, utc(2026, 6, 12, 20, 0));
+    put_window(c, 0, 1440, MON, auckland, 1);
+    assert_int_equal(minutes_in(c, utc(2026, 1, 8, 0, 0), 168, &first), 24 * 60);
+    assert_int_equal(first, utc(2026, 1, 11, 11, 0)); /* a Sunday */
+    put_window(c, 23 * 60, 1440, MON, nuuk, 1);
+    assert_int_equal(minutes_in(c, utc(2026, 1, 8, 0, 0), 168, &first), 60);
+    assert_int_equal(first, utc(2026, 1, 13, 1, 0)); /* a Tuesday */
+}
+
+static void zones_that_are_none(void **state) {
+    struct court *c = *state;
+    struct model_zone_change bad[][2] = {{{10, 1440}, {10, 1500}},
+                                         {{10, 1440}, {9, 1500}},
+                                         {{10, 1440}, {20, 2881}},
+                                         {{10, 1440}, {UINT64_MAX, 1440}}};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct model_auth_rule rule = {.name = STR("then"), .zone = bad[i], .n_zone = 2};
+        struct model_auth m = {.rules = &rule, .n_rules = 1};
+        world_put(&c->w, MODEL_KIND_auth, STR("auth/ns/z"), &m);
+        assert_false(world_try(&c->w));
+        assert_non_null(strstr(c->w.why.text, "a time that is none"));
+    }
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -450,6 +565,10 @@ int main(void) {
         T(keys_of_consumers),
         T(consumers_by_name),
         T(named_without_a_scope),
+        T(local_clocks),
+        T(hours_that_change),
+        T(local_nights_and_days),
+        T(zones_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
