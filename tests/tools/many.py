@@ -74,6 +74,15 @@ def memory(program, field='VmRSS'):
     raise AssertionError(f'{program.label} has no {field}')
 
 
+def memory_at_rest(program, seconds=1.5):
+    """The least that it had meanwhile: a file that is being written takes as much again."""
+    until, least = time.monotonic() + seconds, memory(program)
+    while time.monotonic() < until:
+        time.sleep(0.05)
+        least = min(least, memory(program))
+    return least
+
+
 def used(program):
     """(CPU seconds, times it was put on a CPU) of all threads."""
     seconds = wakes = 0

@@ -85,7 +85,7 @@ def measure(n, lookups=200, added=20, seed=1):
         must(status_of(gw, n) == 401, 'one that is not')
         eventually(lambda: os.path.exists(gw.state), 'the last good file is written', 60)
         for who, program in (('proxy', gw.proxy), ('controller', gw.controller)):
-            row[f'{who}_bytes'] = many.memory(program)
+            row[f'{who}_bytes'] = many.memory_at_rest(program)
             row[f'{who}_peak_bytes'] = many.memory(program, 'VmHWM')
         found = add(gw, n, added)
         row['added_ms'] = {'median': found[len(found) // 2], 'p99': found[(len(found) * 99 - 1) // 100]}
