@@ -395,15 +395,13 @@ spec:
 ---
 apiVersion: sluice.dev/v1alpha1
 kind: GatewayConfig
-metadata: {name: public}
+metadata: {name: sluice}
 spec:
   auth: {allowedPrivateCIDRs: [127.0.0.0/8]}
   listeners:
     - {name: http, port: 80, protocol: HTTP}
     - {name: https, port: 443, protocol: HTTPS}
 '''
-CLASS = sluice.CLASS.rstrip().replace(
-    'spec: {', 'spec: {parameters: {apiGroup: sluice.dev, kind: GatewayConfig, name: public}, ') + '\n'
 
 
 def check_login(what, unit):
