@@ -20,6 +20,7 @@ enum {
     SETTLE_MS = 100,         /* what comes may wait once or twice as long for what it names */
     RESERVED_MAX = 1024,
     ASKS_MAX = 256,
+    RECALLS_MAX = 2,
     ASK_KEY_MAX = MODEL_ID_MAX + 32,
 };
 
@@ -68,11 +69,12 @@ struct turn {
         void *arg;
     } on_demand;
 
-    struct {
-        const char *id; /* NULL: nothing is asked for */
+    struct recall { /* what is asked for */
+        const char *id;
         void (*call)(void *arg, const struct object *o);
         void *arg;
-    } recall;
+    } recalls[RECALLS_MAX];
+    size_t n_recalls;
 
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
@@ -289,8 +291,9 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
     size_t n = 0;
     if (a->done || !p->ready)
         return;
-    if (t->recall.id && ask_once(t, str_of(t->recall.id), p->id))
-        ids[n++] = str_of(t->recall.id);
+    for (size_t i = 0; i < t->n_recalls; i++)
+        if (ask_once(t, str_of(t->recalls[i].id), p->id))
+            ids[n++] = str_of(t->recalls[i].id);
     if (fostering(t) && ask_once(t, STR("*"), p->id))
         for (unsigned k = 1; k < MODEL_KINDS; k++)
             ids[n++] = str_of(kind_prefixes[k]);
@@ -306,7 +309,7 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
 
 static void ask(struct turn *t) {
     struct asking a = {t, false};
-    if (t->lost.n == 0 && !fostering(t) && !t->recall.id)
+    if (t->lost.n == 0 && !fostering(t) && t->n_recalls == 0)
         set_clear(&t->asked);
     else if (t->ask.number == 0)
         push_each(t->push, ask_proxy, &a);
@@ -395,25 +398,35 @@ static void forget_answer(struct turn *t) {
     t->ask = (struct ask){0};
 }
 
-static void end_recall(struct turn *t, const struct object *o) {
-    const char *id = t->recall.id;
-    t->recall.id = NULL;
-    evtimer_del(t->recall_end);
-    t->recall.call(t->recall.arg, o);
-    push_unhold(t->push, str_of(id));
+static void end_recall(struct turn *t, size_t i, const struct object *o) {
+    struct recall r = t->recalls[i];
+    t->recalls[i] = t->recalls[--t->n_recalls];
+    if (t->n_recalls == 0)
+        evtimer_del(t->recall_end);
+    r.call(r.arg, o);
+    push_unhold(t->push, str_of(r.id));
+}
+
+static const struct object *answered(const struct turn *t, const char *id) {
+    for (size_t i = 0; i < t->ask.n; i++)
+        if (str_eq(object_id(t->ask.v[i]), str_of(id)))
+            return t->ask.v[i];
+    return NULL;
 }
 
 static void recall(struct turn *t) {
-    for (size_t i = 0; t->recall.id && i < t->ask.n; i++)
-        if (str_eq(object_id(t->ask.v[i]), str_of(t->recall.id)))
-            end_recall(t, t->ask.v[i]);
+    for (size_t i = t->n_recalls; i-- > 0;) {
+        const struct object *o = answered(t, t->recalls[i].id);
+        if (o)
+            end_recall(t, i, o);
+    }
 }
 
 static void on_recall_end(evutil_socket_t fd, short what, void *arg) {
     struct turn *t = arg;
     (void)fd, (void)what;
-    if (t->recall.id)
-        end_recall(t, NULL);
+    while (t->n_recalls > 0)
+        end_recall(t, t->n_recalls - 1, NULL);
 }
 
 static void on_have_end(void *arg, uint64_t proxy, uint64_t number, bool complete) {
@@ -573,7 +586,7 @@ static void forgive(struct turn *t) {
 static void on_change(void *arg) {
     struct turn *t = arg;
     forgive(t);
-    if (t->recall.id && fleet(t).linked > 0 && !evtimer_pending(t->recall_end, NULL))
+    if (t->n_recalls > 0 && fleet(t).linked > 0 && !evtimer_pending(t->recall_end, NULL))
         arm(t->recall_end, FIRST_WAIT_MS);
     ask(t);
     if (t->compiled && !t->committed)
@@ -717,9 +730,8 @@ void turn_keys(struct turn *t, struct object *keys) {
 
 void turn_recall(struct turn *t, const char *id,
                  void (*recalled)(void *arg, const struct object *o), void *arg) {
-    t->recall.id = id;
-    t->recall.call = recalled;
-    t->recall.arg = arg;
+    must(t->n_recalls < RECALLS_MAX);
+    t->recalls[t->n_recalls++] = (struct recall){id, recalled, arg};
     push_hold(t->push, str_of(id));
 }
 void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg) {

@@ -5,7 +5,7 @@
  *
  *     --link-secret          made here, kept in that Secret: all replicas have the same ones
  *     one of cert-manager's  derived from tls.key and the time: the same at all replicas, too
- *     --source dir:          made here, in memory: they end with this process
+ *     --source dir:          made here, in memory; those of sessions are the fleet's, if it has some
  *     kube, no Secret        none: replicas could not agree; proxies give no tickets, and nobody
  *                            can log in
  *
