@@ -283,7 +283,7 @@ static bool take_target(struct building *w, const struct kong_entity *e, struct 
             break;
         }
     uint64_t number = 8000; /* Kong's own default */
-    if (port.p && !str_to_u64(port, 65535, &number)) {
+    if (port.p && (!str_to_u64(port, 65535, &number) || number == 0)) {
         host = text; /* an IPv6 address without port, or nothing good */
         number = 8000;
     }
