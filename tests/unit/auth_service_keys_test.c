@@ -76,7 +76,8 @@ static void endpoints_change(void **state) {
     assert_int_equal(one_want(w)->n_endpoints, 0); /* keysets says so */
     char text[4096] = "", *end = text;
     for (unsigned i = 0; i < 40; i++)
-        end += sprintf(end, "%s{'addresses':['10.0.1.%u']}", i > 0 ? "," : "", i + 1);
+        end += snprintf(end, (size_t)(text + sizeof(text) - end), "%s{'addresses':['10.0.1.%u']}",
+                        i > 0 ? "," : "", i + 1);
     add(w,
         "{'apiVersion':'discovery.k8s.io/v1','kind':'EndpointSlice','metadata':{'name':'many',"
         "'namespace':'shop','labels':{'kubernetes.io/service-name':'web'}},'addressType':'IPv4',"
