@@ -174,7 +174,7 @@ static void always_summer(void **state) {
     (void)state;
     assert_int_equal(zone_read(file(&o, 0, "EST5EDT,0/0,J365/25"), FROM, UNTIL, &z, NULL), 0);
     assert_true(z.n == 1 && z.v[0].minutes == -240);
-    assert_int_equal(zone_read(file(&o, 0, "XXX-2<+01>-1,0/0,J365/23"), FROM, UNTIL, &z, NULL), 0);
+    assert_int_equal(zone_read(file(&o, 0, "ABC-2<+01>-1,0/0,J365/23"), FROM, UNTIL, &z, NULL), 0);
     assert_true(z.n == 1 && z.v[0].minutes == 60);
     out_fini(&o);
 }
