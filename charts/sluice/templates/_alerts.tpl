@@ -1,0 +1,144 @@
+{{/* Rules of Prometheus: `groups:`. What each alert means, and what to do, is in docs/runbook.md under its name. */}}
+
+{{/* One alert: (dict "root" $ "name" "…" "expr" "…" "for" "5m" "severity" "page|ticket" "summary" "…" "description" "…"). */}}
+{{- define "sluice.alert" -}}
+- alert: {{ .name }}
+  expr: |-
+{{ .expr | trim | indent 4 }}
+  for: {{ .for }}
+  labels:
+    severity: {{ .severity }}
+{{- with .root.Values.alerts.labels }}
+{{ toYaml . | indent 4 }}
+{{- end }}
+  annotations:
+    summary: {{ .summary | quote }}
+    description: {{ .description | quote }}
+    runbook_url: {{ printf "%s#%s" .root.Values.alerts.runbookURL (lower .name) | quote }}
+{{- end -}}
+
+{{/* Errors of one origin as a part of all requests of a rule, over a window: (dict "origin" "upstream" "window" "5m"). */}}
+{{- define "sluice.errorRatio" -}}
+sum by (namespace, route, rule) (rate(sluice_request_errors_total{origin="{{ .origin }}"}[{{ .window }}]))
+  / sum by (namespace, route, rule) (rate(sluice_requests_total[{{ .window }}]))
+{{- end -}}
+
+{{/* Both windows burn the budget so fast, and somebody is there: (dict "root" $ "origin" "…" "burn" .fast). */}}
+{{- define "sluice.burns" -}}
+{{- $part := printf "%.6f" (mulf .burn.factor (subf 1.0 (divf .root.Values.alerts.objectivePercent 100.0))) -}}
+(
+  {{ include "sluice.errorRatio" (dict "origin" .origin "window" .burn.short) | indent 2 | trim }}
+) > {{ $part }}
+and (
+  {{ include "sluice.errorRatio" (dict "origin" .origin "window" .burn.long) | indent 2 | trim }}
+) > {{ $part }}
+and sum by (namespace, route, rule) (rate(sluice_requests_total[{{ .burn.short }}])) > {{ .root.Values.alerts.leastRequestsPerSecond }}
+{{- end -}}
+
+{{- define "sluice.quantile" -}}
+histogram_quantile(0.99, sum by (namespace, route, rule, le) (rate({{ .metric }}_bucket[{{ .window }}])))
+{{- end -}}
+
+{{- define "sluice.alerts" }}
+{{- $a := .Values.alerts }}
+{{- $busy := printf "and sum by (namespace, route, rule) (rate(sluice_requests_total[%s])) > %v" $a.latencyWindow $a.leastRequestsPerSecond }}
+groups:
+  - name: sluice-errors
+    rules:
+{{- range $origin := list "gateway" "auth" "upstream" }}
+{{- range $speed, $burn := dict "Fast" $a.burn.fast "Slow" $a.burn.slow }}
+{{ include "sluice.alert" (dict "root" $ "name" (printf "Sluice%sErrors%s" (title $origin) $speed)
+    "expr" (include "sluice.burns" (dict "root" $ "origin" $origin "burn" $burn))
+    "for" $burn.for "severity" (ternary "page" "ticket" (eq $speed "Fast"))
+    "summary" (printf "{{ $labels.namespace }}/{{ $labels.route }}: %s errors use up its error budget" $origin)
+    "description" (printf "{{ $value | humanizePercentage }} of the requests of rule {{ $labels.rule }} end in an error whose origin is %s." $origin)) | indent 6 }}
+{{- end }}
+{{- end }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceBackendErrors"
+    "expr" (printf `(
+  sum by (backend) (rate(sluice_upstream_responses_total{code=~"5.."}[%s]))
+    / sum by (backend) (rate(sluice_upstream_responses_total[%s]))
+) > %s
+and sum by (backend) (rate(sluice_upstream_responses_total[%s])) > %v` $a.burn.fast.short $a.burn.fast.short (printf "%.6f" (mulf $a.burn.fast.factor (subf 1.0 (divf $a.objectivePercent 100.0)))) $a.burn.fast.short $a.leastRequestsPerSecond)
+    "for" $a.burn.fast.for "severity" "ticket"
+    "summary" "{{ $labels.backend }} answers with 5xx"
+    "description" "{{ $value | humanizePercentage }} of the answers of this backend are errors of its own.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceNoReadyEndpoint"
+    "expr" `sum by (namespace, route, rule) (rate(sluice_request_errors_total{reason="no_endpoint"}[1m])) > 0`
+    "for" $a.for "severity" "page"
+    "summary" "{{ $labels.namespace }}/{{ $labels.route }}: no endpoint is ready"
+    "description" "Requests of rule {{ $labels.rule }} are answered with 503 because its backend has no ready endpoint.") | indent 6 }}
+  - name: sluice-latency
+    rules:
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceGatewaySlow"
+    "expr" (printf "%s > %v\n%s" (include "sluice.quantile" (dict "metric" "sluice_gateway_duration_seconds" "window" $a.latencyWindow)) $a.gatewaySeconds $busy)
+    "for" $a.for "severity" "page"
+    "summary" "{{ $labels.namespace }}/{{ $labels.route }}: the gateway itself is slow"
+    "description" "One request in a hundred of rule {{ $labels.rule }} spends {{ $value | humanizeDuration }} in the gateway, waiting for nobody.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceUpstreamSlow"
+    "expr" (printf "%s > %v\n%s" (include "sluice.quantile" (dict "metric" "sluice_upstream_duration_seconds" "window" $a.latencyWindow)) $a.upstreamSeconds $busy)
+    "for" $a.for "severity" "ticket"
+    "summary" "{{ $labels.namespace }}/{{ $labels.route }}: its backend is slow"
+    "description" "One request in a hundred of rule {{ $labels.rule }} waits {{ $value | humanizeDuration }} for the backend.") | indent 6 }}
+  - name: sluice-configuration
+    rules:
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceConfigRejected"
+    "expr" "increase(sluice_config_rejected_total[10m]) > 0"
+    "for" "0s" "severity" "ticket"
+    "summary" "A proxy sent back objects that it could not use"
+    "description" "{{ $labels.instance }} has refused {{ $value | humanize }} objects of the configuration; what they say is not in force.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceResourcesRefused"
+    "expr" "max by (kind) (sluice_controller_refused) > 0"
+    "for" $a.for "severity" "ticket"
+    "summary" "{{ $labels.kind }}: objects that were refused"
+    "description" "{{ $value }} objects of this kind are refused; the condition Accepted of each says why.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceProxyBehind"
+    "expr" `max(sluice_controller_proxies{state="behind"}) > 0`
+    "for" $a.for "severity" "page"
+    "summary" "Proxies do not have the configuration of the controller"
+    "description" "{{ $value }} proxies are connected and do not take what they are sent.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceControllerUnreachable"
+    "expr" (printf "count(sluice_config_age_seconds > %v) > 0" $a.configAgeSeconds)
+    "for" $a.for "severity" "page"
+    "summary" "Proxies hear nothing of a controller"
+    "description" "{{ $value }} proxies go on with the configuration that they have; changes do not reach them.") | indent 6 }}
+{{- range $name, $days := dict "SluiceCertificateExpiring" $a.certificateDays.ticket "SluiceCertificateExpiresSoon" $a.certificateDays.page }}
+{{ include "sluice.alert" (dict "root" $ "name" $name
+    "expr" (printf "min by (secret) (sluice_certificate_expiry_timestamp_seconds) - time() < %v * 86400" $days)
+    "for" $a.for "severity" (ternary "ticket" "page" (eq $name "SluiceCertificateExpiring"))
+    "summary" "The certificate of {{ $labels.secret }} ends soon"
+    "description" "It ends in {{ $value | humanizeDuration }}, and has not been renewed.") | indent 6 }}
+{{- end }}
+  - name: sluice-saturation
+    rules:
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceWorkersBusy"
+    "expr" (printf `(
+  sum by (instance) (rate(process_cpu_seconds_total[%s]))
+    / count by (instance) (sluice_loop_lag_seconds)
+) > %v` $a.latencyWindow $a.workersBusy)
+    "for" $a.for "severity" "page"
+    "summary" "{{ $labels.instance }}: its workers have little time left"
+    "description" "Each worker is busy {{ $value | humanizePercentage }} of the time; above that requests wait.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceOverloaded"
+    "expr" `sum by (namespace, route, rule) (rate(sluice_request_errors_total{reason="overloaded"}[1m])) > 0`
+    "for" $a.for "severity" "page"
+    "summary" "{{ $labels.namespace }}/{{ $labels.route }}: requests are turned away"
+    "description" "A limit of rule {{ $labels.rule }}, of its backend or of the proxy itself is reached.") | indent 6 }}
+{{- if .Values.autoscaling.enabled }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceNearCeiling"
+    "expr" (printf "count(count by (instance) (sluice_loop_lag_seconds)) >= %d" (.Values.autoscaling.maxReplicas | int))
+    "for" $a.for "severity" "ticket"
+    "summary" "As many proxies run as autoscaling may start"
+    "description" "{{ $value }} proxies run; more load finds no more of them. Raise autoscaling.maxReplicas.") | indent 6 }}
+{{- end }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluiceCostUp"
+    "expr" (printf `(
+  sum by (namespace, route) (rate(sluice_cpu_seconds_total[%s])) / sum by (namespace, route) (rate(sluice_requests_total[%s]))
+) > %v * (
+  sum by (namespace, route) (rate(sluice_cpu_seconds_total[%s] offset %s)) / sum by (namespace, route) (rate(sluice_requests_total[%s] offset %s))
+)
+and sum by (namespace, route) (rate(sluice_requests_total[%s])) > %v` $a.cost.window $a.cost.window $a.cost.factor $a.cost.window $a.cost.before $a.cost.window $a.cost.before $a.cost.window $a.leastRequestsPerSecond)
+    "for" $a.for "severity" "ticket"
+    "summary" "{{ $labels.namespace }}/{{ $labels.route }}: a request costs more than it did"
+    "description" "A request of this route takes {{ $value | humanizeDuration }} of CPU time of the gateway, much more than before.") | indent 6 }}
+{{- end -}}
