@@ -111,3 +111,10 @@ priorityClassName: {{ . }}
 imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end -}}
+
+{{/* A quantity of memory, as 512Mi or 1G, in bytes. */}}
+{{- define "sluice.bytes" -}}
+{{- $units := dict "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $unit := regexFind "[A-Za-z]+$" (toString .) -}}
+{{- trimSuffix $unit (toString .) | mulf (dig $unit 1 $units) | int64 -}}
+{{- end -}}
