@@ -201,7 +201,7 @@ class Api:
 
 PLURALS = {'IngressClass': 'ingressclasses', 'Ingress': 'ingresses',
            'TrafficPolicy': 'trafficpolicies', 'AuthPolicy': 'authpolicies'}
-OF_CLUSTER = ('IngressClass', 'GatewayConfig', 'Namespace', 'CustomResourceDefinition',
+OF_CLUSTER = ('IngressClass', 'GatewayConfig', 'Namespace', 'Node', 'CustomResourceDefinition',
               'ClusterRole', 'ClusterRoleBinding')
 
 
