@@ -286,10 +286,13 @@ static void reason_table(void) {
     printf(
         "# Reasons\n\nWhy Sluice answered by itself, and whose fault it was: the same name in the\n"
         "access log, the metric, the header `sluice-reason` and `sluicectl explain`. Made from\n"
-        "`proxy/http/reason.def` by `make docs`. The names never change.\n\n"
+        "`proxy/http/reason.def` by `make docs`. The names never change. Each leads to its section "
+        "of\n"
+        "the [runbook](../runbook.md).\n\n"
         "| reason | origin | status | |\n|---|---|---|---|\n");
 #define REASON(NAME, name, origin, status, text)                                                   \
-    printf("| `%s` | %s | %d | %s |\n", name, origins[ORIGIN_##origin], status, text);
+    printf("| [`%s`](../runbook.md#%s) | %s | %d | %s |\n", name, name, origins[ORIGIN_##origin],  \
+           status, text);
 #include "proxy/http/reason.def"
 #undef REASON
 }
