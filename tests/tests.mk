@@ -34,6 +34,12 @@ test-all-builds:
 	@$(MAKE) --no-print-directory -j$(JOBS) MODE=asan test-programs
 	@$(MAKE) --no-print-directory -j$(JOBS) MODE=tsan test-programs
 	@$(MAKE) --no-print-directory -j$(JOBS) fuzzers
+	@$(MAKE) --no-print-directory before
+
+# The version before this one, that tests/e2e/skew runs beside it.
+.PHONY: before
+before:
+	@tests/tools/before > /dev/null || [ $$? = 77 ]
 
 # The cluster's programs take the longest: they are built meanwhile, and their floors come last.
 test: deps
@@ -49,6 +55,7 @@ test-prop: $(PROP)
 	@$(RUN) prop
 test-golden: $(GOLDEN)
 	@$(RUN) golden
+test-e2e: before
 test-vtc test-e2e test-desync test-budget test-chart test-kube test-cluster: all $(TOOLS) $(PRELOAD)
 	@$(RUN) $(@:test-%=%)
 
