@@ -157,6 +157,7 @@ struct reader {
 struct decoder {
     struct arena *arena;
     size_t limit; /* of arena->used */
+    bool guards;  /* within what demands something */
     bool *newer;
     struct why *why;
 };
@@ -209,9 +210,23 @@ static struct reader reader_of(struct str s) {
 static int decode(const struct model_struct *s, struct str bytes, struct decoder *d, void *value,
                   int depth);
 
+/* What demands something: a field in it, however deep, that only a newer writer knows may be a
+ * further condition, and who passes over it lets more through. */
+static bool is_guard(const struct model_struct *s) {
+    static const struct model_struct *const all[] = {
+        &model_struct_auth,         &model_struct_match,     &model_struct_upstream_tls,
+        &model_struct_listener_tls, &model_struct_route_tls,
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (s == all[i])
+            return true;
+    return false;
+}
+
 /* First pass: form, order and how often each field occurs. */
 static int survey(const struct model_struct *s, const struct model_field *fields, size_t n,
-                  struct str bytes, uint32_t counts[FIELDS_MAX], struct why *why) {
+                  struct str bytes, uint32_t counts[FIELDS_MAX], struct decoder *d) {
+    struct why *why = d->why;
     struct reader r = reader_of(bytes);
     struct raw_field raw;
     uint64_t last = 0;
@@ -224,8 +239,11 @@ static int survey(const struct model_struct *s, const struct model_field *fields
         last = raw.number;
         while (i < n && fields[i].number < raw.number)
             i++;
-        if (i == n || fields[i].number != raw.number)
+        if (i == n || fields[i].number != raw.number) {
+            if (d->guards && d->newer)
+                *d->newer = true;
             continue; /* a newer writer's field */
+        }
         const struct model_field *f = &fields[i];
         if (raw.is_bytes == is_number(f))
             return why_text(why, "%s.%s has the wrong form", s->name, f->name);
@@ -299,7 +317,9 @@ static int decode(const struct model_struct *s, struct str bytes, struct decoder
     memset(value, 0, s->size);
     if (depth > MODEL_DEPTH)
         return why_text(d->why, "%s is nested too deeply", s->name);
-    if (survey(s, fields, n, bytes, counts, d->why) != 0 ||
+    bool outside = d->guards;
+    d->guards = outside || is_guard(s);
+    if (survey(s, fields, n, bytes, counts, d) != 0 ||
         make_lists(s, fields, n, counts, d, value) != 0)
         return -1;
     struct reader r = reader_of(bytes);
@@ -317,6 +337,7 @@ static int decode(const struct model_struct *s, struct str bytes, struct decoder
         else if (set_bytes(&fields[i], value, raw.bytes, d, depth) != 0)
             return -1;
     }
+    d->guards = outside;
     return 0;
 }
 
@@ -326,7 +347,7 @@ int model_decode_max(const struct model_struct *s, struct str bytes, size_t max,
         *newer = false;
     if (bytes.n > max)
         return why_text(why, "%zu bytes are more than the limit of %zu", bytes.n, max);
-    struct decoder d = {a, a->used + 64 * bytes.n + (64 << 10), newer, why};
+    struct decoder d = {a, a->used + 64 * bytes.n + (64 << 10), false, newer, why};
     return decode(s, bytes, &d, value, 1);
 }
 

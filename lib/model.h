@@ -129,7 +129,8 @@ const char *model_word(const struct model_words *w, uint32_t number);
 void model_encode(const struct model_struct *s, const void *value, struct out *o);
 /* Fills *value (s->size bytes) from bytes. Strings borrow from bytes; lists and parts are in the
  * arena. -1 with *why if the bytes are not an encoding. A WORD that is not known becomes 0 and
- * sets *newer (may be NULL), so that a reader can fail closed where it matters. */
+ * sets *newer (may be NULL), as a field does that is not known in what demands something (an auth,
+ * a match, TLS), so that a reader can fail closed where it matters. */
 int model_decode(const struct model_struct *s, struct str bytes, struct arena *a, void *value,
                  bool *newer, struct why *why) MUST_USE;
 /* The same for bytes that hold more than one object may: at most max of them. */
