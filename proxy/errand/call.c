@@ -252,7 +252,9 @@ static void on_readable(struct upstream *u) {
             return;
         if (got != BODY_PIECE || f->got.n + piece.n > f->body_max) {
             u->side.loan.open = false;
-            finish(f, got == BODY_CUT ? REASON_UPSTREAM_CLOSED : REASON_BAD_RESPONSE);
+            finish(f, got == BODY_CUT     ? REASON_UPSTREAM_CLOSED
+                      : got == BODY_RESET ? REASON_UPSTREAM_RESET
+                                          : REASON_BAD_RESPONSE);
             return;
         }
         out_str(&f->got, piece);

@@ -18,7 +18,9 @@ enum { /* bytes shown of what came from outside; escaping may make six of one */
 enum { /* room for the parts of known bound, with some to spare */
        START_MAX = 64,
        NUMBERS_MAX = 640,
+       PHASES_MAX = 256,
 };
+enum { PHASE_LEAST_NS = 1000000 }; /* a shorter one is left out */
 
 const char *const record_decisions[RECORD_DECISIONS] = {"allow", "deny", "dryDeny"};
 
@@ -214,6 +216,24 @@ static void write_numbers(struct out *o, const struct record *r) {
     o->n -= NUMBERS_MAX - (size_t)(at - start);
 }
 
+/* The other phases, as far as they are worth a word. */
+static void write_phases(struct out *o, const struct record *r) {
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } all[] = {{",\"read\":", r->read_ns},
+               {",\"auth_wait\":", r->auth_ns},
+               {",\"pick\":", r->pick_ns},
+               {",\"body\":", r->body_ns}};
+    char *start = out_take(o, PHASES_MAX), *at = start;
+    if (!start)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (unlikely(all[i].ns >= PHASE_LEAST_NS))
+            at = pen_seconds(pen_text(at, all[i].name), all[i].ns);
+    o->n -= PHASES_MAX - (size_t)(at - start);
+}
+
 static void write_start(struct out *o, struct line_clock *clock, const struct record *r) {
     char *start = out_take(o, START_MAX);
     if (!start)
@@ -313,6 +333,7 @@ void line_write(struct out *o, struct line_clock *clock, const struct record *r,
     write_text(o, r->tls, NAME_MAX_SHOWN);
     out_lit(o, ",\"trace\":");
     write_text(o, trace_id(r->traceparent), 32);
+    write_phases(o, r);
     if (unlikely(r->of == RECORD_TUNNEL_END))
         write_tunnel(o, r);
     if (unlikely(r->auth != NULL))

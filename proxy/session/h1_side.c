@@ -104,7 +104,7 @@ static enum body take(struct side *x, struct str *piece, bool *last) {
             return BODY_NOMEM;
         case IO_FULL: /* cannot be: all that was read was eaten */
         case IO_FAIL:
-            return BODY_CUT;
+            return BODY_RESET;
         }
     }
 }
@@ -207,7 +207,7 @@ enum body h1_side_pipe(struct side *x, struct side *to, struct channel *p, size_
     struct str piece;
     enum io io = channel_fill(p, h1->conn, size_min(h1->body.left, PIPE_BYTES));
     if (io != IO_OK)
-        return io == IO_AGAIN ? BODY_AGAIN : BODY_CUT;
+        return io == IO_AGAIN ? BODY_AGAIN : io == IO_FAIL ? BODY_RESET : BODY_CUT;
     *n = p->held;
     p->held = 0;                                  /* the loan has it */
     h1_body_next(&h1->body, NULL, *n, n, &piece); /* it looks at no byte where a length is known */

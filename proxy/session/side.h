@@ -43,6 +43,7 @@ enum body {
     BODY_AGAIN, /* nothing now; readable() will be called */
     BODY_BAD,   /* framing error */
     BODY_CUT,   /* the connection ended before the body did */
+    BODY_RESET, /* likewise, with a reset or another error */
     BODY_NOMEM, /* no buffer */
 };
 

@@ -359,6 +359,7 @@ static void body_failed(struct stream *st, enum body what) {
         stream_fail(st, REASON_BAD_REQUEST);
         return;
     case BODY_CUT:
+    case BODY_RESET:
         stream_fail(st, REASON_CLIENT_CLOSED);
         return;
     default:

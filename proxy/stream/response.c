@@ -179,6 +179,9 @@ void response_failed(struct stream *st, enum body what) {
     case BODY_CUT:
         stream_fail(st, REASON_UPSTREAM_CLOSED);
         return;
+    case BODY_RESET:
+        stream_fail(st, REASON_UPSTREAM_RESET);
+        return;
     default:
         stream_fail(st, REASON_OVERLOADED);
         return;

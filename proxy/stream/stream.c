@@ -240,10 +240,22 @@ void stream_record(struct stream *st) {
 
 /* ---- ends ---- */
 
+/* An attempt ends without an answer: its time is on the account of what was waited for. While the
+ * request's body is still on its way that may be the client. */
+static void note_in_vain(struct stream *st) {
+    uint64_t now = st->env->loop->now_ns;
+    if (!st->ready)
+        st->connect_ns += now > st->up->started_ns ? now - st->up->started_ns : 0;
+    else if (st->request_last && st->response_ns < st->sent_ns)
+        st->upstream_ns += now > st->sent_ns ? now - st->sent_ns : 0;
+}
+
 void stream_drop_upstream(struct stream *st, bool reuse) {
     struct upstream *u = st->up;
     if (u == NULL)
         return;
+    if (unlikely(!st->answering))
+        note_in_vain(st);
     st->up = NULL;
     st->ready = false;
     struct side *s = &st->client->side;
@@ -664,7 +676,10 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
                        .tls = tls_of(c),
                        .start_ns = c->started_ns > 0 ? c->started_ns : now,
                        .request_bytes = bytes};
-    r.total_ns = r.gateway_ns = now - r.start_ns;
+    /* Until its last bytes came it was the client that was waited for. */
+    r.total_ns = now - r.start_ns;
+    r.gateway_ns = now - size_max(env->loop->now_ns, r.start_ns);
+    r.read_ns = r.total_ns - r.gateway_ns;
     addr_v6(&c->visitor->peer, r.client);
     char *p = side_room(&c->side, REFUSAL_ROOM);
     struct out o = out_fixed(p, p != NULL ? REFUSAL_ROOM : 0);

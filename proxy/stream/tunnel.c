@@ -243,6 +243,7 @@ static bool pump(struct stream *st, int way) {
             break;
         case BODY_BAD:
         case BODY_CUT:
+        case BODY_RESET:
             reset(st, way == UP ? CLIENT_RESET : UPSTREAM_RESET, REASON_NONE);
             return false;
         case BODY_NOMEM:
