@@ -716,7 +716,7 @@ static void until_close(void **state) {
     server.no_farewell = true; /* cut: it must not look whole */
     assert_int_equal(gate_ask(s.g, GET, &m), 200);
     assert_false(m.whole);
-    assert_int_equal(gate_record_at(s.g, 1).reason, REASON_UPSTREAM_CLOSED);
+    assert_int_equal(gate_record_at(s.g, 1).reason, REASON_UPSTREAM_RESET);
     close_stage(s);
 }
 

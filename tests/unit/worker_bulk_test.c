@@ -265,7 +265,7 @@ static void cut(const char *how, enum reason reason) {
 static void a_cut_answer_is_cut_for_the_client(void **state) {
     (void)state;
     cut("end", REASON_UPSTREAM_CLOSED);
-    cut("reset", REASON_UPSTREAM_CLOSED);
+    cut("reset", REASON_UPSTREAM_RESET);
 }
 
 static void a_client_that_goes_leaves_nothing(void **state) {
