@@ -91,13 +91,28 @@ $(TOOLS) $(BENCH): $(B)/%: $(B)/%.o $(ROOMS)
 
 .PRECIOUS: $(B)/%.o
 
-.PHONY: deps run help format clean
+.PHONY: deps run install help format clean
 deps:
 	@.ci/deps
 
 run: deps
 	@$(MAKE) --no-print-directory all $(B)/tests/tools/origin
 	@examples/quickstart/run $(B)
+
+# What `sluicectl` prints of itself lies where man and the shells look for it; the links are kubectl's plug-in.
+PREFIX ?= /usr/local
+D       = $(DESTDIR)$(PREFIX)
+install: $(PROGRAMS)
+	@install -d $(D)/bin $(D)/share/man/man1 $(D)/share/bash-completion/completions \
+	  $(D)/share/zsh/site-functions $(D)/share/fish/vendor_completions.d
+	@install $(PROGRAMS) $(D)/bin
+	@ln -sf sluicectl $(D)/bin/kubectl-sluice
+	@ln -sf sluicectl $(D)/bin/kubectl_complete-sluice
+	@$(B)/sluicectl man >$(D)/share/man/man1/sluicectl.1
+	@$(B)/sluicectl completion bash >$(D)/share/bash-completion/completions/sluicectl
+	@$(B)/sluicectl completion zsh >$(D)/share/zsh/site-functions/_sluicectl
+	@$(B)/sluicectl completion fish >$(D)/share/fish/vendor_completions.d/sluicectl.fish
+	@echo 'installed below $(D)'
 
 # Include paths go down only: see docs/architecture.md.
 .PHONY: layers
@@ -129,6 +144,7 @@ clean:
 help:
 	@echo 'make [MODE=asan|tsan]   the programs        make deps      missing Debian packages'
 	@echo 'make run                the quickstart      make test      everything below'
+	@echo 'make install [PREFIX=/usr/local] [DESTDIR=]   programs, manual page, completion, kubectl plug-in'
 	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-budget test-chart test-kube test-cluster'
 	@echo 'make asan tsan fuzz bench soak layers lint docs crds manifests format clean'
 

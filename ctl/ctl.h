@@ -8,6 +8,7 @@
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
+ *                                              │ completion.c, man.c: of the table in run.c
  *                                              └ doc.c, table.c: printing
  *
  * What -f shows is compiled by the controller's own code and routed by the proxy's own code.
@@ -24,6 +25,7 @@ enum ctl_exit {
     CTL_PROBLEMS = 1,    /* it was done, and there is something to put right */
     CTL_USAGE = 2,       /* the words or options make no sense */
     CTL_UNREACHABLE = 3, /* nothing answers there, or not with what was asked */
+    CTL_EXITS            /* how many there are */
 };
 
 enum ctl_format { CTL_TABLE, CTL_JSON, CTL_YAML };
@@ -61,6 +63,8 @@ enum ctl_exit ctl_render(struct ctl *c);
 enum ctl_exit ctl_validate(struct ctl *c);
 enum ctl_exit ctl_crds(struct ctl *c);
 enum ctl_exit ctl_import(struct ctl *c);
+enum ctl_exit ctl_completion(struct ctl *c);
+enum ctl_exit ctl_man(struct ctl *c);
 
 /* One line to err, "sluicectl: ..."; returns code, so that a command can return it. */
 enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) PRINTF_LIKE(3, 4);

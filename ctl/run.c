@@ -1,36 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Words and options; which command takes what; help.
+ * Words and options; which command takes what; help. The two tables, of commands and of options,
+ * are all that help, the manual page and the completion of shells know.
  */
 #include "controller/kube/near.h"
-#include "ctl/ctl.h"
+#include "ctl/commands.h"
 
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum {
-    TAKES_FILE = 1,
-    NEEDS_FILE = 2,
-    TAKES_PROXY = 4,
-    TAKES_CONTROLLER = 8,
-    TAKES_HEADERS = 16,
-    TAKES_DIRECTORY = 32,
-    TAKES_CLUSTER = 64,
-    TAKES_NAMESPACE = 128, /* comes with a cluster */
-    TAKES_CLASS = 256,
-    TAKES_CALLER = 512
-};
-
-struct command {
-    const char *name, *usage, *summary, *help;
-    unsigned takes;
-    int words; /* exactly so many */
-    enum ctl_format format;
-    enum ctl_exit (*run)(struct ctl *c);
-};
 
 static const struct command commands[] = {
     {"status", "status [-n NAMESPACE | --controller HOST:PORT|POD]",
@@ -107,50 +87,135 @@ static const struct command commands[] = {
      "manifests/\n"
      "  sluicectl import kong kong.yaml -o json 2> list.json > shop.yaml\n",
      TAKES_DIRECTORY | TAKES_NAMESPACE | TAKES_CLASS, 2, CTL_TABLE, ctl_import},
+    {"completion", "completion bash|zsh|fish", "what a shell needs to complete words and options",
+     "Prints a script for that shell. `make install` puts it where the shell looks for it. For\n"
+     "`kubectl sluice` a link to sluicectl named kubectl_complete-sluice on the PATH is enough.\n\n"
+     "  source <(sluicectl completion bash)\n"
+     "  sluicectl completion zsh > ~/.zsh/_sluicectl\n"
+     "  sluicectl completion fish > ~/.config/fish/completions/sluicectl.fish\n",
+     0, 1, CTL_TABLE, ctl_completion},
+    {"man", "man", "the manual page",
+     "Prints sluicectl(1), made of the same tables as this help. `make install` installs it.\n\n"
+     "  sluicectl man | man -l -\n",
+     0, 0, CTL_TABLE, ctl_man},
 };
 
-static const char options_help[] =
-    "options:\n"
-    "      --at TIME                judged as at that time: 2026-11-26T08:00:00Z, or seconds since "
-    "1970\n"
-    "                               (explain; default: now)\n"
-    "      --class NAME             the IngressClass of Routes (import; default: the default "
-    "class)\n"
-    "      --client ADDRESS         the client's address, for rules with cidrs (explain)\n"
-    "  -d, --directory DIR          where files are written (crds, import)\n"
-    "  -f, --file FILE|DIR          resources as YAML or JSON; a directory with all below it\n"
-    "      --gateway-config NAME    writes that GatewayConfig and its IngressClass too (import)\n"
-    "  -H, --header 'Name: value'   a request header (explain; may be repeated)\n"
-    "  -o, --output json|yaml|table how it is printed\n"
-    "  -n, --namespace NAMESPACE    where Sluice runs in the cluster (default: it is searched); "
-    "where\n"
-    "                               resources will be (import; default: default)\n"
-    "      --token TOKEN|@FILE|-    a token, shown as Authorization: Bearer; of a file, or of "
-    "standard\n"
-    "                               input (explain)\n"
-    "      --context, --kubeconfig  as in kubectl\n"
-    "      --controller WHERE       a controller: HOST:PORT of its admin port, or the name of a "
-    "pod\n"
-    "      --proxy WHERE            a proxy, likewise\n"
-    "  -h, --help                   help, also of one command\n"
-    "      --version                the version\n"
-    "\n"
-    "Without any of these what listens on this machine is asked (127.0.0.1:7402, 127.0.0.1:7502), "
-    "else\n"
-    "a ready pod of the cluster that kubectl is set up for. `kubectl sluice` always asks the "
-    "cluster.\n"
-    "\n"
-    "exit codes: 0 all is well, 1 problems were found, 2 wrong words or options, 3 cannot reach\n";
+enum {
+    OPT_CONTROLLER = 256,
+    OPT_PROXY,
+    OPT_CONTEXT,
+    OPT_KUBECONFIG,
+    OPT_VERSION,
+    OPT_CLASS,
+    OPT_CONFIG,
+    OPT_TOKEN,
+    OPT_CLIENT,
+    OPT_AT
+};
+
+static const struct option_of options[] = {
+    {OPT_AT, "at", "TIME", TAKES_CALLER,
+     "judged as at that time: 2026-11-26T08:00:00Z, or seconds since 1970 (explain; default: now)"},
+    {OPT_CLASS, "class", "NAME", TAKES_CLASS,
+     "the IngressClass of Routes (import; default: the default class)"},
+    {OPT_CLIENT, "client", "ADDRESS", TAKES_CALLER,
+     "the client's address, for rules with cidrs (explain)"},
+    {'d', "directory", "DIR", TAKES_DIRECTORY, "where files are written (crds, import)"},
+    {'f', "file", "FILE|DIR", TAKES_FILE,
+     "resources as YAML or JSON; a directory with all below it"},
+    {OPT_CONFIG, "gateway-config", "NAME", TAKES_CLASS,
+     "writes that GatewayConfig and its IngressClass too (import)"},
+    {'H', "header", "'Name: value'", TAKES_HEADERS, "a request header (explain; may be repeated)"},
+    {'o', "output", "json|yaml|table", 0, "how it is printed"},
+    {'n', "namespace", "NAMESPACE", TAKES_CLUSTER | TAKES_NAMESPACE,
+     "where Sluice runs in the cluster (default: it is searched); where resources will be (import; "
+     "default: default)"},
+    {OPT_TOKEN, "token", "TOKEN|@FILE|-", TAKES_CALLER,
+     "a token, shown as Authorization: Bearer; of a file, or of standard input (explain)"},
+    {OPT_CONTEXT, "context", "NAME", TAKES_CLUSTER, "as in kubectl"},
+    {OPT_KUBECONFIG, "kubeconfig", "FILE", TAKES_CLUSTER, "as in kubectl"},
+    {OPT_CONTROLLER, "controller", "WHERE", TAKES_CONTROLLER,
+     "a controller: HOST:PORT of its admin port, or the name of a pod"},
+    {OPT_PROXY, "proxy", "WHERE", TAKES_PROXY, "a proxy, likewise"},
+    {'h', "help", NULL, 0, "help, also of one command"},
+    {OPT_VERSION, "version", NULL, 0, "the version"},
+};
+
+enum { N_OPTIONS = ARRAY_LEN(options) };
+_Static_assert(N_OPTIONS <= 64, "a bit for each in struct asked");
+
+const char ctl_where[] =
+    "Unless an option says otherwise, what listens on this machine is asked (127.0.0.1:7402,\n"
+    "127.0.0.1:7502), else a ready pod of the cluster that kubectl is set up for. `kubectl "
+    "sluice`\n"
+    "always asks the cluster.\n";
+
+const char *const ctl_exits[CTL_EXITS] = {[CTL_OK] = "all is well",
+                                          [CTL_PROBLEMS] = "problems were found",
+                                          [CTL_USAGE] = "wrong words or options",
+                                          [CTL_UNREACHABLE] = "cannot reach"};
+
+size_t ctl_commands(const struct command **all) {
+    *all = commands;
+    return ARRAY_LEN(commands);
+}
+
+size_t ctl_options(const struct option_of **all) {
+    *all = options;
+    return N_OPTIONS;
+}
+
+bool command_takes(const struct command *m, const struct option_of *o) {
+    return o->takes == 0 || (m->takes & o->takes);
+}
+
+/* Of words, from the column at on; further lines begin there. */
+static void wrapped(FILE *to, const char *text, int at) {
+    enum { WIDTH = 100 };
+    int column = at;
+    for (const char *word = text; *word;) {
+        int n = (int)strcspn(word, " ");
+        if (column > at && column + 1 + n > WIDTH) {
+            fprintf(to, "\n%*s", at, "");
+            column = at;
+        }
+        column += fprintf(to, "%s%.*s", column > at ? " " : "", n, word);
+        word += n + (word[n] == ' ');
+    }
+    fputc('\n', to);
+}
+
+/* Those that m takes; all for NULL. */
+static void help_options(FILE *to, const struct command *m) {
+    fputs("options:\n", to);
+    for (const struct option_of *o = options; o < options + N_OPTIONS; o++) {
+        if (m && !command_takes(m, o))
+            continue;
+        int at = o->letter < 256 ? fprintf(to, "  -%c, --%s", o->letter, o->name)
+                                 : fprintf(to, "      --%s", o->name);
+        at += o->value ? fprintf(to, " %s", o->value) : 0;
+        fprintf(to, "%*s", at < 30 ? 31 - at : 1, "");
+        wrapped(to, o->help, 31);
+    }
+    if (!m || (m->takes & (TAKES_CONTROLLER | TAKES_PROXY | TAKES_CLUSTER)))
+        fprintf(to, "\n%s", ctl_where);
+    fputs("\nexit codes:", to);
+    for (int i = 0; i < CTL_EXITS; i++)
+        fprintf(to, "%s %d %s", i > 0 ? "," : "", i, ctl_exits[i]);
+    fputc('\n', to);
+}
 
 static void help_all(FILE *to) {
     fputs("sluicectl: what Sluice serves, and why\n\nusage: sluicectl COMMAND [options]\n\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(to, "\n%s", options_help);
+        fprintf(to, "  %-11s %s\n", commands[i].name, commands[i].summary);
+    fputc('\n', to);
+    help_options(to, NULL);
 }
 
 static void help_one(FILE *to, const struct command *m) {
-    fprintf(to, "usage: sluicectl %s\n\n%s\n%s", m->usage, m->help, options_help);
+    fprintf(to, "usage: sluicectl %s\n\n%s\n", m->usage, m->help);
+    help_options(to, m);
 }
 
 enum ctl_exit ctl_fail(struct ctl *c, enum ctl_exit code, const char *fmt, ...) {
@@ -188,43 +253,34 @@ static int format_of(struct ctl *c, const char *word) {
     return -1;
 }
 
-enum {
-    OPT_CONTROLLER = 256,
-    OPT_PROXY,
-    OPT_CONTEXT,
-    OPT_KUBECONFIG,
-    OPT_VERSION,
-    OPT_CLASS,
-    OPT_CONFIG,
-    OPT_TOKEN,
-    OPT_CLIENT,
-    OPT_AT
-};
-
-static const struct option long_options[] = {
-    {"at", required_argument, NULL, OPT_AT},
-    {"class", required_argument, NULL, OPT_CLASS},
-    {"client", required_argument, NULL, OPT_CLIENT},
-    {"token", required_argument, NULL, OPT_TOKEN},
-    {"gateway-config", required_argument, NULL, OPT_CONFIG},
-    {"directory", required_argument, NULL, 'd'},
-    {"file", required_argument, NULL, 'f'},
-    {"header", required_argument, NULL, 'H'},
-    {"output", required_argument, NULL, 'o'},
-    {"controller", required_argument, NULL, OPT_CONTROLLER},
-    {"proxy", required_argument, NULL, OPT_PROXY},
-    {"namespace", required_argument, NULL, 'n'},
-    {"context", required_argument, NULL, OPT_CONTEXT},
-    {"kubeconfig", required_argument, NULL, OPT_KUBECONFIG},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0}};
-
-/* What was said about the program itself. */
+/* What was said, and what of it is about the program itself. */
 struct asked {
     bool help, version;
-    int format; /* -1: not said */
+    int format;    /* -1: not said */
+    uint64_t said; /* a bit for each of options */
 };
+
+/* What getopt_long() wants of the table. */
+struct getopt_words {
+    struct option longs[N_OPTIONS + 1];
+    char shorts[2 * N_OPTIONS + 2];
+};
+
+static struct getopt_words getopt_words(void) {
+    struct getopt_words w = {.shorts = ":"};
+    char *p = w.shorts + 1;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option_of *o = &options[i];
+        w.longs[i] =
+            (struct option){o->name, o->value ? required_argument : no_argument, NULL, o->letter};
+        if (o->letter < 256) {
+            *p++ = (char)o->letter;
+            if (o->value)
+                *p++ = ':';
+        }
+    }
+    return w;
+}
 
 static bool wrong_option(struct ctl *c, char **argv, int option) {
     const char *word = argv[optind > 0 ? optind - 1 : 0];
@@ -233,8 +289,8 @@ static bool wrong_option(struct ctl *c, char **argv, int option) {
         return false;
     }
     struct near near = near_to(str_of(word[0] == '-' && word[1] == '-' ? word + 2 : ""));
-    for (const struct option *o = long_options; o->name; o++)
-        near_try(&near, str_of(o->name));
+    for (int i = 0; i < N_OPTIONS; i++)
+        near_try(&near, str_of(options[i].name));
     if (near.best.n > 0)
         ctl_fail(c, CTL_USAGE, "there is no option %s; do you mean --%.*s?", word,
                  STR_FMT(near.best));
@@ -244,6 +300,9 @@ static bool wrong_option(struct ctl *c, char **argv, int option) {
 }
 
 static bool take_option(struct ctl *c, struct asked *a, int option, char **argv) {
+    for (int i = 0; i < N_OPTIONS; i++)
+        if (options[i].letter == option)
+            a->said |= (uint64_t)1 << i;
     switch (option) {
     case 'd':
         c->directory = optarg;
@@ -302,30 +361,16 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     }
 }
 
-static bool fits(struct ctl *c, const struct command *m) {
-    const struct {
-        bool said;
-        unsigned takes;
-        const char *option;
-    } said[] = {{c->directory != NULL, TAKES_DIRECTORY, "-d"},
-                {c->file != NULL, TAKES_FILE, "-f"},
-                {c->proxy != NULL, TAKES_PROXY, "--proxy"},
-                {c->controller != NULL, TAKES_CONTROLLER, "--controller"},
-                {c->namespace != NULL, TAKES_CLUSTER | TAKES_NAMESPACE, "-n"},
-                {c->class != NULL, TAKES_CLASS, "--class"},
-                {c->gateway_config != NULL, TAKES_CLASS, "--gateway-config"},
-                {c->context != NULL, TAKES_CLUSTER, "--context"},
-                {c->kubeconfig != NULL, TAKES_CLUSTER, "--kubeconfig"},
-                {c->token != NULL, TAKES_CALLER, "--token"},
-                {c->client != NULL, TAKES_CALLER, "--client"},
-                {c->at != NULL, TAKES_CALLER, "--at"},
-                {c->n_headers > 0, TAKES_HEADERS, "-H"}};
-    for (size_t i = 0; i < ARRAY_LEN(said); i++)
-        if (said[i].said && !(m->takes & said[i].takes)) {
-            ctl_fail(c, CTL_USAGE, "%s takes no %s; usage: sluicectl %s", m->name, said[i].option,
-                     m->usage);
-            return false;
-        }
+static bool fits(struct ctl *c, const struct command *m, uint64_t said) {
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const struct option_of *o = &options[i];
+        if (!(said >> i & 1) || command_takes(m, o))
+            continue;
+        char letter[] = {(char)o->letter, '\0'};
+        ctl_fail(c, CTL_USAGE, "%s takes no -%s%s; usage: sluicectl %s", m->name,
+                 o->letter < 256 ? "" : "-", o->letter < 256 ? letter : o->name, m->usage);
+        return false;
+    }
     if ((m->takes & NEEDS_FILE) && !c->file)
         ctl_fail(c, CTL_USAGE, "%s needs -f FILE or -f DIR; usage: sluicectl %s", m->name,
                  m->usage);
@@ -343,8 +388,11 @@ enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err) {
     struct ctl c = {.out = out, .err = err, .colour = isatty(fileno(out)) && !getenv("NO_COLOR")};
     struct asked asked = {.format = -1};
     c.in_cluster = argc > 0 && str_ends(str_of(argv[0]), STR("kubectl-sluice"));
+    if (complete_asked(argc, argv))
+        return complete(argc, argv, out);
+    struct getopt_words w = getopt_words();
     optind = 0; /* start anew */
-    for (int o; (o = getopt_long(argc, argv, ":d:f:H:n:o:h", long_options, NULL)) != -1;)
+    for (int o; (o = getopt_long(argc, argv, w.shorts, w.longs, NULL)) != -1;)
         if (!take_option(&c, &asked, o, argv))
             return CTL_USAGE;
     if (asked.version) {
@@ -365,5 +413,5 @@ enum ctl_exit ctl_main(int argc, char **argv, FILE *out, FILE *err) {
     c.words = argv + optind + 1;
     c.n_words = argc - optind - 1;
     c.format = asked.format >= 0 ? (enum ctl_format)asked.format : m->format;
-    return fits(&c, m) ? m->run(&c) : CTL_USAGE;
+    return fits(&c, m, asked.said) ? m->run(&c) : CTL_USAGE;
 }

@@ -3,7 +3,7 @@
  * ctl: sluicectl from its words to what it prints and its exit code: on the quickstart, on files
  * that are wrong, and against a proxy's and a controller's admin ports.
  */
-#include "ctl/ctl.h"
+#include "ctl/commands.h"
 #include "ctl/doc.h"
 #include "lib/httpd.h"
 #include "lib/mem.h"
@@ -133,6 +133,91 @@ static void wrong_words(void **state) {
     assert_has(err_text, "usage: sluicectl explain METHOD URL");
     assert_int_equal(ctl("routes", "-o", "xml", "-f", QUICKSTART, NULL), CTL_USAGE);
     assert_has(err_text, "not 'xml'");
+}
+
+/* ---- completion, and the manual page ---- */
+
+static void completes_commands(void **state) {
+    (void)state;
+    const struct command *all;
+    size_t n = ctl_commands(&all);
+    assert_int_equal(ctl("__complete", "", NULL), CTL_OK);
+    assert_int_equal(count(out_text, "\n"), n + 1);
+    for (size_t i = 0; i < n; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "%s\t%s\n", all[i].name, all[i].summary);
+        assert_has(out_text, line);
+    }
+    ctl("__complete", "val", NULL);
+    assert_string_equal(out_text, "validate\tevery refusal and warning, with file and line\n:4\n");
+    ctl("__complete", NULL); /* kubectl says nothing where nothing is written */
+    assert_int_equal(count(out_text, "\n"), n + 1);
+}
+
+static void completes_options_of_the_command(void **state) {
+    (void)state;
+    ctl("__complete", "crds", "-", NULL);
+    assert_has(out_text, "--directory\t");
+    assert_has(out_text, "-d\t");
+    assert_has(out_text, "--help\t");
+    assert_lacks(out_text, "--proxy");
+    ctl("__complete", "crds", "--di", NULL);
+    assert_string_equal(out_text, "--directory\twhere files are written (crds, import)\n:4\n");
+    ctl("__complete", "-", NULL);
+    assert_has(out_text, "--proxy\t");
+}
+
+static void completes_values(void **state) {
+    (void)state;
+    static const char *const ways[][3] = {{"-o", "j", "json\thow"},
+                                          {"--output", "j", "json\thow"},
+                                          {"--output=j", NULL, "--output=json\thow"},
+                                          {"-oj", NULL, "-ojson\thow"},
+                                          {"--output", "=", "yaml\thow"}};
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        ctl("__complete", "render", ways[i][0], ways[i][1], NULL);
+        assert_has(out_text, ways[i][2]);
+    }
+    ctl("__complete", "render", "--output", "=", "y", NULL);
+    assert_has(out_text, "yaml\thow");
+    ctl("__complete", "render", "-f", "man", NULL);
+    assert_string_equal(out_text, ":0\n");
+    ctl("__complete", "crds", "-d", "", NULL);
+    assert_string_equal(out_text, ":16\n");
+    ctl("__complete", "status", "-n", "", NULL);
+    assert_string_equal(out_text, ":4\n");
+}
+
+static void completes_words(void **state) {
+    (void)state;
+    ctl("__complete", "completion", "z", NULL);
+    assert_has(out_text, "zsh\t");
+    ctl("__complete", "import", "-n", "shop", "k", NULL);
+    assert_has(out_text, "kong\t");
+    ctl("__complete", "import", "kong", "", NULL);
+    assert_string_equal(out_text, ":0\n");
+    ctl("__complete", "import", "kong", "kong.yaml", "", NULL);
+    assert_string_equal(out_text, ":4\n");
+    ctl("__complete", "explain", "", NULL);
+    assert_string_equal(out_text, ":4\n");
+    ctl("__complete", "nonsense", "--", "-", "-x", "=", "", NULL);
+    assert_has(out_text, ":4\n");
+}
+
+static void prints_scripts_and_the_manual(void **state) {
+    (void)state;
+    static const char *const shells[] = {"bash", "zsh", "fish"};
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
+        assert_int_equal(ctl("completion", shells[i], NULL), CTL_OK);
+        assert_has(out_text, "__complete");
+    }
+    assert_int_equal(ctl("completion", "csh", NULL), CTL_USAGE);
+    assert_has(err_text, "for bash, zsh or fish, not for 'csh'");
+    const struct option_of *options;
+    size_t n = ctl_options(&options);
+    assert_int_equal(ctl("man", NULL), CTL_OK);
+    assert_int_equal(count(out_text, ".TP\n"), n + CTL_EXITS + 2);
+    assert_has(out_text, "\\fB\\-f\\fR, \\fB\\-\\-file\\fR \\fIFILE|DIR\\fR");
 }
 
 /* ---- the quickstart ---- */
@@ -625,6 +710,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_and_options),
         cmocka_unit_test(wrong_words),
+        cmocka_unit_test(completes_commands),
+        cmocka_unit_test(completes_options_of_the_command),
+        cmocka_unit_test(completes_values),
+        cmocka_unit_test(completes_words),
+        cmocka_unit_test(prints_scripts_and_the_manual),
         cmocka_unit_test(validates_the_quickstart),
         cmocka_unit_test(lists_the_quickstart),
         cmocka_unit_test(renders_the_quickstart),
