@@ -1,11 +1,12 @@
-# The two images of Sluice. Any OCI builder makes them, for the architecture of this machine or, by
-# cross-compiling, for the one that --platform names:
+# The two images of Sluice, and one to look at it. Any OCI builder makes them, for the architecture of this
+# machine or, by cross-compiling, for the one that --platform names:
 #
 #   docker build --target controller -t sluice-controller:dev --build-arg VERSION="$(git describe --tags --always)" .
 #   docker build --target proxy      -t sluice-proxy:dev      --build-arg VERSION="$(git describe --tags --always)" .
 #   buildah bud --isolation chroot --target proxy -t sluice-proxy:dev .
+#   docker build --target demo -t sluice-demo . && docker run --rm -p 8080:8080 sluice-demo
 #
-# An image holds one program, the shared libraries that it needs and what .ci/image-root lists beside
+# An image of the first two holds one program, the shared libraries that it needs and what .ci/image-root lists beside
 # them: no shell, no package manager, nothing that is written to. It runs as user 65532.
 FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS deps
 WORKDIR /src
@@ -48,3 +49,26 @@ ARG VERSION=unknown
 LABEL org.opencontainers.image.title="sluice-proxy" \
       org.opencontainers.image.description="Ingress gateway: routes every request" \
       org.opencontainers.image.version="$VERSION"
+
+# The quickstart in one container: controller, proxy, two backends and sluicectl, started and ended by a shell
+# script, as `make run` does. Not for production.
+FROM build AS demo-build
+ARG TARGETARCH
+ARG VERSION=unknown
+RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
+    built=build/${cross}release; \
+    make -j"$(nproc)" CROSS="$cross" VERSION="$VERSION" CFLAGS_release=-O1 LTO_release=-fno-lto "$built/sluicectl" "$built/tests/tools/origin"; \
+    for program in sluicectl tests/tools/origin; do \
+        CROSS=$cross .ci/image-root "$built/$program" "$VERSION" "/root/${program##*/}"; \
+    done; \
+    mkdir /root/demo; \
+    for part in controller proxy sluicectl origin; do cp -a "/root/$part/usr" /root/demo/; done; \
+    rm -r /root/demo/usr/share/sluice
+
+FROM debian:bookworm-slim AS demo
+COPY --from=demo-build /root/demo/usr /usr
+COPY examples/quickstart /demo
+USER 65532:65532
+ENV BIND=0.0.0.0 INSIDE="docker exec CONTAINER "
+EXPOSE 8080
+ENTRYPOINT ["/demo/run", "/usr/bin"]

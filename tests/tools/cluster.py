@@ -117,7 +117,7 @@ def need():
 def source_tag():
     """Of what the images are made from: one tag, one content."""
     made_from = ['Dockerfile', 'Makefile', '.ci', 'lib', 'proxy', 'controller', 'ctl',
-                 'tests/tests.mk']
+                 'tests/tests.mk', 'tests/tools/origin.c', 'examples/quickstart']
     names = run('git', '-C', TOP, 'ls-files', '--cached', '--others', '--exclude-standard',
                 *made_from).split()
     digest = hashlib.sha256()
