@@ -519,10 +519,13 @@ def happens(gw, shop, reason):
 # ---- running ----
 
 def path_with(folder, gw, kubectl=None):
-    """A PATH on which sluicectl asks this gateway, whatever its ports."""
+    """A PATH on which sluicectl asks this gateway, whatever its ports, unless it is told whom to ask."""
     there = os.path.join(folder, 'bin')
     os.makedirs(there, exist_ok=True)
     script = f'''#!/bin/sh
+case " $* " in
+*' -f '* | *' --proxy '* | *' --controller '*) exec {sluice.BIN}/sluicectl "$@" ;;
+esac
 case "$1" in
 status) exec {sluice.BIN}/sluicectl "$@" --controller 127.0.0.1:{gw.controller_admin} ;;
 routes | explain) exec {sluice.BIN}/sluicectl "$@" --proxy 127.0.0.1:{gw.admin} ;;
