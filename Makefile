@@ -124,6 +124,11 @@ layers:
 docs: $(B)/tests/tools/reference
 	@tests/tools/docs $(B)
 
+# The pages as a web site.
+.PHONY: site
+site:
+	@tests/tools/site
+
 # The CustomResourceDefinitions, from controller/kube/kinds.def.
 .PHONY: crds
 crds: $(B)/sluicectl
@@ -146,6 +151,6 @@ help:
 	@echo 'make run                the quickstart      make test      everything below'
 	@echo 'make install [PREFIX=/usr/local] [DESTDIR=]   programs, manual page, completion, kubectl plug-in'
 	@echo 'make test-unit test-prop test-golden test-vtc test-e2e test-budget test-chart test-kube test-cluster'
-	@echo 'make asan tsan fuzz bench soak layers lint docs crds manifests format clean'
+	@echo 'make asan tsan fuzz bench soak layers lint docs site crds manifests format clean'
 
 -include $(shell find $(B) build/fuzz -name '*.d' 2>/dev/null)
