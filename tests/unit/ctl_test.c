@@ -111,6 +111,10 @@ static void words_and_options(void **state) {
         assert_int_equal(ctl(commands[i], "--help", NULL), CTL_OK);
         assert_has(out_text, "\n  sluicectl ");
     }
+    ctl("render", "--help", NULL); /* its own options only */
+    assert_has(out_text, "  -f, --file FILE|DIR          resources as YAML");
+    assert_lacks(out_text, "--proxy");
+    assert_lacks(out_text, "7402");
 }
 
 static void wrong_words(void **state) {
