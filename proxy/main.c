@@ -21,6 +21,7 @@
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
 #include "proxy/options.h"
+#include "proxy/trace/exporter.h"
 #include "proxy/worker.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ enum {
     DRAIN_LOOK_MS = 50,
     SLOW_THREADS_MIN = 2,
     SLOW_THREADS = 8,
-    SLOW_WAITING = 64, /* jobs that wait for each of them */
+    SLOW_WAITING = 64,   /* jobs that wait for each of them */
+    SPANS_END_MS = 2000, /* the last spans are waited for at most */
 };
 
 struct member { /* a worker and what it writes to */
@@ -63,7 +65,7 @@ struct proxy {
     struct event *rung, *tick, *drain;
     struct event *signals[4];
     bool draining, closing;
-    uint64_t drain_until_ms;
+    uint64_t drain_until_ms, spans_until_ms; /* 0: not yet */
     uint64_t published_ns, applied; /* of the last snapshot; its serial, when all workers had it */
 };
 
@@ -262,6 +264,17 @@ static void limit_share_metrics(void *arg, struct metric_text *t) {
     mem_free(stores);
 }
 
+static void trace_metrics(void *arg, struct metric_text *t) {
+    const struct proxy *p = arg;
+    if (p->current == NULL || p->current->tracing.model == NULL)
+        return;
+    const struct exporter **all = mem_array(p->o.workers, sizeof(struct exporter *));
+    for (unsigned i = 0; i < p->o.workers; i++)
+        all[i] = worker_exporter(p->members[i].worker);
+    exporter_metrics(all, p->o.workers, t);
+    mem_free(all);
+}
+
 static void listener_metrics(void *arg, struct metric_text *t) {
     struct proxy *p = arg;
     struct relay_env **envs = mem_array(p->o.workers, sizeof(struct relay_env *));
@@ -348,6 +361,16 @@ static bool busy(struct proxy *p) {
     return false;
 }
 
+/* Nobody is served any more: what is known of those who were goes out, if that is soon. */
+static bool sends_spans(struct proxy *p) {
+    uint64_t kept = 0;
+    if (p->spans_until_ms == 0)
+        p->spans_until_ms = now_ms() + SPANS_END_MS;
+    for (unsigned i = 0; i < p->o.workers; i++)
+        kept += exporter_kept(worker_exporter(p->members[i].worker));
+    return kept > 0 && now_ms() < p->spans_until_ms;
+}
+
 static void wait_ms(struct event *ev, uint64_t ms) {
     struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
     evtimer_add(ev, &tv);
@@ -361,7 +384,7 @@ static void on_drain(evutil_socket_t fd, short what, void *arg) {
         p->drain_until_ms = now_ms() + p->o.drain_timeout_ms;
         for (unsigned i = 0; i < p->o.workers; i++)
             worker_close_listeners(p->members[i].worker);
-    } else if (!busy(p) || now_ms() >= p->drain_until_ms) {
+    } else if ((!busy(p) || now_ms() >= p->drain_until_ms) && !sends_spans(p)) {
         event_base_loopbreak(p->base);
         return;
     }
@@ -602,6 +625,7 @@ int main(int argc, char **argv) {
     observe_source(p.observe, listener_metrics, &p);
     observe_source(p.observe, limits_metrics, &p);
     observe_source(p.observe, limit_share_metrics, &p);
+    observe_source(p.observe, trace_metrics, &p);
     start_events(&p);
     start_config(&p);
     start_admin(&p);

@@ -188,6 +188,7 @@ static void close_listeners(struct worker *w) {
 static void begin_closing(struct worker *w) {
     close_listeners(w);
     stream_env_drain(&w->env, w->o.drain_ms);
+    exporter_drain(w->env.exporter);
 }
 
 static void follow_phase(struct worker *w) {
@@ -345,6 +346,8 @@ void worker_unknown_keys(struct worker *w, void (*each)(void *arg, struct str so
 struct relay_env *worker_relays(struct worker *w) {
     return &w->relays;
 }
+
+const struct exporter *worker_exporter(const struct worker *w) { return w->env.exporter; }
 
 const struct limit_env *worker_limits(const struct worker *w) { return w->env.limits; }
 

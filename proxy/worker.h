@@ -21,6 +21,7 @@ struct worker;
 struct relay_env;
 struct slow;
 struct limit_env;
+struct exporter;
 struct limit_table;
 
 enum { WORKER_PORTS_MAX = 16 };
@@ -80,5 +81,6 @@ void worker_gauges(struct worker *w, struct worker_gauges *g);
 struct secure_counts worker_handshakes(const struct worker *w); /* of TLS, with clients */
 struct relay_env *worker_relays(struct worker *w);              /* for relay_metrics() */
 const struct limit_env *worker_limits(const struct worker *w);  /* for limit_metrics() */
+const struct exporter *worker_exporter(const struct worker *w); /* for exporter_metrics() */
 
 #endif

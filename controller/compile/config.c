@@ -7,6 +7,7 @@
 #include "controller/compile/clients.h"
 #include "controller/compile/passing.h"
 #include "controller/compile/rate_store.h"
+#include "controller/compile/tracing.h"
 #include "lib/mem.h"
 #include "lib/units.h"
 
@@ -108,7 +109,7 @@ static int config_check(struct making *m, const struct kube_GatewayConfig *g) {
     const struct at *spec = AT(NULL, "spec");
     if (check_listeners(m, g) != 0 || check_identity(m, g) != 0 ||
         check_external(m, g->external_names) != 0 || check_ownership(m, g->host_ownership) != 0 ||
-        rate_store_check(m, g->rate_limit_store) != 0)
+        rate_store_check(m, g->rate_limit_store) != 0 || tracing_check(m, g->tracing) != 0)
         return -1;
     const struct kube_trusted_proxies *t = g->trusted_proxies;
     if (t && t->proxy_protocol != MODEL_PROXY_OFF && t->n_cidrs == 0)
@@ -165,10 +166,11 @@ static void gateway_auth(struct making *m, const struct kube_gateway_auth *k,
 }
 
 static int make_gateway(struct making *m, const struct class_ *k, const struct resource *from,
-                        struct model_rate_store *store) {
+                        struct model_rate_store *store, struct model_tracing *tracing) {
     const struct kube_GatewayConfig *g = k->config;
     struct model_gateway gw = {.origin = origin_of(m, from, g ? AT(NULL, "spec") : NULL)};
     gw.rate_limit_store = store;
+    gw.tracing = tracing;
     gw.n_identity_headers = (uint32_t)k->n_identity;
     gw.identity_headers = arena_array(&m->a, k->n_identity, sizeof(struct str));
     for (size_t i = 0; i < k->n_identity; i++)
@@ -302,10 +304,11 @@ int config_make(struct making *m, const struct resource *config, struct class_ *
     if (g)
         look_at_ports(m, g);
     struct model_rate_store *store = g ? rate_store_make(m, k, config, g->rate_limit_store) : NULL;
+    struct model_tracing *tracing = g ? tracing_make(m, k, config, g->tracing) : NULL;
     if (!k)
         return 0;
     const struct resource *from = config ? config : m->r;
-    if (make_gateway(m, k, from, store) != 0)
+    if (make_gateway(m, k, from, store, tracing) != 0)
         return -1;
     if (!g || g->n_listeners == 0)
         return make_usual_listeners(m, k, from);

@@ -117,11 +117,11 @@ static void guard(struct making *m, struct model_backend *b, const struct unit_c
 
 /* ---- the backend ---- */
 
-static bool trust(struct making *m, const struct at *at, const struct kube_ca_ref *ca,
-                  struct model_upstream_tls *o) {
+static bool trust(struct making *m, const struct resource *from, const struct at *at,
+                  const struct kube_ca_ref *ca, struct model_upstream_tls *o) {
     struct out pem = out_heap(PEM_BYTES_MAX);
     int n = 0;
-    bool good = !ca || upstream_authority(m, m->r, at, ca, &pem, &n);
+    bool good = !ca || upstream_authority(m, from, at, ca, &pem, &n);
     if (ca && good)
         o->ca = arena_str(&m->a, out_done(&pem));
     out_fini(&pem);
@@ -132,40 +132,44 @@ static bool trust(struct making *m, const struct at *at, const struct kube_ca_re
     return false;
 }
 
-static void make_endpoint(struct making *m, const struct at *at, struct str id,
-                          const struct outside *o) {
+bool outside_fill(struct making *m, const struct resource *from, const struct at *at,
+                  const struct outside *o, const struct at *ca_at, const struct kube_ca_ref *ca,
+                  struct model_backend *b) {
+    uint32_t n = 0;
+    const struct unit_cidr *allowed = class_private_cidrs(m, &n);
+    struct model_upstream_tls *tls = b->tls = arena_zalloc(&m->a, sizeof(*tls));
+    tls->hosts = arena_array(&m->a, 1, sizeof(struct str));
+    tls->hosts[tls->n_hosts++] = o->host;
+    if (o->address.n == 0)
+        tls->sni = b->external_name = o->host;
+    b->origin = origin_of(m, from, at);
+    b->port = o->port;
+    guard(m, b, allowed, n);
+    return may_be_asked(m, at, o, allowed, n) && trust(m, from, ca_at, ca, tls);
+}
+
+struct str outside_put(struct making *m, struct str name, struct str what, const struct outside *o,
+                       struct model_backend *b) {
+    struct str id = model_id(&m->a, MODEL_KIND_backend, b->namespace, name, what);
+    if (o->address.n > 0)
+        b->endpoints = model_id(&m->a, MODEL_KIND_endpoints, b->namespace, name, what);
+    if (make(m, MODEL_KIND_backend, id, b) != 0)
+        return STR_NONE;
     struct model_endpoint one = {.address = o->address, .port = o->port};
-    struct model_endpoints all = {
-        .origin = origin_of(m, m->r, at), .endpoints = &one, .n_endpoints = 1};
-    make(m, MODEL_KIND_endpoints, id, &all);
+    const struct model_endpoints all = {.origin = b->origin, .endpoints = &one, .n_endpoints = 1};
+    if (o->address.n > 0 && make(m, MODEL_KIND_endpoints, b->endpoints, &all) != 0)
+        return STR_NONE;
+    return id;
 }
 
 struct str outside_backend(struct making *m, const struct at *at, struct str what,
                            const struct outside *o, const struct at *ca_at,
                            const struct kube_ca_ref *ca) {
-    struct str host = o->host, ns = m->u->ns;
     struct str name = arena_fmt(&m->a, "auth:%.*s", STR_FMT(m->u->name));
-    struct model_upstream_tls tls = {
-        .sni = o->address.n > 0 ? STR_NONE : host, .hosts = &host, .n_hosts = 1};
-    struct model_backend b = {.origin = origin_of(m, m->r, at),
-                              .namespace = ns,
+    struct model_backend b = {.namespace = m->u->ns,
                               .service =
-                                  arena_fmt(&m->a, "%.*s:%.*s", STR_FMT(name), STR_FMT(what)),
-                              .port = o->port,
-                              .tls = &tls};
-    uint32_t n = 0;
-    const struct unit_cidr *allowed = class_private_cidrs(m, &n);
-    guard(m, &b, allowed, n);
-    if (!may_be_asked(m, at, o, allowed, n) || !trust(m, ca_at, ca, &tls))
+                                  arena_fmt(&m->a, "%.*s:%.*s", STR_FMT(name), STR_FMT(what))};
+    if (!outside_fill(m, m->r, at, o, ca_at, ca, &b))
         return STR_NONE;
-    if (o->address.n > 0)
-        b.endpoints = model_id(&m->a, MODEL_KIND_endpoints, ns, name, what);
-    else
-        b.external_name = host;
-    struct str id = model_id(&m->a, MODEL_KIND_backend, ns, name, what);
-    if (make(m, MODEL_KIND_backend, id, &b) != 0)
-        return STR_NONE;
-    if (o->address.n > 0)
-        make_endpoint(m, at, b.endpoints, o);
-    return id;
+    return outside_put(m, name, what, o, &b);
 }

@@ -37,4 +37,13 @@ struct str outside_backend(struct making *m, const struct at *at, struct str wha
                            const struct outside *o, const struct at *ca_at,
                            const struct kube_ca_ref *ca);
 
+/* The same in two steps, for whoever is no policy. b has a namespace and a service; the rest is
+ * filled in. False: it must not be asked, as above. */
+bool outside_fill(struct making *m, const struct resource *from, const struct at *at,
+                  const struct outside *o, const struct at *ca_at, const struct kube_ca_ref *ca,
+                  struct model_backend *b) MUST_USE;
+/* The backend's id, backend/NAMESPACE/name/what; n == 0: it would be too large. */
+struct str outside_put(struct making *m, struct str name, struct str what, const struct outside *o,
+                       struct model_backend *b);
+
 #endif

@@ -85,6 +85,22 @@ void proto_u64(struct out *o, uint32_t number, uint64_t value) {
     put_varint(o, value);
 }
 
+static void put_fixed(struct out *o, uint64_t v, unsigned n) {
+    char *at = out_take(o, n);
+    for (unsigned i = 0; at && i < n; i++)
+        at[i] = (char)(v >> (8 * i));
+}
+
+void proto_fixed64(struct out *o, uint32_t number, uint64_t value) {
+    put_tag(o, number, PROTO_FIXED64);
+    put_fixed(o, value, 8);
+}
+
+void proto_fixed32(struct out *o, uint32_t number, uint32_t value) {
+    put_tag(o, number, PROTO_FIXED32);
+    put_fixed(o, value, 4);
+}
+
 void proto_bytes(struct out *o, uint32_t number, struct str b) {
     put_tag(o, number, PROTO_BYTES);
     put_varint(o, b.n);

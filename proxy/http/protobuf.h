@@ -38,6 +38,8 @@ bool proto_next(struct proto *p, struct proto_field *f);
 /* ---- writing ---- */
 
 void proto_u64(struct out *o, uint32_t number, uint64_t value);
+void proto_fixed64(struct out *o, uint32_t number, uint64_t value);
+void proto_fixed32(struct out *o, uint32_t number, uint32_t value);
 void proto_bytes(struct out *o, uint32_t number, struct str bytes);
 /* As text, which must be UTF-8: bytes that are not are written as '?'. */
 void proto_text(struct out *o, uint32_t number, struct str text);

@@ -46,6 +46,7 @@ struct record {
     const struct backend *backend;       /* NULL: not forwarded */
     struct str method, host, path;       /* canonical where there is one */
     struct str request_id, traceparent;
+    struct str sampled; /* id of its trace, 32 digits, if there are spans of it; else n == 0 */
     struct str consumer, tls;         /* who called; the TLS version; n == 0: none */
     const struct record_auth *auth;   /* NULL: none was asked */
     const struct record_limit *limit; /* NULL: all have allowed it */

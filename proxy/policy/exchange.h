@@ -3,9 +3,8 @@
  * exchange: what the policies see of a request and its answer. The stream fills it; nothing in it
  * is owned. Each policy is a function of it: policies know neither sockets nor workers.
  *
- *     request ─► client.c (who asks) ─► route ─► cors.c, redirect.c, direct.c: answers of our own
- *                                          └───► forward.c: the head for the upstream
- *     response ─► answer.c: the head for the client
+ *     request ─► client.c, trace.c (who asks) ─► route ─► cors.c, redirect.c, direct.c: answers of
+ * our own └───► forward.c: the head for the upstream response ─► answer.c: the head for the client
  */
 #ifndef SLUICE_PROXY_POLICY_EXCHANGE_H
 #define SLUICE_PROXY_POLICY_EXCHANGE_H
@@ -14,7 +13,7 @@
 #include "proxy/http/grpc_web.h"
 #include "proxy/route/snapshot.h"
 
-enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55 };
+enum { REQUEST_ID_MAX = 128, TRACEPARENT_BYTES = 55, TRACESTATE_BYTES = 512 };
 
 struct tls_peer; /* net/tls.h */
 
@@ -28,6 +27,7 @@ struct exchange {
     struct str host;               /* lower case, without port; * */
     struct str path, query;        /* canonical; * */
     bool has_query;
+    bool new_trace;        /* it begins here, whatever the request says */
     bool trusted;          /* the peer's forwarded headers count */
     bool http10;           /* * */
     bool h2;               /* * */

@@ -14,10 +14,26 @@
  * address of X-Forwarded-For, or without that of Forwarded, that is not trusted itself, S32). Sets
  * x->trusted. */
 void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16]);
+/* ---- trace.c: request id and trace (W3C Trace Context) ---- */
+
 /* x-request-id and traceparent: continued when they are well-formed, else begun, with one number
- * for both when both begin here. room:
+ * for both when both begin here; tracestate goes on with the trace that it belongs to. room:
  * REQUEST_ID_MAX and TRACEPARENT_BYTES bytes. */
 void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *trace_room);
+
+/* Of a gateway that makes spans. */
+struct trace_context {
+    uint64_t span;    /* ours, of the whole request */
+    uint64_t parent;  /* the caller's; 0: the trace begins here */
+    struct str state; /* the request's first tracestate, as far as it is worth keeping */
+    bool sampled;
+};
+/* After policy_trace(): ours is the span that others are below from now on, and x->traceparent is
+ * in trace_room. Who decides about samples: the caller, where it is followed; else the trace id. */
+void policy_trace_join(struct exchange *x, struct prng *prng, char *trace_room,
+                       struct trace_context *c);
+/* That span is the one that others are below. */
+void policy_trace_span(char *trace_room, uint64_t span);
 
 /* ---- answer.c: answers of our own ---- */
 

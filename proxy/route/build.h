@@ -152,6 +152,7 @@ struct settings {
     const struct model_ticket_keys *tickets;   /* NULL: none */
     const struct model_session_keys *sessions; /* likewise */
     uint32_t rate_store;                       /* slot of its backend; UINT32_MAX: none */
+    struct trace_law tracing;                  /* model NULL: there are no spans */
     const struct signing_law *signing;         /* NULL: none */
     struct str class;                          /* of the gateway; n == 0: there is none */
 };

@@ -457,8 +457,9 @@ static void change_gateway(struct builder *b, struct node *n, struct staged *s) 
     n->parsed = s->parsed;
     b->settings_dirty = true;
     const struct model_gateway *m = s->object ? n->parsed->model : NULL;
-    if (m && m->rate_limit_store)
-        link_edges(b, n, &m->rate_limit_store->backend, 1);
+    const struct str ids[] = {m && m->rate_limit_store ? m->rate_limit_store->backend : STR_NONE,
+                              m && m->tracing ? m->tracing->backend : STR_NONE};
+    link_edges(b, n, ids, ARRAY_LEN(ids));
 }
 
 static void change(struct builder *b, struct node *n, struct staged *s, uint32_t kind) {

@@ -693,6 +693,23 @@ static int check_store(const struct model_rate_store *m, struct why *why) {
     return 0;
 }
 
+enum { TRACING_TIMEOUT_MAX_MS = 60000, TRACING_HEADERS_MAX = 8, TRACING_TEXT_MAX = 4096 };
+
+static int check_tracing(const struct model_tracing *m, struct why *why) {
+    if (m->denominator == 0 || m->denominator > INT32_MAX || m->numerator > m->denominator)
+        return why_text(why, "tracing.fraction is not between 0 and 1");
+    if (m->timeout_ms == 0 || m->timeout_ms > TRACING_TIMEOUT_MAX_MS)
+        return why_text(why, "tracing.timeout is not between 1ms and 1m");
+    bool large = m->n_headers > TRACING_HEADERS_MAX || m->host.n > TRACING_TEXT_MAX ||
+                 m->path.n > TRACING_TEXT_MAX || m->service_name.n > TRACING_TEXT_MAX;
+    for (uint32_t i = 0; !large && i < m->n_headers; i++)
+        large = m->headers[i].name.n > TRACING_TEXT_MAX || m->headers[i].value.n > TRACING_TEXT_MAX;
+    if (large)
+        return why_text(why, "tracing: more than %d headers, or a text of more than %d bytes",
+                        TRACING_HEADERS_MAX, TRACING_TEXT_MAX);
+    return 0;
+}
+
 static int check_gateway(const struct model_gateway *g, struct why *why) {
     struct shown shown;
     struct cidr cidr;
@@ -710,7 +727,9 @@ static int check_gateway(const struct model_gateway *g, struct why *why) {
         return why_text(why, "limits.headerCount is %llu; at most %d are possible",
                         (unsigned long long)g->limits->header_count,
                         HEAD_FIELDS_MAX - (int)DEFAULT_COOKIE_COUNT);
-    return g->rate_limit_store ? check_store(g->rate_limit_store, why) : 0;
+    if (g->rate_limit_store && check_store(g->rate_limit_store, why) != 0)
+        return -1;
+    return g->tracing ? check_tracing(g->tracing, why) : 0;
 }
 
 /* Read as handshakes will go by it. */

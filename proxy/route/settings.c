@@ -125,6 +125,15 @@ static bool same_auth(const struct settings *a, const struct settings *b) {
            same_policy(a->by_default, b->by_default);
 }
 
+/* By the last 56 bits, which are random in every trace id (W3C Trace Context Level 2, 5.1.2), as
+ * OpenTelemetry's consistent sampling does: whoever samples more samples all of these as well. */
+static struct trace_law tracing_of(struct builder *b, const struct model_tracing *m) {
+    if (!m || m->closed)
+        return (struct trace_law){.backend = UINT32_MAX};
+    uint64_t sampled = (uint64_t)((unsigned __int128)TRACE_NUMBERS * m->numerator / m->denominator);
+    return (struct trace_law){m, backend_slot(b, m->backend), TRACE_NUMBERS - sampled};
+}
+
 bool settings_make(struct builder *b) {
     struct pointers listeners = {0};
     struct settings found = {0};
@@ -139,6 +148,7 @@ bool settings_make(struct builder *b) {
     s->limits = limits_of(g);
     s->rate_store =
         g->rate_limit_store ? backend_slot(b, g->rate_limit_store->backend) : UINT32_MAX;
+    s->tracing = tracing_of(b, g->tracing);
     s->tickets = found.tickets;
     s->sessions = found.sessions;
     s->signing = found.signing;

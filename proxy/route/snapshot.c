@@ -209,6 +209,7 @@ struct snapshot *snapshot_new(struct builder *b, uint64_t revision) {
                            .listeners = set->listeners,
                            .tickets = set->tickets,
                            .rate_store = set->rate_store,
+                           .tracing = set->tracing,
                            .signing = set->signing,
                            .class = set->class,
                            .sessions = set->sessions,

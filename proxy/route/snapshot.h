@@ -183,6 +183,14 @@ struct listener_law {
     uint32_t *certificates;  /* their slots */
 };
 
+/* Spans: of which requests there are some. */
+struct trace_law {
+    const struct model_tracing *model; /* NULL: of none */
+    uint32_t backend;                  /* slot of the collector's; UINT32_MAX: it is not there */
+    uint64_t threshold; /* of the last 56 bits of a trace id: from there on it is sampled */
+};
+#define TRACE_NUMBERS ((uint64_t)1 << 56)
+
 struct snapshot {
     uint64_t revision;                   /* digest_total of all objects */
     uint64_t serial;                     /* 1, 2, 3 ... in this process */
@@ -199,7 +207,8 @@ struct snapshot {
     /* Bytes that no identity header begins with, in either case: most names need not be compared.
      */
     uint64_t not_identity[4];
-    uint32_t rate_store;          /* slot of its backend; UINT32_MAX: none */
+    uint32_t rate_store; /* slot of its backend; UINT32_MAX: none */
+    struct trace_law tracing;
     uint32_t n_rules, n_backends; /* live ones */
     /* every slot number is below */
     uint32_t rule_slots, backend_slots, endpoint_slots, certificate_slots, auth_slots, limit_slots;

@@ -82,6 +82,8 @@ static void stream_free(struct stream *st) {
     errands_drop(&st->errands);
     if (unlikely(st->held.p != NULL))
         out_fini(&st->held);
+    if (unlikely(st->traces))
+        trace_free(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -126,6 +128,8 @@ static enum reason look(struct stream *st, const struct head *h) {
     addr_v6(&v->peer, peer);
     policy_client(x, peer, st->address);
     policy_trace(x, &st->env->loop->prng, texts, texts + REQUEST_ID_MAX);
+    if (unlikely(x->snapshot->tracing.model != NULL))
+        trace_begin(st, texts + REQUEST_ID_MAX);
     if (unlikely(x->method == METHOD_TRACE))
         return REASON_METHOD_NOT_ALLOWED;
     if (x->secure && !secure_serves(st->env->sessions.secure, v, x->host))
@@ -235,6 +239,8 @@ void stream_record(struct stream *st) {
     r.body_ns = now > answered ? now - answered : 0;
     if (unlikely(st->tunnel != NULL))
         tunnel_record(st, &r);
+    if (unlikely(st->traces))
+        trace_end(st, &r);
     st->env->record(st->env->arg, &r);
 }
 
@@ -505,6 +511,8 @@ static bool guard(struct stream *st, struct head *h) {
         x->share = request_share(st);
     if (x->secure)
         x->shown = tls_peer(st->client->visitor->secure);
+    if (unlikely(st->traces))
+        trace_judge(st);
     judge(st);
     if (st->auth == NULL) {
         stream_fail(st, REASON_OVERLOADED);
@@ -666,6 +674,7 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
     struct stream_env *env = c->env->arg;
     struct exchange x = {.snapshot = env->law->snapshot, .port = c->visitor->port};
     struct answer a;
+    char trace[TRACEPARENT_BYTES];
     (void)detail;
     policy_refusal(&a, reason, 0);
     uint64_t now = loop_clock_ns();
@@ -692,6 +701,8 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
         client_done(c, false);
     }
     counter_add(&env->requests, 1);
+    if (unlikely(x.snapshot->tracing.model != NULL))
+        trace_unread(env, &x, &r, trace);
     env->record(env->arg, &r);
 }
 
@@ -836,6 +847,13 @@ static const struct upstream_ops upstream_ops = {
 
 /* ---- the environment ---- */
 
+static void *hold(void *arg) {
+    const struct stream_env *env = arg;
+    return law_hold(env->law);
+}
+
+static void drop(void *arg, void *law) { law_drop(arg, law); }
+
 void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratch_head,
                      uint32_t workers, struct limit_table *limits) {
     env->loop = l;
@@ -852,10 +870,13 @@ void stream_env_init(struct stream_env *env, struct loop *l, struct head *scratc
     env->store = ratestore_new(l, &env->asides);
     env->limits->store = env->store;
     env->calls = (struct callers){.loop = l, .upstreams = &env->asides, .head = scratch_head};
+    env->exporter = exporter_new(
+        &(struct exporter_env){.calls = &env->calls, .hold = hold, .drop = drop, .arg = env});
 }
 
 void stream_env_fini(struct stream_env *env) {
     mirrors_close_all(env);
+    exporter_free(env->exporter);
     ratestore_free(env->store);
     upstreams_fini(&env->upstreams);
     upstreams_fini(&env->asides);
@@ -874,6 +895,7 @@ bool stream_env_adopt(struct stream_env *env, struct law *law) {
     env->sessions.limits = &law->snapshot->limits;
     secure_adopt(env->sessions.secure, law->snapshot);
     ratestore_adopt(env->store, law->snapshot);
+    exporter_adopt(env->exporter, law->snapshot);
     if (old != NULL && old->streams == 0)
         env->law_done(env->law_arg, old);
     return true;

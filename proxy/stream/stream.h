@@ -16,6 +16,7 @@
  *     web.c        calls of gRPC-Web on their way to gRPC, and back
  *     tunnel.c     what an exchange becomes when both sides have switched protocols
  *     mirror.c     copies for a second backend
+ *     trace.c      its spans
  *
  * A stream lives in one slab block together with a copy of its head, so that the request can be
  * written anew for a retry. It counts on the snapshot that it was routed with (struct law) and
@@ -31,6 +32,7 @@
 #include "proxy/observe/record.h"
 #include "proxy/policy/policy.h"
 #include "proxy/session/session.h"
+#include "proxy/trace/exporter.h"
 #include "proxy/upstream/upstream.h"
 
 /* A snapshot as one worker holds it. */
@@ -50,7 +52,8 @@ struct stream_env {
     struct route_scratch *scratch;
     struct auth_env *auth;
     struct limit_env *limits;
-    struct ratestore *store; /* of rate limits */
+    struct ratestore *store;   /* of rate limits */
+    struct exporter *exporter; /* of spans */
     struct http_date date;
     char trailers[TRAILERS_MAX];   /* scratch */
     uint64_t n_streams, requests;  /* counters */
