@@ -289,8 +289,10 @@ static const struct {
     {"loggly", IMPORT_LOST, "collect the access log from standard output"},
     {"statsd", IMPORT_LOST, "scrape /metrics of every proxy"},
     {"datadog", IMPORT_LOST, "scrape /metrics of every proxy"},
-    {"zipkin", IMPORT_LOST, "traceparent is passed on; spans are not sent"},
-    {"opentelemetry", IMPORT_LOST, "traceparent is passed on; spans are not sent"},
+    {"zipkin", IMPORT_LOST,
+     "write GatewayConfig spec.tracing: spans go to a collector by OTLP/HTTP"},
+    {"opentelemetry", IMPORT_LOST,
+     "write GatewayConfig spec.tracing: spans go to a collector by OTLP/HTTP"},
     {"proxy-cache", IMPORT_LOST, "every request reaches the backend"},
 };
 

@@ -360,6 +360,53 @@ def check_password(what, unit, beside=False):
     check_token(what, unit, beside, of=visitor, label='basic')
 
 
+TRACING = '''---
+apiVersion: sluice.dev/v1alpha1
+kind: GatewayConfig
+metadata: {name: sluice}
+spec: {tracing: {backendRef: {name: collector, namespace: default, port: 80}, percent: 1}}
+'''
+
+
+@contextlib.contextmanager
+def collector():
+    """It takes all spans, and looks at none; its port."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = 'HTTP/1.1'
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers['content-length']))
+            self.send_response(200)
+            self.send_header('content-length', '0')
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', sluice.port()), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+def check_everything(what, unit, off=None, **how):
+    """What the access log, to a file, and spans of one in a hundred requests add to one, with all that other
+    threads do for them: everything-on-WHAT. off: what it costs without; None: it is measured."""
+    measure = load_measure()
+    with backend_of(False, False) as origin, collector() as port, tempfile.TemporaryDirectory() as folder, sluice.Gateway(
+            ROUTE + TRACING, access_log=os.path.join(folder, 'log'), start=False, origin=origin, collector=port) as gateway:
+        gateway.write('class.yaml', CLASS)
+        gateway.start_controller()
+        gateway.start_proxy()
+        gateway.wait_ready()
+        keys_are_made(gateway)
+        gateway.proxy.stop()
+        subject = measure.Subject(gateway.proxy_command(), gateway.port, 'shop.example.com', '/shop/list?page=2')
+        figure, detail = measure.WHAT[what](subject, **how)
+    judge(f'everything-on-{what}', figure - (off or figure_of(what, **how)[0]), unit, detail)
+
+
 def check_limits(what, unit, beside=False):
     """The same for a request that is counted by its address, and allowed: limits-WHAT."""
     figure, detail = figure_of(what, policies=LIMITS)

@@ -388,6 +388,75 @@ static void ids_are_continued_or_begun(void **state) {
     }
 }
 
+/* The caller decides where it is followed; else the last 56 bits of the trace id. */
+static void samples_are_agreed_on(void **state) {
+    (void)state;
+    enum { NONE, FIRST_QUARTER, ALL };
+    static const uint64_t thresholds[] = {TRACE_NUMBERS, 3 * (TRACE_NUMBERS / 4), 0};
+#define LOW  "0af7651916cd43dd80bfffffffffffff"
+#define HIGH "0af7651916cd43dd80c0000000000000"
+#define SPAN "-b7ad6b7169203331-"
+    static const struct {
+        const char *id, *flags; /* NULL: no parent */
+        enum model_trace_parent parent;
+        bool trusted;
+        unsigned share;
+        bool sampled;
+        const char *out; /* flags */
+    } rows[] = {
+        {LOW, "01", MODEL_PARENT_FOLLOW, false, NONE, true, "01"},
+        {HIGH, "00", MODEL_PARENT_FOLLOW, false, ALL, false, "00"},
+        {HIGH, "fe", MODEL_PARENT_FOLLOW, false, ALL, false, "02"}, /* bits that nobody knows go */
+        {LOW, "03", MODEL_PARENT_FOLLOW, false, NONE, true, "03"},
+        {LOW, "01", MODEL_PARENT_TRUSTED, false, FIRST_QUARTER, false, "00"},
+        {HIGH, "00", MODEL_PARENT_TRUSTED, false, FIRST_QUARTER, true, "01"},
+        {LOW, "01", MODEL_PARENT_TRUSTED, true, FIRST_QUARTER, true, "01"},
+        {HIGH, "00", MODEL_PARENT_TRUSTED, true, FIRST_QUARTER, false, "00"},
+        {LOW, "01", MODEL_PARENT_IGNORE, true, FIRST_QUARTER, false, "00"},
+        {HIGH, "00", MODEL_PARENT_IGNORE, true, FIRST_QUARTER, true, "01"},
+        {NULL, NULL, MODEL_PARENT_FOLLOW, false, ALL, true, "03"},
+        {NULL, NULL, MODEL_PARENT_FOLLOW, false, NONE, false, "02"},
+    };
+    struct prng prng;
+    prng_init(&prng);
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+        char id[REQUEST_ID_MAX], trace[TRACEPARENT_BYTES], fields[256] = "";
+        struct model_tracing tracing = {.parent = rows[i].parent};
+        struct trace_context c;
+        if (rows[i].id)
+            snprintf(fields, sizeof(fields), "Traceparent: 00-%s" SPAN "%s\r\nTracestate: a=b\r\n",
+                     rows[i].id, rows[i].flags);
+        request("GET /", fields);
+        snapshot.tracing = (struct trace_law){&tracing, 0, thresholds[rows[i].share]};
+        x.trusted = rows[i].trusted;
+        policy_trace(&x, &prng, id, trace);
+        policy_trace_join(&x, &prng, trace, &c);
+        if (c.sampled != rows[i].sampled || memcmp(trace + 53, rows[i].out, 2) != 0)
+            fail_msg("row %u: %d %.55s", i, c.sampled, trace);
+        assert_int_equal(c.parent, rows[i].id ? UINT64_C(0xb7ad6b7169203331) : 0);
+        assert_true(x.traceparent.p == trace && c.span != 0 && c.span != c.parent);
+        assert_int_equal(c.state.n, rows[i].id ? 3 : 0);
+        char text[17];
+        snprintf(text, sizeof(text), "%016llx", (unsigned long long)c.span);
+        assert_memory_equal(trace + 36, text, 16);
+        if (rows[i].id)
+            assert_memory_equal(trace + 3, rows[i].id, 32);
+    }
+}
+
+static void a_state_stays_with_its_trace(void **state) {
+    (void)state;
+    struct prng prng;
+    char id[REQUEST_ID_MAX], trace[TRACEPARENT_BYTES];
+    prng_init(&prng);
+    request("GET /", "Traceparent: " TRACE "\r\nTracestate: a=b\r\n");
+    policy_trace(&x, &prng, id, trace);
+    has(written(), "Tracestate: a=b\r\n");
+    request("GET /", "Traceparent: nonsense\r\nTracestate: a=b\r\n");
+    policy_trace(&x, &prng, id, trace);
+    has_not(written(), "tracestate");
+}
+
 /* ---- CORS ---- */
 
 static const char *answered(bool *own) {
@@ -669,6 +738,8 @@ int main(void) {
         cmocka_unit_test(the_client_is_who_trusted_peers_say),
         cmocka_unit_test(identity_headers_are_stripped),
         cmocka_unit_test(ids_are_continued_or_begun),
+        cmocka_unit_test(samples_are_agreed_on),
+        cmocka_unit_test(a_state_stays_with_its_trace),
         cmocka_unit_test(cors),
         cmocka_unit_test(refusals_say_why),
         cmocka_unit_test(a_call_of_grpc_web_becomes_one_of_grpc),

@@ -76,6 +76,8 @@ static void written_and_read(void **state) {
     for (int i = 0; i < 50000; i++)
         proto_bytes(&o, 4, STR("\xff"));
     proto_close(&o, inner);
+    proto_fixed64(&o, 5, UINT64_C(0x0102030405060708));
+    proto_fixed32(&o, 6, 0xfffffffe);
     proto_close(&o, all);
     assert_false(o.over);
     assert_int_equal(count(out_done(&o), &f), 1);
@@ -84,8 +86,11 @@ static void written_and_read(void **state) {
     assert_true(proto_next(&p, &f) && f.value == UINT64_MAX);
     assert_true(proto_next(&p, &f) && str_eq(f.bytes, STR("a?\xc3\xa9z")));
     assert_true(proto_next(&p, &f) && f.number == 3);
-    assert_int_equal(count(f.bytes, &f), 50000);
-    assert_true(str_eq(f.bytes, STR("\xff")));
+    struct proto_field last;
+    assert_int_equal(count(f.bytes, &last), 50000);
+    assert_true(str_eq(last.bytes, STR("\xff")));
+    assert_true(proto_next(&p, &f) && f.number == 5 && f.value == UINT64_C(0x0102030405060708));
+    assert_true(proto_next(&p, &f) && f.number == 6 && f.value == 0xfffffffe);
     assert_false(proto_next(&p, &f) || p.bad);
     out_fini(&o);
 }
