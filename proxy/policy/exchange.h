@@ -27,7 +27,6 @@ struct exchange {
     struct str host;               /* lower case, without port; * */
     struct str path, query;        /* canonical; * */
     bool has_query;
-    bool new_trace;        /* it begins here, whatever the request says */
     bool trusted;          /* the peer's forwarded headers count */
     bool http10;           /* * */
     bool h2;               /* * */

@@ -102,7 +102,7 @@ static bool is_ours(const struct exchange *x, enum token t) {
     case TOKEN_FORWARDED:
         return true;
     case TOKEN_TRACESTATE: /* of that trace alone */
-        return x->new_trace;
+        return !policy_trace_continues(x);
     case TOKEN_CONTENT_TYPE:
         return x->web != NULL;
     case TOKEN_X_FORWARDED_PROTO:

@@ -21,6 +21,9 @@ void policy_client(struct exchange *x, const uint8_t peer[16], uint8_t client[16
  * REQUEST_ID_MAX and TRACEPARENT_BYTES bytes. */
 void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *trace_room);
 
+/* It was continued. */
+bool policy_trace_continues(const struct exchange *x);
+
 /* Of a gateway that makes spans. */
 struct trace_context {
     uint64_t span;    /* ours, of the whole request */
@@ -28,6 +31,8 @@ struct trace_context {
     struct str state; /* the request's first tracestate, as far as it is worth keeping */
     bool sampled;
 };
+/* A trace for a request of which nothing could be read, in place of policy_trace(). */
+void policy_trace_anew(struct exchange *x, struct prng *prng, char *trace_room);
 /* After policy_trace(): ours is the span that others are below from now on, and x->traceparent is
  * in trace_room. Who decides about samples: the caller, where it is followed; else the trace id. */
 void policy_trace_join(struct exchange *x, struct prng *prng, char *trace_room,

@@ -88,7 +88,20 @@ void policy_trace(struct exchange *x, struct prng *prng, char *id_room, char *tr
     }
     x->request_id = id;
     x->traceparent = trace;
-    x->new_trace = new_trace;
+}
+
+/* Asked of the few that have a tracestate, so nobody remembers it. */
+bool policy_trace_continues(const struct exchange *x) {
+    unsigned n = 0;
+    bool good = false;
+    for (unsigned i = 0; i < x->request->n_fields; i++) {
+        const struct head_field *f = &x->request->fields[i];
+        if (f->token != TOKEN_TRACEPARENT)
+            continue;
+        good = traceparent_ok(head_value(x->request, f));
+        n++;
+    }
+    return good && n == 1;
 }
 
 /* ---- with spans of our own ---- */
@@ -114,7 +127,7 @@ static bool follows(const struct exchange *x) {
 }
 
 static struct str state_of(const struct exchange *x) {
-    const struct head_field *f = x->new_trace ? NULL : head_find(x->request, TOKEN_TRACESTATE);
+    const struct head_field *f = head_find(x->request, TOKEN_TRACESTATE);
     struct str all = f != NULL ? head_value(x->request, f) : STR_NONE;
     return all.n <= TRACESTATE_BYTES ? all : STR_NONE;
 }
@@ -124,12 +137,22 @@ void policy_trace_span(char *trace_room, uint64_t span) {
     out_hex(&o, span, 16);
 }
 
+void policy_trace_anew(struct exchange *x, struct prng *prng, char *trace_room) {
+    struct out o = out_fixed(trace_room, TRACEPARENT_BYTES);
+    out_lit(&o, "00-");
+    out_hex(&o, prng_next(prng) | 1, 16);
+    out_hex(&o, prng_next(prng), 16);
+    out_lit(&o, "-0000000000000000-00");
+    x->traceparent = out_done(&o);
+}
+
 void policy_trace_join(struct exchange *x, struct prng *prng, char *trace_room,
                        struct trace_context *c) {
     uint8_t flags = RANDOM;
-    bool followed = !x->new_trace && follows(x);
-    *c = (struct trace_context){.span = prng_next(prng) | 1, .state = state_of(x)};
-    if (!x->new_trace) {
+    bool is_new = x->traceparent.p == trace_room, followed = !is_new && follows(x);
+    *c = (struct trace_context){.span = prng_next(prng) | 1};
+    if (!is_new) {
+        c->state = state_of(x);
         memcpy(trace_room, x->traceparent.p, TRACEPARENT_BYTES);
         memcpy(trace_room, "00", 2); /* of the fields of later versions nothing goes on */
         c->parent = number_of(trace_room + SPAN_AT, 16);

@@ -12,6 +12,12 @@ struct mirror;
 struct tunnel;
 struct web;
 
+/* What is known of a request whose gateway makes spans; behind its texts. */
+struct traced {
+    struct trace_context context;
+    struct spans *spans; /* NULL: there are none (yet) */
+};
+
 struct stream {
     struct stream_env *env;
     struct client *client;
@@ -23,14 +29,13 @@ struct stream {
     struct auth *auth;       /* of a guarded rule, what was decided; else NULL */
     struct limited *limited; /* what its limits have said; NULL: it has none */
     struct tunnel *tunnel;   /* not NULL: it is one now, and tunnel.c has it */
-    struct spans *spans;     /* of a request that is traced, else NULL */
+    struct traced *traced;   /* NULL: its gateway makes no spans */
     struct web *web;         /* a call of gRPC-Web, which web.c translates; NULL: it is none */
     struct errands errands;  /* what it waits for before it goes on, and has learnt */
     struct waiter waiter;    /* in the queue of an endpoint */
     struct timer timer;      /* backoff, or waiting in the queue */
     struct exchange x;
     struct tries tried;
-    struct trace_context trace; /* while st->traces */
     struct channel there, back; /* what large bodies go through, while they last */
     char *raw;                  /* the request's head, as it came */
     uint32_t raw_n;
@@ -54,7 +59,6 @@ struct stream {
     bool reused;      /* the attempt is on a pooled connection */
 
     bool retrying; /* counted in env->n_retrying */
-    bool traces;   /* its gateway makes spans */
 
     uint8_t retries; /* because of codes and failures, not of stale connections */
     uint8_t unseen;  /* attempts that the endpoint has not looked at */
@@ -158,15 +162,16 @@ static inline bool web_lends(const struct stream *st) {
     return unlikely(st->x.web != NULL) && st->x.web->answers == GRPC_WEB_TEXT;
 }
 
-/* trace.c; all but the first and the last one only while st->traces */
-void trace_begin(struct stream *st, char *room); /* after policy_trace(), with its trace_room */
-void trace_judge(struct stream *st);             /* who decides may be asked from now on */
-void trace_attempt(struct stream *st);           /* one begins; its head is not yet written */
+/* trace.c; all but the first and the last one only while st->traced */
+/* After policy_trace(), with its trace_room, and TRACED_BYTES more behind it. */
+enum { TRACED_BYTES = sizeof(struct traced) + _Alignof(struct traced) };
+void trace_begin(struct stream *st, char *room);
+void trace_judge(struct stream *st);   /* who decides may be asked from now on */
+void trace_attempt(struct stream *st); /* one begins; its head is not yet written */
 /* It ends without an answer that is passed on. REASON_NONE: with one that is tried again. Before
  * its connection is dropped. */
 void trace_failed(struct stream *st, enum reason reason);
-void trace_end(struct stream *st, struct record *r);
-void trace_free(struct stream *st);
+void trace_end(struct stream *st, struct record *r); /* gives back what it has taken */
 /* A request whose head could not be read. room: TRACEPARENT_BYTES, as long as r lives. */
 void trace_unread(struct stream_env *env, struct exchange *x, struct record *r, char *room);
 

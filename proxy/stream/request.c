@@ -148,14 +148,14 @@ static void attempt(struct stream *st, bool fresh) {
     case UPSTREAM_REUSED:
         st->attempts++;
         st->reused = !fresh;
-        if (unlikely(st->traces))
+        if (unlikely(st->traced != NULL))
             trace_attempt(st);
         begin(st);
         return;
     case UPSTREAM_CONNECTING:
         st->attempts++;
         st->reused = false;
-        if (unlikely(st->traces))
+        if (unlikely(st->traced != NULL))
             trace_attempt(st);
         side_deadline(&st->up->side, earliest(earliest(env->loop->now_ms + connect_ms(st),
                                                        st->attempt_deadline_ms),
@@ -274,7 +274,7 @@ void request_retry_over(struct stream *st) {
 void request_retry(struct stream *st, bool reuse) {
     uint32_t ms = st->x.rule->retry.backoff_ms;
     st->retries++;
-    if (unlikely(st->traces) && st->upstream_status > 0 && st->up != NULL)
+    if (unlikely(st->traced != NULL) && st->upstream_status > 0 && st->up != NULL)
         trace_failed(st, REASON_NONE);
     if (!st->retrying)
         st->env->n_retrying++;
@@ -330,7 +330,7 @@ void request_failed(struct stream *st, enum reason reason) {
     if (reason == REASON_TLS_FAILED && st->up != NULL)
         upstream_untrusted(st->up, st->backend);
     bool unseen = st->up != NULL && st->up->unseen;
-    if (unlikely(st->traces))
+    if (unlikely(st->traced != NULL))
         trace_failed(st, reason);
     if (!(st->reused && !st->got_bytes) &&
         !unseen) /* a stale connection says nothing of the endpoint */

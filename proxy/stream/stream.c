@@ -14,7 +14,7 @@ enum {
     PIPES_MAX = 256,         /* of a worker, two descriptors each */
     PIPE_LEAST = 128 * 1024, /* so much must be left of a body */
     PIECE_LEAST = 32 * 1024, /* and come at once, for a pipe to pay */
-    TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES
+    TEXTS = REQUEST_ID_MAX + TRACEPARENT_BYTES + TRACED_BYTES
 };
 
 struct str stream_date(struct stream_env *env) {
@@ -82,8 +82,6 @@ static void stream_free(struct stream *st) {
     errands_drop(&st->errands);
     if (unlikely(st->held.p != NULL))
         out_fini(&st->held);
-    if (unlikely(st->traces))
-        trace_free(st);
     slab_give(&env->loop->slabs, (enum slab_size)st->slab, st);
     if (law == NULL)
         return;
@@ -239,7 +237,7 @@ void stream_record(struct stream *st) {
     r.body_ns = now > answered ? now - answered : 0;
     if (unlikely(st->tunnel != NULL))
         tunnel_record(st, &r);
-    if (unlikely(st->traces))
+    if (unlikely(st->traced != NULL))
         trace_end(st, &r);
     st->env->record(st->env->arg, &r);
 }
@@ -511,7 +509,7 @@ static bool guard(struct stream *st, struct head *h) {
         x->share = request_share(st);
     if (x->secure)
         x->shown = tls_peer(st->client->visitor->secure);
-    if (unlikely(st->traces))
+    if (unlikely(st->traced != NULL))
         trace_judge(st);
     judge(st);
     if (st->auth == NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * trace: the spans of a request, as it goes its way. Where the gateway makes none, st->traces is
- * false and nothing here is called. Of a request that is not sampled there is only its context:
+ * trace: the spans of a request, as it goes its way. Where the gateway makes none, st->traced is
+ * NULL and nothing here is called. Of a request that is not sampled there is only its context:
  * when an attempt of it fails, or it fails itself, and failures are traced in any case, what is
  * needed is taken from what the stream knows anyway.
  */
@@ -23,16 +23,14 @@ static struct spans *take(struct stream_env *env) {
 
 void trace_begin(struct stream *st, char *room) {
     struct stream_env *env = st->env;
-    st->traces = true;
-    policy_trace_join(&st->x, &env->loop->prng, room, &st->trace);
-    if (st->trace.sampled)
-        st->spans = take(env);
-}
-
-void trace_free(struct stream *st) {
-    if (st->spans != NULL)
-        slab_give(&st->env->loop->slabs, slab_size_for(sizeof(*st->spans)), st->spans);
-    st->spans = NULL;
+    uintptr_t at = (uintptr_t)room + TRACEPARENT_BYTES;
+    struct traced *t = (struct traced *)((at + _Alignof(struct traced) - 1) &
+                                         ~(uintptr_t)(_Alignof(struct traced) - 1));
+    st->traced = t;
+    t->spans = NULL;
+    policy_trace_join(&st->x, &env->loop->prng, room, &t->context);
+    if (t->context.sampled)
+        t->spans = take(env);
 }
 
 /* What goes out from now on is below that span. The text is the stream's own. */
@@ -41,14 +39,14 @@ static void below(struct stream *st, uint64_t span) {
 }
 
 void trace_judge(struct stream *st) {
-    if (st->spans != NULL)
-        below(st, st->spans->auth);
+    if (st->traced->spans != NULL)
+        below(st, st->traced->spans->auth);
 }
 
 /* ---- attempts ---- */
 
 static struct spans_attempt *begin(struct stream *st) {
-    struct spans_attempt *a = spans_next(st->spans);
+    struct spans_attempt *a = spans_next(st->traced->spans);
     a->span = prng_next(&st->env->loop->prng) | 1;
     a->backend = st->backend;
     a->endpoint = st->endpoint;
@@ -57,7 +55,7 @@ static struct spans_attempt *begin(struct stream *st) {
 }
 
 void trace_attempt(struct stream *st) {
-    if (st->spans == NULL)
+    if (st->traced->spans == NULL)
         return;
     struct spans_attempt *a = begin(st);
     a->start_ns = loop_clock_ns();
@@ -85,12 +83,12 @@ static uint64_t asked_since(const struct stream *st) {
 }
 
 void trace_failed(struct stream *st, enum reason reason) {
-    if (st->spans == NULL && !settings(st)->no_errors)
-        st->spans = take(st->env);
-    if (st->spans == NULL)
+    if (st->traced->spans == NULL && !settings(st)->no_errors)
+        st->traced->spans = take(st->env);
+    if (st->traced->spans == NULL)
         return;
     uint64_t now = loop_clock_ns();
-    struct spans_attempt *a = spans_running(st->spans);
+    struct spans_attempt *a = spans_running(st->traced->spans);
     if (a == NULL)
         a = begin_late(st, st->up == NULL ? now : st->ready ? asked_since(st) : st->up->started_ns);
     end(st, a, reason, now);
@@ -108,39 +106,42 @@ static struct str id_of(const struct record *r) { return str_mk(r->traceparent.p
 /* The attempt that runs ends with the request. */
 static void close_attempt(struct stream *st, const struct record *r) {
     bool theirs = reasons[r->reason].origin == ORIGIN_UPSTREAM || r->reason == REASON_CLIENT_CLOSED;
-    struct spans_attempt *a = spans_running(st->spans);
-    if (a == NULL && st->spans->n == 0 && st->attempts > 0)
+    struct spans_attempt *a = spans_running(st->traced->spans);
+    if (a == NULL && st->traced->spans->n == 0 && st->attempts > 0)
         a = begin_late(st, asked_since(st));
     if (a != NULL)
         end(st, a, theirs ? r->reason : REASON_NONE, r->start_ns + r->total_ns);
 }
 
-void trace_end(struct stream *st, struct record *r) {
-    if (r->of == RECORD_TUNNEL_END)
-        return; /* it was told when it was answered */
-    bool wanted = st->trace.sampled || (is_failure(r) && !settings(st)->no_errors);
-    if (!wanted)
-        return;
-    if (st->spans == NULL)
-        st->spans = take(st->env);
-    if (st->spans == NULL)
+static void tell(struct stream *st, struct record *r) {
+    if (st->traced->spans == NULL)
+        st->traced->spans = take(st->env);
+    if (st->traced->spans == NULL)
         return;
     close_attempt(st, r);
     r->sampled = id_of(r);
     struct spans_request q = {.record = r,
-                              .context = &st->trace,
-                              .spans = st->spans,
+                              .context = &st->traced->context,
+                              .spans = st->traced->spans,
                               .port = st->x.host_port > 0 ? st->x.host_port : st->x.port};
     exporter_request(st->env->exporter, &q);
 }
 
+void trace_end(struct stream *st, struct record *r) {
+    struct traced *t = st->traced;
+    if (r->of == RECORD_TUNNEL_END)
+        return; /* it was told when it was answered */
+    if (t->context.sampled || (is_failure(r) && !settings(st)->no_errors))
+        tell(st, r);
+    if (t->spans != NULL)
+        slab_give(&st->env->loop->slabs, slab_size_for(sizeof(*t->spans)), t->spans);
+    t->spans = NULL;
+}
+
 void trace_unread(struct stream_env *env, struct exchange *x, struct record *r, char *room) {
-    static const struct head none = {.n_fields = 0};
     static const struct spans no_spans = {.n = 0};
-    char id[REQUEST_ID_MAX];
     struct trace_context context;
-    x->request = &none;
-    policy_trace(x, &env->loop->prng, id, room);
+    policy_trace_anew(x, &env->loop->prng, room);
     policy_trace_join(x, &env->loop->prng, room, &context);
     r->traceparent = x->traceparent;
     if (!context.sampled && (!is_failure(r) || x->snapshot->tracing.model->no_errors))
