@@ -107,11 +107,20 @@ void proto_bytes(struct out *o, uint32_t number, struct str b) {
     out_str(o, b);
 }
 
+static size_t ascii(struct str text) {
+    size_t n = 0;
+    while (n < text.n && (unsigned char)text.p[n] < 0x80)
+        n++;
+    return n;
+}
+
 void proto_text(struct out *o, uint32_t number, struct str text) {
     put_tag(o, number, PROTO_BYTES);
     put_varint(o, text.n);
     while (text.n > 0) {
-        size_t n = str_utf8(text);
+        size_t n = ascii(text);
+        if (n == 0)
+            n = str_utf8(text);
         if (n > 0)
             out_bytes(o, text.p, n);
         else
