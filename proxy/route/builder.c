@@ -457,8 +457,10 @@ static void change_gateway(struct builder *b, struct node *n, struct staged *s) 
     n->parsed = s->parsed;
     b->settings_dirty = true;
     const struct model_gateway *m = s->object ? n->parsed->model : NULL;
-    const struct str ids[] = {m && m->rate_limit_store ? m->rate_limit_store->backend : STR_NONE,
-                              m && m->tracing ? m->tracing->backend : STR_NONE};
+    if (!m)
+        return;
+    const struct str ids[] = {m->rate_limit_store ? m->rate_limit_store->backend : STR_NONE,
+                              m->tracing ? m->tracing->backend : STR_NONE};
     link_edges(b, n, ids, ARRAY_LEN(ids));
 }
 
