@@ -5,6 +5,9 @@
  *   proxy       hello ──────────────────────────────► ack | nack        report ...     have ...
  *   controller        begin hold* (put | del)* commit ─┘                        get ──┘
  *
+ *   controller        watch ─┐ (while somebody looks)
+ *   proxy                    └─► live, once a second
+ *
  * One binary WebSocket message is one byte of type and the encoding of one struct. An unknown type
  * is skipped, as an unknown field is, so that both ends may be a version apart. Decoding trusts
  * nothing, see lib/model.h. No thread, no state, no I/O.

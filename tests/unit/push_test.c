@@ -64,7 +64,7 @@ static void hello(struct proxy *p, const struct digest *d, bool ready, bool foll
     wire_digest_pack(d, room);
     say(p, WIRE_hello,
         &(struct wire_hello){STR("by-hand"), 1, str_mk(room, sizeof(room)), digest_total(d), ready,
-                             follow});
+                             follow, STR("v1")});
 }
 
 static size_t bits(struct str buckets) {
@@ -304,7 +304,8 @@ static void say_raw(int fd, enum wire_type type, const void *value) {
 static void hello_raw(int fd) {
     static char zeros[WIRE_DIGEST_BYTES];
     say_raw(fd, WIRE_hello,
-            &(struct wire_hello){STR("raw"), 1, str_mk(zeros, sizeof(zeros)), 0, false, true});
+            &(struct wire_hello){STR("raw"), 1, str_mk(zeros, sizeof(zeros)), 0, false, true,
+                                 STR_NONE});
 }
 
 /* ---- tests ---- */

@@ -118,8 +118,8 @@ static void proxy_start(uint16_t port) {
     event_add(proxy.readable, NULL);
     until(proxy.conn != 0);
     wire_digest_pack(&none, room);
-    say(WIRE_hello,
-        &(struct wire_hello){STR("by-hand"), 1, str_mk(room, sizeof(room)), 0, true, true});
+    say(WIRE_hello, &(struct wire_hello){STR("by-hand"), 1, str_mk(room, sizeof(room)), 0, true,
+                                         true, STR_NONE});
 }
 
 /* ---- the controller ---- */

@@ -28,7 +28,7 @@ static int make_samples(void **state) {
     static struct wire_fault faults[] = {{{"id", 2}, {"why", 3}}, {{"", 0}, {"x", 1}}};
     static struct wire_object objects[] = {{5, {"id", 2}, {"bytes", 5}}, {6, {"i", 1}, {NULL, 0}}};
     sample(WIRE_hello, &(struct wire_hello){STR("name"), 1, str_mk(digest, sizeof(digest)),
-                                            UINT64_MAX, true, true});
+                                            UINT64_MAX, true, true, STR("v1.2.3")});
     sample(WIRE_ack, &(struct wire_ack){1, 2, 3});
     sample(WIRE_nack, &(struct wire_nack){7, faults, 2});
     struct str unknown[] = {STR("shop/customers/idp#1"), STR("shop/customers/idp#2")};
@@ -44,6 +44,28 @@ static int make_samples(void **state) {
     static struct wire_count_share given[] = {{1, 2}, {UINT64_MAX, WIRE_WHOLE}};
     sample(WIRE_demand, &(struct wire_demand){1, 2, 3, asked, ARRAY_LEN(asked), 4});
     sample(WIRE_shares, &(struct wire_shares){1, 2, 3, 4, 5, given, ARRAY_LEN(given)});
+    static struct wire_live_bucket buckets_of[] = {{500, 1}, {0, UINT64_MAX}};
+    static struct wire_live_reason reasons[] = {{{"no_route", 8}, {"client", 6}, 3}};
+    static struct wire_live_route counted[] = {{{"shop", 4},
+                                                {"catalog", 7},
+                                                {"r", 1},
+                                                9,
+                                                8,
+                                                7,
+                                                6,
+                                                5,
+                                                4,
+                                                buckets_of,
+                                                2,
+                                                buckets_of,
+                                                1,
+                                                buckets_of,
+                                                2,
+                                                reasons,
+                                                1},
+                                               {.name = {"other", 5}, .requests = 1}};
+    sample(WIRE_live, &(struct wire_live){1000000, &counted[1], counted, ARRAY_LEN(counted)});
+    sample(WIRE_watch, &(struct wire_watch){15000, 100});
     sample(WIRE_token, &(struct wire_token){STR("a.b.c")});
     sample(WIRE_fleet, &(struct wire_fleet){STR("cert"), STR("key"), STR("{}"), STR("issuer"),
                                             STR("audience"), ids, 2});
