@@ -67,7 +67,13 @@ $(B)/version.o: $(B)/version.txt
 	  $(CC) $(CFLAGS) -x c -c -o $@ -
 FORCE:
 
-$(B)/liblib.a: $(call objects,$(LIB_C)) $(B)/version.o
+# The live page, built in: lib/ui.h.
+UI := $(sort $(wildcard lib/ui/*.html lib/ui/*.js lib/ui/*.css)) docs/runbook.md
+$(B)/ui_files.o: lib/ui/embed $(UI) lib/ui.h
+	@mkdir -p $(@D)
+	@lib/ui/embed $(UI) | $(CC) $(CFLAGS) -x c -c -o $@ -
+
+$(B)/liblib.a: $(call objects,$(LIB_C)) $(B)/version.o $(B)/ui_files.o
 $(B)/libproxy.a: $(call objects,$(PROXY_C))
 $(B)/libcontroller.a: $(call objects,$(CONTROLLER_C))
 $(B)/libctl.a: $(call objects,$(CTL_C))

@@ -131,6 +131,7 @@ static const char *phrase(int status) {
         int status;
         const char *words;
     } known[] = {{200, "OK"},
+                 {308, "Permanent Redirect"},
                  {400, "Bad Request"},
                  {401, "Unauthorized"},
                  {403, "Forbidden"},
@@ -145,7 +146,8 @@ static const char *phrase(int status) {
     return "Answer";
 }
 
-static void reply(struct connection *c, int status, const char *type, struct str body) {
+static void reply(struct connection *c, int status, const char *type, const char *fields,
+                  struct str body) {
     struct evbuffer *to = bufferevent_get_output(c->io);
     c->answered = true;
     event_del(c->late);
@@ -154,21 +156,21 @@ static void reply(struct connection *c, int status, const char *type, struct str
                         "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                         "%sCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                         "Connection: close\r\n\r\n",
-                        status, phrase(status), type, body.n,
-                        status == 405 ? "Allow: GET, HEAD\r\n" : "");
+                        status, phrase(status), type, body.n, fields);
     if (!c->head_only)
         evbuffer_add(to, body.p, body.n);
 }
 
 static void reply_text(struct connection *c, int status, const char *text) {
-    reply(c, status, "text/plain; charset=utf-8", str_of(text));
+    reply(c, status, "text/plain; charset=utf-8", status == 405 ? "Allow: GET, HEAD\r\n" : "",
+          str_of(text));
 }
 
 static void reply_answer(struct connection *c, const struct httpd_answer *a) {
     if (a->body.over)
         reply_text(c, 500, "the answer is too large; ask for a part of it\n");
     else
-        reply(c, a->status, a->content_type, out_done(&a->body));
+        reply(c, a->status, a->content_type, a->fields ? a->fields : "", out_done(&a->body));
 }
 
 struct httpd_answer httpd_answer(void) {

@@ -61,6 +61,7 @@ bool httpd_field(const struct httpd_request *rq, size_t *at, struct str *name, s
 struct httpd_answer {
     int status;
     const char *content_type; /* constant */
+    const char *fields;       /* more lines of the head, each with its CRLF, constant; NULL: none */
     struct out body;
 };
 

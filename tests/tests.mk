@@ -69,7 +69,7 @@ fuzzers: $(FUZZ)
 build/fuzz/%: tests/fuzz/%.c build/fuzz/libfuzzed.a
 	@echo "  LD  $@"
 	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< build/fuzz/libfuzzed.a $(LIBS)
-build/fuzz/libfuzzed.a: $(FUZZ_C:%.c=build/fuzz/%.o) $(B)/version.o
+build/fuzz/libfuzzed.a: $(FUZZ_C:%.c=build/fuzz/%.o) $(B)/version.o $(B)/ui_files.o
 	@rm -f $@ && ar rcs $@ $^
 build/fuzz/%.o: %.c Makefile tests/tests.mk
 	@mkdir -p $(@D)
