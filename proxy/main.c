@@ -17,6 +17,7 @@
 #include "proxy/limit/limit.h"
 #include "proxy/limit/ratestore.h"
 #include "proxy/main_limits.h"
+#include "proxy/main_live.h"
 #include "proxy/net/tls.h"
 #include "proxy/observe/log.h"
 #include "proxy/observe/observe.h"
@@ -60,6 +61,7 @@ struct proxy {
     struct slow *slow;
     struct limit_table *limits;
     struct main_limits *shares;
+    struct main_live *live;
     struct snapshot *current; /* held */
     int ring;
     struct event *rung, *tick, *drain;
@@ -152,6 +154,11 @@ static void shares(void *arg, const struct wire_shares *m) {
     main_limits_shares(p->shares, m);
 }
 
+static void watched(void *arg, const struct wire_watch *m) {
+    const struct proxy *p = arg;
+    main_live_watched(p->live, m);
+}
+
 static uint64_t adopted_by_all(const struct proxy *p) {
     uint64_t least = UINT64_MAX;
     for (unsigned i = 0; i < p->o.workers; i++) {
@@ -215,6 +222,11 @@ static void objects(void *arg, void (*each)(void *each_arg, const struct object 
         object_drop(list[i]);
     }
     mem_free(list);
+}
+
+static void live(void *arg, struct out *o) {
+    const struct proxy *p = arg;
+    main_live_json(p->live, p->config, o);
 }
 
 static uint64_t resident_bytes(void) {
@@ -345,6 +357,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     r.requests_milli = load.requests_milli;
     r.gateway_p99_us = load.gateway_p99_us;
     config_report(p->config, &r);
+    main_live_tick(p->live, p->config, &r);
     main_limits_tick(p->shares);
     arena_fini(&list.a);
 }
@@ -510,6 +523,7 @@ static void start_config(struct proxy *p) {
         .publish = publish,
         .greeted = greeted,
         .shares = shares,
+        .watched = watched,
         .arg = p,
     };
     p->config = config_new(p->base, &c, &why);
@@ -525,6 +539,7 @@ static void start_admin(struct proxy *p) {
         .ready = ready,
         .revision = revision,
         .objects = objects,
+        .live = live,
         .arg = p,
     };
     p->admin = admin_new(p->base, p->o.telemetry, p->o.admin, &host, p->observe, &why);
@@ -560,6 +575,7 @@ static void end(struct proxy *p) {
     if (p->audit != p->log)
         access_log_free(p->audit);
     main_limits_free(p->shares);
+    main_live_free(p->live);
     access_log_free(p->log);
     observe_free(p->observe);
     if (p->current != NULL)
@@ -614,6 +630,7 @@ int main(int argc, char **argv) {
     p.base = event_base_new();
     p.ring = wakeup_new();
     p.observe = observe_new(p.o.workers);
+    p.live = main_live_new(p.observe, p.o.name);
     open_logs(&p);
     p.limits = limit_table_new(0);
     if (p.limits == NULL)

@@ -3,6 +3,7 @@
 
 #include "lib/arena.h"
 #include "lib/mem.h"
+#include "lib/ui.h"
 #include "proxy/admin/wire.h"
 
 #define JSON "application/json"
@@ -102,6 +103,14 @@ static void reason_list(void *arg, const struct httpd_request *rq, struct httpd_
     out_lit(&a->body, "]\n");
 }
 
+static void figures(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    (void)rq;
+    struct admin *admin = arg;
+    a->content_type = JSON;
+    a->fields = UI_JSON_FIELDS;
+    admin->host.live(admin->host.arg, &a->body);
+}
+
 /* ---- life ---- */
 
 struct admin *admin_new(struct event_base *base, const char *telemetry, const char *loopback,
@@ -111,7 +120,10 @@ struct admin *admin_new(struct event_base *base, const char *telemetry, const ch
     a->observe = observe;
     const struct httpd_route open[] = {
         {"/live", live, a}, {"/ready", ready, a}, {"/metrics", metrics, a}};
-    const struct httpd_route closed[] = {{"/config", config, a}, {"/reasons", reason_list, a}};
+    const struct httpd_route closed[] = {{"/config", config, a},
+                                         {"/reasons", reason_list, a},
+                                         {"/live", figures, a},
+                                         {"/ui*", ui_serve, NULL}};
     a->telemetry = httpd_new(base, telemetry, open, ARRAY_LEN(open), 0, why);
     if (a->telemetry)
         a->loopback =

@@ -3,7 +3,7 @@
  * admin: the proxy's two small HTTP ports, on main's event_base.
  *
  *   telemetry (the pod's address)   /live  /ready  /metrics
- *   admin     (loopback only)       /config  /reasons
+ *   admin     (loopback only)       /config  /reasons  /live  /ui/
  *
  *   /config                  {"revision":"16 hex","objects":[...]}: all that is applied, as JSON
  *   /config?kind=route       of one kind;  ?id=route/shop/shop/catalog  one object
@@ -29,6 +29,7 @@ struct admin_host {
     /* Calls each() with every applied object. */
     void (*objects)(void *arg, void (*each)(void *each_arg, const struct object *o),
                     void *each_arg);
+    void (*live)(void *arg, struct out *o); /* JSON: what this proxy does now, docs/live.md */
     void *arg;
 };
 

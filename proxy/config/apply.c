@@ -375,6 +375,7 @@ size_t apply_count(const struct apply *a) { return a->objects.n; }
 void apply_hello(const struct apply *a, struct wire_hello *m, char room[WIRE_DIGEST_BYTES]) {
     wire_digest_pack(&a->digest, room);
     m->model_version = MODEL_VERSION;
+    m->version = str_of(sluice_version);
     m->digest = str_mk(room, WIRE_DIGEST_BYTES);
     m->revision = apply_revision(a);
     /* Before every worker has it, nothing is served: the controller's answer is a transaction

@@ -13,10 +13,12 @@
 
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <time.h>
 
 enum {
     SAVE_EVERY_MS = 1000,
     SAVE_SHARE = 10, /* a write that took long is followed by ten times as long without one */
+    WATCH_MAX_MS = 60000,
 };
 
 struct config {
@@ -36,8 +38,16 @@ struct config {
     void (*publish)(void *arg, struct snapshot *s);
     void (*greeted)(void *arg);
     void (*shares)(void *arg, const struct wire_shares *m);
+    void (*watched)(void *arg, const struct wire_watch *m);
     void *arg;
+    uint64_t watched_until_ms[LINK_MAX]; /* by each controller, CLOCK_MONOTONIC */
 };
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 /* ---- the file ---- */
 
@@ -142,6 +152,13 @@ static void greet_followed(void *arg) {
         greet(c, link_followed(c->link));
 }
 
+static void watch(struct config *c, int controller, const struct wire_watch *m) {
+    uint64_t ms = m->for_ms < WATCH_MAX_MS ? m->for_ms : WATCH_MAX_MS;
+    c->watched_until_ms[controller] = now_ms() + ms;
+    if (c->watched)
+        c->watched(c->arg, &(struct wire_watch){.for_ms = ms, .routes = m->routes});
+}
+
 static void on_message(void *arg, int controller, const struct wire_message *m) {
     struct config *c = arg;
     struct answers *answers = &c->answers[controller];
@@ -151,6 +168,8 @@ static void on_message(void *arg, int controller, const struct wire_message *m) 
     } else if (m->type == WIRE_shares) { /* of the one that leads, whoever is followed */
         if (c->shares)
             c->shares(c->arg, &m->shares);
+    } else if (m->type == WIRE_watch) { /* likewise: people look at any of them */
+        watch(c, controller, &m->watch);
     } else if (controller != link_followed(c->link)) {
         return;
     } else if (m->type == WIRE_fleet) {
@@ -173,6 +192,7 @@ static void on_sent(void *arg, int controller, size_t cost) {
 static void on_lost(void *arg, int controller, bool followed) {
     struct config *c = arg;
     answers_fini(&c->answers[controller]);
+    c->watched_until_ms[controller] = 0;
     if (!followed)
         return;
     if (c->begun) /* else a peer's may be open, which is none of this link's business */
@@ -243,6 +263,7 @@ struct config *config_new(struct event_base *base, const struct config_options *
     c->publish = o->publish;
     c->greeted = o->greeted;
     c->shares = o->shares;
+    c->watched = o->watched;
     c->arg = o->arg;
     c->apply = apply_new(&apply_events, c);
     c->resolve = resolve_new(
@@ -316,6 +337,12 @@ void config_report(struct config *c, const struct wire_report *r) {
 
 void config_demand(struct config *c, const struct wire_demand *d) {
     link_send(c->link, LINK_ALL, WIRE_demand, d);
+}
+
+void config_live(struct config *c, const struct wire_live *l) {
+    for (int i = 0; i < LINK_MAX; i++)
+        if (c->watched_until_ms[i] > now_ms())
+            link_send(c->link, i, WIRE_live, l);
 }
 
 bool config_ready(const struct config *c) { return apply_ready(c->apply); }

@@ -38,6 +38,8 @@ struct config_options {
     void (*greeted)(void *arg);
     /* Shares of limits over the fleet, of any controller; may be NULL. */
     void (*shares)(void *arg, const struct wire_shares *m);
+    /* A controller is being looked at; may be NULL. */
+    void (*watched)(void *arg, const struct wire_watch *m);
     void *arg;
 };
 
@@ -51,6 +53,8 @@ void config_free(struct config *c); /* writes what is not written yet */
 void config_adopted(struct config *c, uint64_t serial);
 void config_report(struct config *c, const struct wire_report *r); /* to every controller */
 void config_demand(struct config *c, const struct wire_demand *d); /* likewise */
+/* To the controllers that have asked (watched), until the time is over that each has said. */
+void config_live(struct config *c, const struct wire_live *l);
 
 bool config_ready(const struct config *c);  /* a configuration is applied */
 bool config_linked(const struct config *c); /* a controller is followed */

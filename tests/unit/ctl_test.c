@@ -515,7 +515,7 @@ static void status(void *arg, const struct httpd_request *rq, struct httpd_answe
 
 static int serve(void **state) {
     (void)state;
-    const struct admin_host host = {ready, revision, objects, NULL};
+    const struct admin_host host = {ready, revision, objects, NULL, NULL};
     const struct httpd_route routes[] = {{"/status", status, NULL}};
     struct event_base *base = event_base_new();
     struct observe *o = observe_new(1);
