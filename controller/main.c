@@ -9,6 +9,7 @@
 #include "controller/main_keysets.h"
 #include "controller/main_limits.h"
 #include "controller/main_link.h"
+#include "controller/main_live.h"
 #include "controller/main_options.h"
 #include "controller/main_report.h"
 #include "controller/main_signing.h"
@@ -17,6 +18,7 @@
 #include "controller/source/dir.h"
 #include "controller/source/kube.h"
 #include "controller/status/status.h"
+#include "lib/live.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/zone.h"
@@ -24,6 +26,7 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct controller {
     struct options o;
@@ -32,6 +35,7 @@ struct controller {
     struct turn *turn;
     struct main_keysets *keysets;
     struct main_limits *limits;
+    struct main_live *live;
     struct kube_access *access; /* NULL without an API server */
     struct kube_client *client;
     struct source *source;
@@ -89,7 +93,7 @@ static bool ready(void *arg, struct out *body) {
 
 static void proxies(void *arg, struct out *o) {
     struct controller *c = arg;
-    report_proxies(c->turn, o);
+    report_proxies(c->turn, NULL, o);
 }
 
 static void resources(void *arg, struct str kind, struct str ns, struct str name, struct out *o) {
@@ -141,6 +145,30 @@ static void metrics(void *arg, struct metric_text *t) {
         trust_metrics(main_link_trust(c->link), t);
     if (c->status)
         main_status_metrics(c->status, t);
+}
+
+static void live(void *arg, size_t routes, struct out *o) {
+    struct controller *c = arg;
+    struct live *l = main_live_look(c->live);
+    struct timespec wall;
+    size_t refused;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    out_lit(o, "{\"of\":\"fleet\",\"version\":");
+    out_json(o, str_of(sluice_version));
+    out_fmt(o, ",\"now_ms\":%lld,\"revision\":\"",
+            (long long)wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
+    out_hex(o, revision(c), 16);
+    out_lit(o, "\",\"proxies\":");
+    report_proxies(c->turn, l, o);
+    out_char(o, ',');
+    live_json(l, main_live_now_ms(), routes, o);
+    out_lit(o, ",\"changes\":");
+    changes_json(turn_changes(c->turn), o);
+    out_lit(o, ",\"refused\":");
+    report_refused(c->turn, c->store, &refused, o);
+    out_fmt(o, ",\"refused_total\":%zu,\"faults\":", refused);
+    source(c, o);
+    out_lit(o, "}\n");
 }
 
 /* ---- life ---- */
@@ -238,6 +266,7 @@ static void start(struct controller *c) {
             fail(&why);
     }
     c->limits = main_limits_new(c->base, c->turn, c->status && c->o.status.lease ? leads : NULL, c);
+    c->live = main_live_new(c->base, c->turn);
     open_link(c);
     const struct admin_host host = {turn_compiler(c->turn),
                                     revision,
@@ -247,6 +276,7 @@ static void start(struct controller *c) {
                                     resources,
                                     source,
                                     metrics,
+                                    live,
                                     c};
     c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &host, &why);
     if (!c->admin)
@@ -273,6 +303,7 @@ static void end(struct controller *c) {
     kube_access_free(c->access);
     main_keysets_free(c->keysets);
     main_limits_free(c->limits);
+    main_live_free(c->live);
     turn_free(c->turn);
     store_free(c->store);
     mem_free(c->o.namespaces);

@@ -2,12 +2,17 @@
 #include "controller/main_report.h"
 
 #include "controller/status/status.h"
+#include "lib/live.h"
+
+#include <time.h>
 
 /* ---- proxies ---- */
 
 struct listing {
     struct out *o;
     bool first;
+    const struct live *live;
+    uint64_t now_ms; /* monotonic */
 };
 
 static void json_proxy(void *arg, const struct push_proxy *p) {
@@ -23,8 +28,13 @@ static void json_proxy(void *arg, const struct push_proxy *p) {
             p->behind ? "true" : "false", p->follows ? "true" : "false");
     out_lit(o, ",\"revision\":\"");
     out_hex(o, p->revision, 16);
-    out_fmt(o, "\",\"linked_ms\":%lld,\"acked_ms\":%lld,\"pending\":%zu", (long long)p->linked_ms,
-            (long long)p->acked_ms, p->pending);
+    out_lit(o, "\",\"version\":");
+    out_json(o, str_of(p->version));
+    if (l->live)
+        out_fmt(o, ",\"live\":%s", live_tells(l->live, p->id, l->now_ms) ? "true" : "false");
+    out_fmt(o, ",\"lag_ms\":%llu,\"linked_ms\":%lld,\"acked_ms\":%lld,\"pending\":%zu",
+            (unsigned long long)p->waits_ms, (long long)p->linked_ms, (long long)p->acked_ms,
+            p->pending);
     out_fmt(o, ",\"requests_per_second\":%llu.%03llu,\"gateway_p99_us\":%llu",
             (unsigned long long)p->requests_milli / 1000,
             (unsigned long long)p->requests_milli % 1000, (unsigned long long)p->gateway_p99_us);
@@ -39,11 +49,56 @@ static void json_proxy(void *arg, const struct push_proxy *p) {
     out_char(o, '}');
 }
 
-void report_proxies(struct turn *t, struct out *o) {
-    struct listing l = {o, true};
+static uint64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void report_proxies(struct turn *t, const struct live *live, struct out *o) {
+    struct listing l = {o, true, live, now_ms()};
     out_char(o, '[');
     push_each(turn_push(t), json_proxy, &l);
     out_char(o, ']');
+}
+
+/* ---- what is refused ---- */
+
+struct refusals {
+    struct out *o;
+    const struct compiler *compiler;
+    size_t n;
+};
+
+static void json_refused(void *arg, const struct resource *r, const char *reason) {
+    struct refusals *l = arg;
+    char room[2048];
+    struct out sentence = out_fixed(room, sizeof(room));
+    if (l->n++ >= REPORT_REFUSED)
+        return;
+    const struct compile_status *s = compile_status(l->compiler, r);
+    const struct why *why = s ? s->conditions[CONDITION_ACCEPTED].why : NULL;
+    if (why || r->refused)
+        why_print(why ? why : r->refused, &sentence);
+    out_str(l->o, l->n > 1 ? STR(",\n{\"kind\":") : STR("{\"kind\":"));
+    out_json(l->o, str_of(kube_kinds[r->kind].kind));
+    out_lit(l->o, ",\"namespace\":");
+    out_json(l->o, r->meta.namespace);
+    out_lit(l->o, ",\"name\":");
+    out_json(l->o, r->meta.name);
+    out_lit(l->o, ",\"reason\":");
+    out_json(l->o, str_of(reason));
+    out_lit(l->o, ",\"message\":");
+    out_json(l->o, out_done(&sentence));
+    out_fmt(l->o, ",\"held\":%s}", s && s->held ? "true" : "false");
+}
+
+void report_refused(struct turn *t, const struct store *s, size_t *n, struct out *o) {
+    struct refusals l = {o, turn_compiler(t), 0};
+    out_char(o, '[');
+    status_refused(s, l.compiler, json_refused, &l);
+    out_char(o, ']');
+    *n = l.n;
 }
 
 /* ---- metrics ---- */

@@ -7,7 +7,12 @@
 
 #include "controller/main_turn.h"
 
-void report_proxies(struct turn *t, struct out *o); /* JSON */
+/* JSON arrays. live: what proxies have told of what they count; NULL: they were not asked. */
+struct live;
+void report_proxies(struct turn *t, const struct live *live, struct out *o);
+/* Resources that are refused, at most REPORT_REFUSED; *n: of so many. */
+enum { REPORT_REFUSED = 100 };
+void report_refused(struct turn *t, const struct store *s, size_t *n, struct out *o);
 void report_metrics(struct turn *t, const struct store *s, struct metric_text *m);
 
 #endif

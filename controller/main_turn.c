@@ -68,6 +68,11 @@ struct turn {
         void (*gone)(void *arg, uint64_t proxy);
         void *arg;
     } on_demand;
+    struct {
+        void (*call)(void *arg, uint64_t proxy, const struct wire_live *m);
+        void (*gone)(void *arg, uint64_t proxy);
+        void *arg;
+    } on_live;
 
     struct recall { /* what is asked for */
         const char *id;
@@ -76,6 +81,7 @@ struct turn {
     } recalls[RECALLS_MAX];
     size_t n_recalls;
 
+    struct changes changes;
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
     struct ask ask;     /* number == 0: none is under way */
@@ -490,6 +496,8 @@ static void commit(struct turn *t) {
     t->changed = false;
     t->numbers.commits++;
     histogram_add(&t->numbers.push, &histogram_gateway, now_ns() - before);
+    if (revision != push_revision(t->push))
+        changes_note(&t->changes, push_revision(t->push), t->numbers.puts, t->numbers.dels);
     if (t->change_ns == 0 && revision != push_revision(t->push))
         t->change_ns = t->first_change_ms * 1000000;
     tell_fleet(t);
@@ -602,8 +610,10 @@ static void on_ack(void *arg, const struct push_proxy *p) {
     if (!all)
         return;
     compile_proven(t->compiler);
-    if (t->change_ns != 0)
+    if (t->change_ns != 0) {
         histogram_add(&t->numbers.propagation, &histogram_gateway, now_ns() - t->change_ns);
+        changes_served(&t->changes, now_ns() - t->change_ns);
+    }
     t->change_ns = 0;
 }
 
@@ -636,6 +646,12 @@ static void on_demand(void *arg, uint64_t proxy, const struct wire_demand *d) {
         t->on_demand.call(t->on_demand.arg, proxy, d);
 }
 
+static void on_live(void *arg, uint64_t proxy, const struct wire_live *m) {
+    struct turn *t = arg;
+    if (t->on_live.call)
+        t->on_live.call(t->on_live.arg, proxy, m);
+}
+
 /* ---- who may link ---- */
 
 static void on_token(void *arg, uint64_t proxy, struct str token, const char *address) {
@@ -647,6 +663,8 @@ static void on_gone(void *arg, uint64_t proxy) {
     struct turn *t = arg;
     if (t->on_demand.gone)
         t->on_demand.gone(t->on_demand.arg, proxy);
+    if (t->on_live.gone)
+        t->on_live.gone(t->on_live.arg, proxy);
     if (t->trust)
         trust_gone(t->trust, proxy);
 }
@@ -662,6 +680,7 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
                                               .on_have_end = on_have_end,
                                               .on_unknown_keys = on_unknown_keys,
                                               .on_demand = on_demand,
+                                              .on_live = on_live,
                                               .on_token = on_token,
                                               .on_gone = on_gone};
     struct turn *t = mem_zalloc(sizeof(*t));
@@ -754,8 +773,17 @@ void turn_on_demand(struct turn *t,
     t->on_demand.arg = arg;
 }
 
+void turn_on_live(struct turn *t,
+                  void (*live)(void *arg, uint64_t proxy, const struct wire_live *m),
+                  void (*gone)(void *arg, uint64_t proxy), void *arg) {
+    t->on_live.call = live;
+    t->on_live.gone = gone;
+    t->on_live.arg = arg;
+}
+
 uint64_t turn_published(const struct turn *t) {
     return t->committed && !t->changed ? push_version(t->push) : 0;
 }
+const struct changes *turn_changes(const struct turn *t) { return &t->changes; }
 const struct turn_numbers *turn_numbers(const struct turn *t) { return &t->numbers; }
 bool turn_is_ready(const struct turn *t) { return t->compiled; }

@@ -17,6 +17,7 @@
 #define SLUICE_CONTROLLER_MAIN_TURN_H
 
 #include "controller/compile/compile.h"
+#include "controller/main_changes.h"
 #include "controller/push/push.h"
 #include "lib/metric.h"
 
@@ -42,6 +43,7 @@ void turn_free(struct turn *t);
 struct compiler *turn_compiler(struct turn *t);
 struct push *turn_push(struct turn *t);
 const struct turn_numbers *turn_numbers(const struct turn *t);
+const struct changes *turn_changes(const struct turn *t);
 
 /* For who writes statuses: a resource's status changed (compile_sink.status); proxies acked, came
  * or went, or something was published. Not from inside turn_on_news(). */
@@ -58,6 +60,10 @@ void turn_on_unknown_keys(struct turn *t,
 void turn_on_demand(struct turn *t,
                     void (*demand)(void *arg, uint64_t proxy, const struct wire_demand *d),
                     void (*gone)(void *arg, uint64_t proxy), void *arg);
+/* What a proxy counted while it was watched (push_watch()); its link is lost. NULL: as above. */
+void turn_on_live(struct turn *t,
+                  void (*live)(void *arg, uint64_t proxy, const struct wire_live *m),
+                  void (*gone)(void *arg, uint64_t proxy), void *arg);
 /* The version of push that all that was compiled so far is in; 0: it is not all published. */
 uint64_t turn_published(const struct turn *t);
 

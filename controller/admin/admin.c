@@ -2,7 +2,9 @@
 #include "controller/admin/admin.h"
 
 #include "lib/httpd.h"
+#include "lib/live.h"
 #include "lib/mem.h"
+#include "lib/ui.h"
 
 struct admin {
     struct admin_host host;
@@ -93,6 +95,20 @@ static void config(void *arg, const struct httpd_request *rq, struct httpd_answe
     out_lit(o, "}\n");
 }
 
+static void figures(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
+    const struct admin *a = arg;
+    struct str routes = httpd_param(rq, "routes");
+    uint64_t n = LIVE_ROUTES;
+    if (routes.p && !str_to_u64(routes, LIVE_ROUTES, &n)) {
+        answer->status = 400;
+        out_fmt(&answer->body, "routes is a number from 0 to %d\n", LIVE_ROUTES);
+        return;
+    }
+    answer->content_type = "application/json";
+    answer->fields = UI_JSON_FIELDS;
+    a->host.live(a->host.arg, (size_t)n, &answer->body);
+}
+
 /* ---- life ---- */
 
 struct admin *admin_new(struct event_base *base, const char *telemetry, const char *loopback,
@@ -101,7 +117,10 @@ struct admin *admin_new(struct event_base *base, const char *telemetry, const ch
     a->host = *host;
     const struct httpd_route outside[] = {
         {"/live", live, a}, {"/ready", ready, a}, {"/metrics", metrics, a}};
-    const struct httpd_route inside[] = {{"/config", config, a}, {"/status", status, a}};
+    const struct httpd_route inside[] = {{"/config", config, a},
+                                         {"/status", status, a},
+                                         {"/live", figures, a},
+                                         {"/ui*", ui_serve, NULL}};
     a->telemetry = httpd_new(base, telemetry, outside, ARRAY_LEN(outside), 0, why);
     if (a->telemetry)
         a->loopback =

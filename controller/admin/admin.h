@@ -3,7 +3,7 @@
  * admin: the controller's two small HTTP ports.
  *
  *   telemetry (the pod's address)   /live  /ready  /metrics
- *   admin     (loopback only)       /config  /status
+ *   admin     (loopback only)       /config  /status  /live  /ui/
  *
  *   /status      {"revision":"16
  * hex","proxies":[...],"link":{...},"resources":[...],"source":[...]}
@@ -11,6 +11,9 @@
  *   /config                  {"revision":"16
  * hex","objects":[...],"proxies":[...],"resources":[...]} /config?kind=route       objects of one
  * kind;  ?id=route/shop/shop/catalog  one object
+ *
+ *   /live                    what the fleet does now, docs/live.md;  ?routes=N: at most so many
+ *   /ui/                     the page that shows it (lib/ui)
  *
  * Secrets (HIDE in lib/model.def) are in neither.
  */
@@ -33,6 +36,7 @@ struct admin_host {
     void (*resources)(void *arg, struct str kind, struct str ns, struct str name, struct out *o);
     void (*source)(void *arg, struct out *o); /* what cannot be read */
     void (*metrics)(void *arg, struct metric_text *t);
+    void (*live)(void *arg, size_t routes, struct out *o);
     void *arg;
 };
 

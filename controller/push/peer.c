@@ -90,6 +90,7 @@ struct push_proxy peer_view(const struct peer *r) {
         .id = r->conn,
         .name = r->name,
         .address = r->address,
+        .version = r->version,
         .follows = r->follows,
         .ready = r->ready,
         .current = peer_current(r),
@@ -97,6 +98,8 @@ struct push_proxy peer_view(const struct peer *r) {
         .revision = r->revision,
         .linked_ms = r->linked_ms,
         .acked_ms = r->acked_ms,
+        .waits_ms =
+            r->waiting_since != 0 && !peer_current(r) ? push_now_ms() - r->waiting_since : 0,
         .pending = r->tx.batch.n - r->tx.at,
         .in_flight = r->tx.number != 0,
         .connections = r->report.connections,
@@ -135,6 +138,8 @@ void peer_fleet(struct peer *r) {
 }
 
 void peer_shares(struct peer *r, const struct wire_shares *s) { send(r, WIRE_shares, s); }
+
+void peer_watch(struct peer *r, const struct wire_watch *w) { send(r, WIRE_watch, w); }
 
 /* Sends the names of a set in as many messages as they need. */
 static void send_holds(struct peer *r) {
@@ -283,6 +288,7 @@ static int on_hello(struct peer *r, const struct wire_hello *m, struct why *why)
         return -1;
     mem_free(r->name);
     r->name = mem_dup(m->name.p, m->name.n);
+    snprintf(r->version, sizeof(r->version), "%.*s", STR_FMT(m->version));
     r->greeted = true;
     tx_end(r);
     r->state = PEER_TOLD;
@@ -421,6 +427,10 @@ static int handle(struct peer *r, const struct wire_message *m, struct why *why)
     case WIRE_demand:
         if (r->push->events.on_demand)
             r->push->events.on_demand(r->push->arg, r->conn, &m->demand);
+        return 0;
+    case WIRE_live:
+        if (r->push->events.on_live)
+            r->push->events.on_live(r->push->arg, r->conn, &m->live);
         return 0;
     case WIRE_have:
         return on_have(r, &m->have, why);

@@ -252,6 +252,12 @@ void push_shares(struct push *p, uint64_t proxy, const struct wire_shares *s) {
         peer_shares(r, s);
 }
 
+void push_watch(struct push *p, uint64_t proxy, const struct wire_watch *w) {
+    struct peer *r = find(&p->peers, proxy);
+    if (r && !r->closing)
+        peer_watch(r, w);
+}
+
 void push_set_behind_ms(struct push *p, uint32_t ms) {
     p->behind_ms = ms;
     set_tick(p, ms < TICK_MS ? ms : TICK_MS);

@@ -43,12 +43,14 @@ struct push;
 struct push_proxy {
     uint64_t id; /* number of its connection */
     const char *name, *address;
+    const char *version;         /* of its program; "" = it is too old to say */
     bool follows;                /* takes transactions from this controller */
     bool ready;                  /* serves a configuration */
     bool current;                /* serves the wanted set */
     bool behind;                 /* has been neither current nor acking for 10 s */
     uint64_t revision;           /* what it serves, 0 = unknown */
     int64_t linked_ms, acked_ms; /* Unix time; 0 = never */
+    uint64_t waits_ms;           /* how long the wanted set has been another one; 0 = it is not */
     size_t pending;              /* objects of the transaction in flight that are not sent yet */
     bool in_flight;
     uint64_t connections, active_requests, requests_total, memory_bytes; /* its last report */
@@ -78,6 +80,8 @@ struct push_events {
     void (*on_unknown_keys)(void *arg, const struct str *sources, size_t n);
     /* What it is asked for of limits over the fleet; only until the callback returns. */
     void (*on_demand)(void *arg, uint64_t proxy, const struct wire_demand *d);
+    /* What it counted since the last of these, while it is watched; likewise. */
+    void (*on_live)(void *arg, uint64_t proxy, const struct wire_live *m);
     /* Secure links: who is this? token.n == 0: it has shown none. The answer may come at once, also
      * from inside, or never. proxy: the number of its connection. */
     void (*on_token)(void *arg, uint64_t proxy, struct str token, const char *address);
@@ -102,6 +106,7 @@ void push_refuse(struct push *p, uint64_t proxy, const char *reason);
 void push_fleet(struct push *p, const struct wire_fleet *fleet);
 /* To one proxy; of one that is gone: nothing. */
 void push_shares(struct push *p, uint64_t proxy, const struct wire_shares *s);
+void push_watch(struct push *p, uint64_t proxy, const struct wire_watch *w); /* likewise */
 size_t push_waiting(const struct push *p); /* links that are not admitted yet */
 
 /* ---- the wanted set ---- */

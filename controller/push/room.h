@@ -80,6 +80,8 @@ struct stashed { /* a message of one that is not admitted yet */
     struct str bytes;
 };
 
+enum { VERSION_MAX = 63 };
+
 enum peer_state {
     PEER_NEW,    /* no hello yet, or a fresh one is awaited */
     PEER_TOLD,   /* hello came; `has` is what it serves */
@@ -91,6 +93,7 @@ struct peer {
     struct push *push;
     uint64_t conn;
     char *name, *address;
+    char version[VERSION_MAX + 1];
     enum peer_state state;
     struct digest has;
     uint64_t base;       /* PEER_SYNCED: version that it serves; 0 = none of ours */
@@ -120,6 +123,7 @@ int peer_stash(struct peer *r, struct str bytes, struct why *why);
 int peer_admit(struct peer *r, struct str pod, struct why *why); /* as peer_message */
 void peer_fleet(struct peer *r); /* tells it, if it follows and there is something to tell */
 void peer_shares(struct peer *r, const struct wire_shares *s);
+void peer_watch(struct peer *r, const struct wire_watch *w);
 void peer_sent(struct peer *r, size_t cost);
 void peer_pump(struct peer *r); /* starts and feeds a transaction if there is something to say */
 bool peer_tick(struct peer *r); /* whether it reads differently now */
