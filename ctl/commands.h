@@ -19,7 +19,8 @@ enum {
     TAKES_CLUSTER = 64,
     TAKES_NAMESPACE = 128, /* comes with a cluster */
     TAKES_CLASS = 256,
-    TAKES_CALLER = 512
+    TAKES_CALLER = 512,
+    TAKES_TOP = 1024
 };
 
 struct command {

@@ -5,6 +5,7 @@
  *
  *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
  *                                              │ import.c: Kong's file into our resources
+ *                                              │ top.c: what goes on, again and again
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
@@ -45,6 +46,8 @@ struct ctl {
     const char *headers[CTL_HEADERS_MAX];
     unsigned n_headers;
     const char *token, *client, *at; /* of explain; NULL: not said */
+    bool once;                       /* of top */
+    const char *sort;                /* of top; NULL: not said */
     char **words;                    /* behind the command */
     int n_words;
 };
@@ -63,6 +66,7 @@ enum ctl_exit ctl_render(struct ctl *c);
 enum ctl_exit ctl_validate(struct ctl *c);
 enum ctl_exit ctl_crds(struct ctl *c);
 enum ctl_exit ctl_import(struct ctl *c);
+enum ctl_exit ctl_top(struct ctl *c);
 enum ctl_exit ctl_completion(struct ctl *c);
 enum ctl_exit ctl_man(struct ctl *c);
 

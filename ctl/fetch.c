@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/fetch.h"
 
-#include "ctl/cluster.h"
 #include "lib/out.h"
 
 #include <curl/curl.h>
@@ -76,17 +75,20 @@ static const struct {
                [FROM_PROXY] = {"proxy", CTL_PROXY_PORT}};
 
 static enum ctl_exit ask_cluster(struct ctl *c, enum fetch_from from, const char *pod,
-                                 const char *path, struct fetched *f) {
-    struct cluster_way way;
+                                 const char *path, struct fetch_way *way, struct fetched *f) {
     bool unheard = false;
-    enum ctl_exit code = cluster_open(c, sources[from].what, sources[from].port, pod, &way);
+    enum ctl_exit code =
+        cluster_open(c, sources[from].what, sources[from].port, pod, &way->cluster);
     if (code != CTL_OK)
         return code;
-    snprintf(f->place, sizeof(f->place), "pod %s", way.pod);
-    code = ask(c, sources[from].what, way.place, path, f, &unheard);
+    snprintf(way->place, sizeof(way->place), "pod %s", way->cluster.pod);
+    snprintf(way->at, sizeof(way->at), "%s", way->cluster.place);
+    memcpy(f->place, way->place, sizeof(f->place));
+    code = ask(c, sources[from].what, way->at, path, f, &unheard);
     if (unheard)
         ctl_fail(c, code, "kubectl port-forward to %s ended early", f->place);
-    cluster_close(&way);
+    if (code != CTL_OK)
+        cluster_close(&way->cluster);
     return code;
 }
 
@@ -95,27 +97,54 @@ static bool means_cluster(const struct ctl *c) {
     return c->in_cluster || c->namespace || c->context || c->kubeconfig;
 }
 
-enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, struct fetched *f) {
+static enum ctl_exit not_there(struct ctl *c, enum ctl_exit code, enum fetch_from from,
+                               const char *place) {
+    return ctl_fail(c, code,
+                    "no %s answers at %s. Is it another port (--%s HOST:PORT)? In a cluster it is "
+                    "found by kubectl, which is not on your PATH",
+                    sources[from].what, place, sources[from].what);
+}
+
+enum ctl_exit fetch_first(struct ctl *c, enum fetch_from from, const char *path,
+                          struct fetch_way *way, struct fetched *f) {
     const char *said = from == FROM_PROXY ? c->proxy : c->controller;
     bool place = said && strchr(said, ':'), unheard;
     *f = (struct fetched){0};
+    *way = (struct fetch_way){0};
     if (!place && (said || means_cluster(c)))
-        return ask_cluster(c, from, said, path, f);
+        return ask_cluster(c, from, said, path, way, f);
     if (said)
-        snprintf(f->place, sizeof(f->place), "%s", said);
+        snprintf(way->at, sizeof(way->at), "%s", said);
     else
-        snprintf(f->place, sizeof(f->place), "127.0.0.1:%u", sources[from].port);
-    enum ctl_exit code = ask(c, sources[from].what, f->place, path, f, &unheard);
+        snprintf(way->at, sizeof(way->at), "127.0.0.1:%u", sources[from].port);
+    memcpy(way->place, way->at, sizeof(way->place));
+    memcpy(f->place, way->at, sizeof(f->place));
+    enum ctl_exit code = ask(c, sources[from].what, way->at, path, f, &unheard);
     if (unheard && !said && cluster_has_kubectl()) {
-        code = ask_cluster(c, from, NULL, path, f);
+        code = ask_cluster(c, from, NULL, path, way, f);
         if (code != CTL_OK)
             ctl_fail(c, code, "nothing listens at 127.0.0.1:%u either", sources[from].port);
         return code;
     }
+    return unheard ? not_there(c, code, from, f->place) : code;
+}
+
+enum ctl_exit fetch_again(struct ctl *c, enum fetch_from from, const char *path,
+                          const struct fetch_way *way, struct fetched *f) {
+    bool unheard;
+    *f = (struct fetched){0};
+    memcpy(f->place, way->place, sizeof(f->place));
+    enum ctl_exit code = ask(c, sources[from].what, way->at, path, f, &unheard);
     if (unheard)
-        ctl_fail(c, code,
-                 "no %s answers at %s. Is it another port (--%s HOST:PORT)? In a cluster it is "
-                 "found by kubectl, which is not on your PATH",
-                 sources[from].what, f->place, sources[from].what);
+        ctl_fail(c, code, "%s answers no more", f->place);
+    return code;
+}
+
+void fetch_end(struct fetch_way *way) { cluster_close(&way->cluster); }
+
+enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, struct fetched *f) {
+    struct fetch_way way;
+    enum ctl_exit code = fetch_first(c, from, path, &way, f);
+    fetch_end(&way);
     return code;
 }

@@ -10,7 +10,7 @@
 #ifndef SLUICE_CTL_FETCH_H
 #define SLUICE_CTL_FETCH_H
 
-#include "ctl/ctl.h"
+#include "ctl/cluster.h"
 
 #include <cjson/cJSON.h>
 
@@ -23,5 +23,18 @@ struct fetched {
 
 /* CTL_OK, or the code after one line to err. */
 enum ctl_exit fetch_json(struct ctl *c, enum fetch_from from, const char *path, struct fetched *f);
+
+/* For who asks again and again: the way that the first question found. */
+struct fetch_way {
+    struct cluster_way cluster; /* open while forward > 0 */
+    char place[600];            /* as in struct fetched */
+    char at[600];               /* HOST:PORT */
+};
+/* As fetch_json(); on CTL_OK the way stays open. */
+enum ctl_exit fetch_first(struct ctl *c, enum fetch_from from, const char *path,
+                          struct fetch_way *way, struct fetched *f);
+enum ctl_exit fetch_again(struct ctl *c, enum fetch_from from, const char *path,
+                          const struct fetch_way *way, struct fetched *f);
+void fetch_end(struct fetch_way *way);
 
 #endif

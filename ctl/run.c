@@ -22,6 +22,24 @@ static const struct command commands[] = {
      "  kubectl sluice status -n sluice\n"
      "  sluicectl status -o json | jq '.proxies[] | select(.behind)'\n",
      TAKES_CONTROLLER | TAKES_CLUSTER, 0, CTL_TABLE, ctl_status},
+    {"top",
+     "top [--sort KEY] [--once] [-n NAMESPACE | --controller HOST:PORT|POD | --proxy "
+     "HOST:PORT|POD]",
+     "what goes on now: requests, failures and times by route",
+     "Asks a controller what its proxies have answered in the last ten seconds: the fleet in one\n"
+     "line, then each route with its requests a second, the part that failed (500 and above), how\n"
+     "long requests took, and whose time that was: the gateway's, the backend's (upstream), or "
+     "others'\n"
+     "(the client, connecting, who decides). Every two seconds on a terminal, until Ctrl-C; else, "
+     "and\n"
+     "with --once, one time. With --proxy it is that proxy alone. Exit code 1 when no proxy tells: "
+     "none\n"
+     "is linked, or they are older than this command.\n\n"
+     "  sluicectl top\n"
+     "  sluicectl top --sort p99 --once\n"
+     "  kubectl sluice top -n sluice\n"
+     "  sluicectl top -o json | jq '.routes[] | select(.slowest == \"gateway\")'\n",
+     TAKES_CONTROLLER | TAKES_PROXY | TAKES_CLUSTER | TAKES_TOP, 0, CTL_TABLE, ctl_top},
     {"routes", "routes [-f FILE|DIR | -n NAMESPACE | --proxy HOST:PORT|POD]",
      "every host and path, and where it goes",
      "One line a match: host, path, rule, backends with their share, and the object it came from.\n"
@@ -110,7 +128,9 @@ enum {
     OPT_CONFIG,
     OPT_TOKEN,
     OPT_CLIENT,
-    OPT_AT
+    OPT_AT,
+    OPT_ONCE,
+    OPT_SORT
 };
 
 static const struct option_of options[] = {
@@ -126,6 +146,9 @@ static const struct option_of options[] = {
     {OPT_CONFIG, "gateway-config", "NAME", TAKES_CLASS,
      "writes that GatewayConfig and its IngressClass too (import)"},
     {'H', "header", "'Name: value'", TAKES_HEADERS, "a request header (explain; may be repeated)"},
+    {OPT_ONCE, "once", NULL, TAKES_TOP, "one time, also on a terminal (top)"},
+    {OPT_SORT, "sort", "rate|failures|p99|gateway|upstream", TAKES_TOP,
+     "largest first (top; default: rate)"},
     {'o', "output", "json|yaml|table", 0, "how it is printed"},
     {'n', "namespace", "NAMESPACE", TAKES_CLUSTER | TAKES_NAMESPACE,
      "where Sluice runs in the cluster (default: it is searched); where resources will be (import; "
@@ -343,6 +366,12 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
         return true;
     case OPT_AT:
         c->at = optarg;
+        return true;
+    case OPT_ONCE:
+        c->once = true;
+        return true;
+    case OPT_SORT:
+        c->sort = optarg;
         return true;
     case OPT_CONTEXT:
         c->context = optarg;
