@@ -15,11 +15,11 @@ class Proxy:
     """One of several behind the gateway's controller."""
 
     def __init__(self, gw, name):
-        self.port, self.telemetry, admin = sluice.port(), sluice.port(), sluice.port()
+        self.port, self.telemetry, self.admin = sluice.port(), sluice.port(), sluice.port()
         self.program = sluice.Program(name, [
             os.path.join(sluice.BIN, 'sluice-proxy'), '--name', name, '--controller', f'ws://127.0.0.1:{gw.link}',
             '--bind', '127.0.0.1', '--ports', f'80={self.port}', '--workers', '2',
-            '--telemetry', f'127.0.0.1:{self.telemetry}', '--admin', f'127.0.0.1:{admin}', '--access-log', 'off',
+            '--telemetry', f'127.0.0.1:{self.telemetry}', '--admin', f'127.0.0.1:{self.admin}', '--access-log', 'off',
             '--drain-delay', '0s', '--drain-timeout', '1s'])
         eventually(lambda: sluice.get(self.telemetry, '/ready')[0] == 200, f'{name} is ready', 20)
 
