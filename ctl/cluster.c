@@ -106,6 +106,27 @@ static enum ctl_exit failed(struct ctl *c, struct run *r, const char *what) {
                     complaint(r, room, sizeof(room)));
 }
 
+/* Its whole output. */
+static enum ctl_exit ask(struct ctl *c, const struct args *a, const char *what, struct out *o) {
+    struct run r;
+    if (!start(&r, a))
+        return ctl_fail(c, CTL_UNREACHABLE, "no process can be started: %s", strerror(errno));
+    char room[16384];
+    for (ssize_t n; (n = read(r.out, room, sizeof(room))) > 0 || (n < 0 && errno == EINTR);)
+        out_bytes(o, room, n > 0 ? (size_t)n : 0);
+    if (end(&r) != 0)
+        return failed(c, &r, what);
+    close(r.err);
+    return o->over ? ctl_fail(c, CTL_UNREACHABLE, "kubectl %s prints too much", what) : CTL_OK;
+}
+
+enum ctl_exit cluster_kubectl(struct ctl *c, const char *const *words, size_t n, struct out *o) {
+    struct args a = args_of(c);
+    for (size_t i = 0; i < n; i++)
+        arg(&a, words[i]);
+    return ask(c, &a, words[0], o);
+}
+
 /* ---- finding the pod ---- */
 
 static enum ctl_exit list_pods(struct ctl *c, const char *component, cJSON **list) {
@@ -121,20 +142,13 @@ static enum ctl_exit list_pods(struct ctl *c, const char *component, cJSON **lis
     arg(&a, c->namespace ? "--namespace" : "--all-namespaces");
     if (c->namespace)
         arg(&a, c->namespace);
-    struct run r;
-    if (!start(&r, &a))
-        return ctl_fail(c, CTL_UNREACHABLE, "no process can be started: %s", strerror(errno));
     struct out o = out_heap(ANSWER_MAX);
-    char room[16384];
-    for (ssize_t n; (n = read(r.out, room, sizeof(room))) > 0 || (n < 0 && errno == EINTR);)
-        out_bytes(&o, room, n > 0 ? (size_t)n : 0);
-    int code = end(&r);
-    *list = code == 0 && !o.over ? cJSON_ParseWithLength(o.p ? o.p : "", o.n) : NULL;
+    enum ctl_exit code = ask(c, &a, "get pods", &o);
+    *list = code == CTL_OK ? cJSON_ParseWithLength(o.p ? o.p : "", o.n) : NULL;
     out_fini(&o);
-    if (!*list)
-        return failed(c, &r, "get pods");
-    close(r.err);
-    return CTL_OK;
+    if (code == CTL_OK && !*list)
+        code = ctl_fail(c, CTL_UNREACHABLE, "kubectl get pods does not print JSON");
+    return code;
 }
 
 static bool is_ready(const cJSON *pod) {

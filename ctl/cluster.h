@@ -9,6 +9,7 @@
 #define SLUICE_CTL_CLUSTER_H
 
 #include "ctl/ctl.h"
+#include "lib/out.h"
 
 #include <sys/types.h>
 
@@ -25,5 +26,9 @@ enum ctl_exit cluster_open(struct ctl *c, const char *component, unsigned port, 
 void cluster_close(struct cluster_way *way);
 
 bool cluster_has_kubectl(void);
+
+/* Runs kubectl with these words and what the user said about the cluster; what it prints is
+ * appended to o. CTL_OK, or CTL_UNREACHABLE after one line to err with what it complains of. */
+enum ctl_exit cluster_kubectl(struct ctl *c, const char *const *words, size_t n, struct out *o);
 
 #endif

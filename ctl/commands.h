@@ -20,7 +20,8 @@ enum {
     TAKES_NAMESPACE = 128, /* comes with a cluster */
     TAKES_CLASS = 256,
     TAKES_CALLER = 512,
-    TAKES_TOP = 1024
+    TAKES_TOP = 1024,
+    TAKES_LOAD = 2048 /* the options of bench.def */
 };
 
 struct command {

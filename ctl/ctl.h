@@ -6,6 +6,7 @@
  *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
  *                                              │ import.c: Kong's file into our resources
  *                                              │ top.c: what goes on, again and again
+ *                                              │ bench.c: load against a URL (bench.h)
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
@@ -33,6 +34,14 @@ enum ctl_format { CTL_TABLE, CTL_JSON, CTL_YAML };
 
 enum { CTL_HEADERS_MAX = 64 };
 
+enum said_option { /* of bench alone */
+#define OPTION(NAME, name, value, text) SAID_##NAME,
+#include "ctl/bench.def"
+#undef OPTION
+                   SAID_OPTIONS
+};
+extern const char *const bench_names[SAID_OPTIONS]; /* without the dashes */
+
 struct ctl {
     FILE *out, *err;
     bool colour;
@@ -48,6 +57,7 @@ struct ctl {
     const char *token, *client, *at; /* of explain; NULL: not said */
     bool once;                       /* of top */
     const char *sort;                /* of top; NULL: not said */
+    const char *bench[SAID_OPTIONS]; /* of bench: the value, "" of a switch; NULL: not said */
     char **words;                    /* behind the command */
     int n_words;
 };
@@ -67,6 +77,7 @@ enum ctl_exit ctl_validate(struct ctl *c);
 enum ctl_exit ctl_crds(struct ctl *c);
 enum ctl_exit ctl_import(struct ctl *c);
 enum ctl_exit ctl_top(struct ctl *c);
+enum ctl_exit ctl_bench(struct ctl *c);
 enum ctl_exit ctl_completion(struct ctl *c);
 enum ctl_exit ctl_man(struct ctl *c);
 

@@ -105,6 +105,25 @@ static const struct command commands[] = {
      "manifests/\n"
      "  sluicectl import kong kong.yaml -o json 2> list.json > shop.yaml\n",
      TAKES_DIRECTORY | TAKES_NAMESPACE | TAKES_CLASS, 2, CTL_TABLE, ctl_import},
+    {"bench", "bench URL [--rate N|max] [--duration TIME] [-H 'Name: value'] [options]",
+     "load against a URL, and how much of it is too much",
+     "Sends requests at fixed times, whether or not earlier ones were answered, and counts latency "
+     "from\n"
+     "when each was due. Finds the highest rate that keeps an objective (--find-knee), and how it "
+     "grows\n"
+     "with the number of pods or workers (--scale). Exit code 1 when more than 0.1 % fail (errors, "
+     "5xx,\n"
+     "429), less than 97 % of the requests could be sent in time, p99 is above --objective, or no "
+     "rate\n"
+     "is kept.\n\n"
+     "  sluicectl bench http://shop.example.com/catalog --rate 1000 --duration 30s\n"
+     "  sluicectl bench https://shop.example.com/ --http2 --connections 8 --streams 32 --rate max\n"
+     "  sluicectl bench http://127.0.0.1:8080/ -H 'Host: shop.example.com' --requests mix.txt\n"
+     "  sluicectl bench http://10.0.0.7/ --replay access.log --replay-times\n"
+     "  sluicectl bench http://shop.example.com/ --find-knee --objective 20ms --plot knee.svg\n"
+     "  sluicectl bench http://shop.example.com/ --scale 1,2,4 --target 50000 \\\n"
+     "      --scale-deployment sluice/sluice-proxy\n",
+     TAKES_LOAD | TAKES_HEADERS | TAKES_CLUSTER, 1, CTL_TABLE, ctl_bench},
     {"completion", "completion bash|zsh|fish", "what a shell needs to complete words and options",
      "Prints a script for that shell. `make install` puts it where the shell looks for it. For\n"
      "`kubectl sluice` a link to sluicectl named kubectl_complete-sluice on the PATH is enough.\n\n"
@@ -130,7 +149,8 @@ enum {
     OPT_CLIENT,
     OPT_AT,
     OPT_ONCE,
-    OPT_SORT
+    OPT_SORT,
+    OPT_BENCH /* and those behind it: SAID_RATE ... */
 };
 
 static const struct option_of options[] = {
@@ -145,10 +165,11 @@ static const struct option_of options[] = {
      "resources as YAML or JSON; a directory with all below it"},
     {OPT_CONFIG, "gateway-config", "NAME", TAKES_CLASS,
      "writes that GatewayConfig and its IngressClass too (import)"},
-    {'H', "header", "'Name: value'", TAKES_HEADERS, "a request header (explain; may be repeated)"},
     {OPT_ONCE, "once", NULL, TAKES_TOP, "one time, also on a terminal (top)"},
     {OPT_SORT, "sort", "rate|failures|p99|gateway|upstream", TAKES_TOP,
      "largest first (top; default: rate)"},
+    {'H', "header", "'Name: value'", TAKES_HEADERS,
+     "a request header (explain, bench; may be repeated)"},
     {'o', "output", "json|yaml|table", 0, "how it is printed"},
     {'n', "namespace", "NAMESPACE", TAKES_CLUSTER | TAKES_NAMESPACE,
      "where Sluice runs in the cluster (default: it is searched); where resources will be (import; "
@@ -162,6 +183,15 @@ static const struct option_of options[] = {
     {OPT_PROXY, "proxy", "WHERE", TAKES_PROXY, "a proxy, likewise"},
     {'h', "help", NULL, 0, "help, also of one command"},
     {OPT_VERSION, "version", NULL, 0, "the version"},
+#define OPTION(NAME, name, value, text) {OPT_BENCH + SAID_##NAME, name, value, TAKES_LOAD, text},
+#include "ctl/bench.def"
+#undef OPTION
+};
+
+const char *const bench_names[SAID_OPTIONS] = {
+#define OPTION(NAME, name, value, text) name,
+#include "ctl/bench.def"
+#undef OPTION
 };
 
 enum { N_OPTIONS = ARRAY_LEN(options) };
@@ -208,11 +238,11 @@ static void wrapped(FILE *to, const char *text, int at) {
     fputc('\n', to);
 }
 
-/* Those that m takes; all for NULL. */
+/* Those that m takes; all for NULL, but for those of bench, which are many. */
 static void help_options(FILE *to, const struct command *m) {
     fputs("options:\n", to);
     for (const struct option_of *o = options; o < options + N_OPTIONS; o++) {
-        if (m && !command_takes(m, o))
+        if (m ? !command_takes(m, o) : o->takes == TAKES_LOAD)
             continue;
         int at = o->letter < 256 ? fprintf(to, "  -%c, --%s", o->letter, o->name)
                                  : fprintf(to, "      --%s", o->name);
@@ -220,7 +250,10 @@ static void help_options(FILE *to, const struct command *m) {
         fprintf(to, "%*s", at < 30 ? 31 - at : 1, "");
         wrapped(to, o->help, 31);
     }
-    if (!m || (m->takes & (TAKES_CONTROLLER | TAKES_PROXY | TAKES_CLUSTER)))
+    if (!m)
+        fputs("\nbench has more: sluicectl bench --help\n", to);
+    if (!m ||
+        ((m->takes & (TAKES_CONTROLLER | TAKES_PROXY | TAKES_CLUSTER)) && !(m->takes & TAKES_LOAD)))
         fprintf(to, "\n%s", ctl_where);
     fputs("\nexit codes:", to);
     for (int i = 0; i < CTL_EXITS; i++)
@@ -326,6 +359,10 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     for (int i = 0; i < N_OPTIONS; i++)
         if (options[i].letter == option)
             a->said |= (uint64_t)1 << i;
+    if (option >= OPT_BENCH && option < OPT_BENCH + SAID_OPTIONS) {
+        c->bench[option - OPT_BENCH] = optarg ? optarg : "";
+        return true;
+    }
     switch (option) {
     case 'd':
         c->directory = optarg;
