@@ -1,12 +1,13 @@
-# The two images of Sluice, and one to look at it. Any OCI builder makes them, for the architecture of this
+# The images of Sluice, and one to look at it. Any OCI builder makes them, for the architecture of this
 # machine or, by cross-compiling, for the one that --platform names:
 #
 #   docker build --target controller -t sluice-controller:dev --build-arg VERSION="$(git describe --tags --always)" .
 #   docker build --target proxy      -t sluice-proxy:dev      --build-arg VERSION="$(git describe --tags --always)" .
+#   docker build --target ctl        -t sluice-ctl:dev        --build-arg VERSION="$(git describe --tags --always)" .
 #   buildah bud --isolation chroot --target proxy -t sluice-proxy:dev .
 #   docker build --target demo -t sluice-demo . && docker run --rm -p 8080:8080 sluice-demo
 #
-# An image of the first two holds one program, the shared libraries that it needs and what .ci/image-root lists beside
+# An image of the first three holds one program, the shared libraries that it needs and what .ci/image-root lists beside
 # them: no shell, no package manager, nothing that is written to. It runs as user 65532.
 FROM --platform=$BUILDPLATFORM debian:bookworm-slim AS deps
 WORKDIR /src
@@ -24,6 +25,15 @@ RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
     for program in controller proxy; do \
         CROSS=$cross .ci/image-root "$built/sluice-$program" "$VERSION" "/root/$program"; \
     done
+
+# sluicectl is in an image of its own, made when it is asked for.
+FROM build AS ctl-build
+ARG TARGETARCH
+ARG VERSION=unknown
+RUN set -eu; cross=$(.ci/deps --prefix "$TARGETARCH"); \
+    built=build/${cross}release; \
+    make -j"$(nproc)" CROSS="$cross" VERSION="$VERSION" "$built/sluicectl"; \
+    CROSS=$cross .ci/image-root "$built/sluicectl" "$VERSION" /root/ctl
 
 FROM scratch AS common
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
@@ -48,6 +58,15 @@ ENTRYPOINT ["/usr/bin/sluice-proxy"]
 ARG VERSION=unknown
 LABEL org.opencontainers.image.title="sluice-proxy" \
       org.opencontainers.image.description="Ingress gateway: routes every request" \
+      org.opencontainers.image.version="$VERSION"
+
+# For the load test of the chart, and wherever sluicectl is wanted as an image.
+FROM common AS ctl
+COPY --from=ctl-build /root/ctl /
+ENTRYPOINT ["/usr/bin/sluicectl"]
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="sluice-ctl" \
+      org.opencontainers.image.description="sluicectl: what Sluice serves, and why; load tests" \
       org.opencontainers.image.version="$VERSION"
 
 # The quickstart in one container: controller, proxy, two backends and sluicectl, started and ended by a shell
