@@ -2,12 +2,16 @@
  *
  * bench: `sluicectl bench`, load against a URL.
  *
- *   bench_options.c ─► struct bench_plan ─► bench_load.c    requests are due at fixed times
- *   bench_mix.c        what is sent,          │               │
- *                      as bytes               │   due ──► free flight? ──► bench_conn.c ─►
- * bench_h1.c │     └ none: it waits       socket, TLS    bench_h2.c ▼ struct bench_result ─►
- * bench_print.c   table, document bench_knee.c   which rate comes next, and which was the last good
- * one   bench_plot.c    SVG bench_scale.c  how throughput grows with workers or pods
+ *   bench_options.c ─► struct bench_plan ─► bench_load.c     requests are due at fixed times
+ *   bench_mix.c           ▲                   │              due ──► free flight? else it waits
+ *     what is sent ───────┘                   ▼
+ *                                           bench_conn.c     socket, TLS
+ *                                           bench_h1.c, bench_h2.c
+ *                                             │
+ *     struct bench_result ◄───────────────────┘
+ *       ├─► bench_knee.c    which rate comes next, and which was the last good one
+ *       ├─► bench_scale.c   how throughput grows with workers or pods
+ *       └─► bench_print.c, bench_plot.c     table, document, SVG
  *
  * Open loop: a request is due whether or not earlier ones were answered, and its latency counts
  * from when it was due. What is due while every flight is taken waits, and its wait counts; so a
