@@ -173,6 +173,11 @@ void object_drop(struct object *o); /* NULL is fine */
 void *object_decode(const struct object *o, struct arena *a, bool *newer);
 /* {"kind":"route","id":...,"hash":"16 hex",...fields}; for /config, sluicectl and golden files. */
 void object_json(const struct object *o, struct out *out);
+/* A copy without what is hidden (HIDE), as it may be kept on a disk. Its hash is that of the whole.
+ */
+struct object *object_hide(const struct object *o);
+/* {"kind":5,"id":...,"hash":"16 hex","bytes":base64 without what is hidden}: for who decodes it */
+void object_wire_json(const struct object *o, struct out *out);
 
 /* Ids: kind/namespace/name[/part]; namespace "-" when there is none. Characters that could be
  * read as a separator never occur in Kubernetes names. */

@@ -4,7 +4,6 @@
 #include "lib/arena.h"
 #include "lib/mem.h"
 #include "lib/ui.h"
-#include "proxy/admin/wire.h"
 
 #define JSON "application/json"
 
@@ -62,7 +61,7 @@ static void dump_object(void *arg, const struct object *o) {
     if (d->n++ > 0)
         out_lit(d->o, ",\n");
     if (d->wire)
-        wire_json(o, d->o);
+        object_wire_json(o, d->o);
     else
         object_json(o, d->o);
 }

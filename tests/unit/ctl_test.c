@@ -8,7 +8,6 @@
 #include "lib/httpd.h"
 #include "lib/mem.h"
 #include "proxy/admin/admin.h"
-#include "proxy/admin/wire.h"
 #include "tests/unit/certificate_make.h"
 
 #include <event2/event.h>
@@ -677,8 +676,8 @@ static void secrets_stay(void **state) {
     without.credentials = &name_only;
     struct object *wanted = object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &without);
     struct out a = out_heap(4096), b = out_heap(4096);
-    wire_json(o, &a);
-    wire_json(wanted, &b);
+    object_wire_json(o, &a);
+    object_wire_json(wanted, &b);
     out_char(&a, 0);
     out_char(&b, 0);
     assert_has(a.p, "{\"kind\":10,\"id\":\"consumer/n/c\",\"hash\":\"");

@@ -3,7 +3,7 @@
  * Decodes, empties every HIDE field by the model's own tables, and encodes again. An object of a
  * kind that we do not know is not shown: nobody here can tell which of its bytes are secret.
  */
-#include "proxy/admin/wire.h"
+#include "lib/model.h"
 
 #include <openssl/evp.h>
 
@@ -49,21 +49,37 @@ static void out_base64(struct out *o, struct str s) {
     o->n--;
 }
 
-void wire_json(const struct object *o, struct out *to) {
+/* The bytes that may be shown; n == 0 also of a kind that we do not know. */
+static struct str visible(const struct object *o, struct arena *a) {
     const struct model_struct *s = model_struct_of((enum model_kind)o->kind);
-    struct arena a;
     struct out bytes = out_heap(MODEL_OBJECT_MAX);
-    arena_init(&a);
-    void *value = s ? object_decode(o, &a, NULL) : NULL;
+    void *value = s ? object_decode(o, a, NULL) : NULL;
     if (value) {
         hide(s, value);
         model_encode(s, value, &bytes);
     }
+    struct str copy = arena_str(a, out_done(&bytes));
+    out_fini(&bytes);
+    return copy;
+}
+
+struct object *object_hide(const struct object *o) {
+    struct arena a;
+    arena_init(&a);
+    struct object *shown = object_from_bytes(o->kind, object_id(o), visible(o, &a), NULL);
+    must(shown);
+    shown->hash = o->hash;
+    arena_fini(&a);
+    return shown;
+}
+
+void object_wire_json(const struct object *o, struct out *to) {
+    struct arena a;
+    arena_init(&a);
     out_fmt(to, "{\"kind\":%u,\"id\":", o->kind);
     out_json(to, object_id(o));
     out_fmt(to, ",\"hash\":\"%016llx\",\"bytes\":\"", (unsigned long long)o->hash);
-    out_base64(to, out_done(&bytes));
+    out_base64(to, visible(o, &a));
     out_lit(to, "\"}");
-    out_fini(&bytes);
     arena_fini(&a);
 }
