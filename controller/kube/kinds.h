@@ -143,6 +143,9 @@ struct kube_meta {
     uint64_t generation; /* 0 from a directory */
     uint64_t created;    /* seconds since 1970; 0 = absent, counts as newest */
     bool deleting;       /* deletionTimestamp is set */
+    struct str manager;  /* who changed it last (managedFields, but of its status); n == 0: unknown.
+                            It and the time are no part of the hash */
+    uint64_t changed;    /* when; seconds since 1970, 0 = unknown */
     struct kube_pair *labels, *annotations;
     uint32_t n_labels, n_annotations;
 };
@@ -223,5 +226,10 @@ struct str resource_secret(const struct resource *r, struct str key);
 struct str resource_config(const struct resource *r, struct str key);
 /* "Route shop/catalog" (or "IngressClass sluice"): the name in every message. */
 void resource_print_name(const struct resource *r, struct out *o);
+/* One JSON object that resource_read() makes the same resource of, hash and all, with what is read
+ * of it alone. Not of a Secret, and not of one that was refused. */
+void resource_write(const struct resource *r, struct out *o);
+/* NULL with *why; also when it is refused. */
+struct resource *resource_read(const struct cJSON *json, struct why *why);
 
 #endif

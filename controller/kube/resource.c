@@ -11,6 +11,7 @@
 enum {
     PRINT_MAX = 64 << 20,  /* bytes of one object's meaning; a document is far smaller */
     STATUS_MAX = 64 << 10, /* bytes of one status */
+    MANAGER_MAX = 128,     /* bytes of its name, as Kubernetes has it */
 };
 
 /* ---- who it is ---- */
@@ -113,6 +114,21 @@ static uint64_t time_of(const cJSON *meta, const char *name) {
     return s.n > 0 && unit_time(s, &seconds, NULL) == 0 ? seconds : 0;
 }
 
+/* The last one of those that are as young as any. What wrote its status has changed nothing. */
+static void read_manager(struct resource *r, const cJSON *fields) {
+    const cJSON *f, *last = NULL;
+    cJSON_ArrayForEach(f, fields) {
+        uint64_t at = time_of(f, "time");
+        if (json_text(f, "subresource").n > 0 || at < r->meta.changed)
+            continue;
+        r->meta.changed = at;
+        last = f;
+    }
+    struct str name = json_text(last, "manager");
+    if (name.n > 0)
+        r->meta.manager = arena_str(&r->arena, str_mk(name.p, size_min(name.n, MANAGER_MAX)));
+}
+
 static void read_meta(struct resource *r, const cJSON *meta) {
     struct kube_meta *m = &r->meta;
     const cJSON *generation = json_get(meta, "generation");
@@ -123,6 +139,7 @@ static void read_meta(struct resource *r, const cJSON *meta) {
         m->generation = (uint64_t)generation->valuedouble;
     m->created = time_of(meta, "creationTimestamp");
     m->deleting = json_get(meta, "deletionTimestamp") != NULL;
+    read_manager(r, json_get(meta, "managedFields"));
 }
 
 /* From the API server, of kinds whose status we write. One that is too large is somebody else's. */
