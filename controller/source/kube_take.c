@@ -66,7 +66,7 @@ struct resource *take_resource(enum kube_kind kind, cJSON *object, const struct 
 
 static bool is_foreign(const struct kube_source *s, struct str class) {
     const struct resource *r =
-        class.n > 0 ? store_get(s->store, KUBE_IngressClass, STR_NONE, class) : NULL;
+        class.n > 0 ? store_said(s->store, KUBE_IngressClass, STR_NONE, class) : NULL;
     const struct kube_IngressClass *f = r ? resource_IngressClass(r) : NULL;
     return f && f->controller.n > 0 && !str_eq(f->controller, STR(CLASS_CONTROLLER));
 }
@@ -148,16 +148,29 @@ static bool is_here(const struct reflector *r, const struct resource *known) {
     return r->ns.n == 0 || str_eq(r->ns, known->meta.namespace);
 }
 
+struct sweep {
+    const struct reflector *r;
+    struct resource **gone; /* held */
+    size_t n;
+};
+
+static void look(void *arg, const struct resource *r) {
+    struct sweep *w = arg;
+    if (r->seen != w->r->list && is_here(w->r, r))
+        w->gone[w->n++] = resource_hold((struct resource *)(uintptr_t)r);
+}
+
 void take_listed(struct reflector *r) {
     struct kube_source *s = r->s;
-    const struct resource **gone = mem_array(store_count(s->store, r->what->kind), sizeof(*gone));
-    size_t n = 0;
-    for (const struct resource *k = NULL; (k = store_next(s->store, r->what->kind, k));)
-        if (k->seen != r->list && is_here(r, k))
-            gone[n++] = k;
-    for (size_t i = 0; i < n; i++)
-        delete (s, r->what->kind, gone[i]->meta.namespace, gone[i]->meta.name);
-    mem_free(gone);
+    enum kube_kind kind = r->what->kind;
+    size_t most = store_count(s->store, kind) + store_n_held_back(s->store);
+    struct sweep w = {.r = r, .gone = mem_array(most, sizeof(*w.gone))};
+    store_each_said(s->store, kind, look, &w);
+    for (size_t i = 0; i < w.n; i++) {
+        delete (s, kind, w.gone[i]->meta.namespace, w.gone[i]->meta.name);
+        resource_drop(w.gone[i]);
+    }
+    mem_free(w.gone);
 }
 
 /* ---- definitions ---- */

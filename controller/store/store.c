@@ -59,6 +59,12 @@ struct store {
     void *resource_arg;
     void (*version)(void *arg, const struct resource *was, const struct resource *now);
     void *version_arg;
+    void (*history)(void *arg, const struct resource *was, const struct resource *now);
+    void *history_arg;
+    void (*held_back)(void *arg);
+    void *held_back_arg;
+    char *frozen;    /* why; NULL: it is not */
+    struct map said; /* key of its own → struct said, of what does not count */
     struct asking {
         void (*asked)(void *arg, enum kube_kind kind, struct str ns, struct str name);
         void *arg;
@@ -66,10 +72,18 @@ struct store {
     size_t n_unknown;
 };
 
+/* What the source has said while it does not count. */
+struct said {
+    enum kube_kind kind;
+    struct resource *r; /* NULL: it is gone */
+    struct str key;     /* of the map; the bytes are behind the struct */
+};
+
 struct store *store_new(void) {
     struct store *s = mem_zalloc(sizeof(*s));
     map_init(&s->keys);
     map_init(&s->units);
+    map_init(&s->said);
     for (unsigned k = 0; k < KUBE_KINDS; k++)
         set_init(&s->kinds[k]);
     list_init(&s->dirty);
@@ -382,6 +396,8 @@ static void tell_version(struct store *s, const struct resource *was, const stru
 }
 
 static void tell(struct store *s, const struct resource *was, const struct resource *now) {
+    if (s->history)
+        s->history(s->history_arg, was, now);
     if (s->resource)
         s->resource(s->resource_arg, was, now);
     tell_changed(s);
@@ -399,7 +415,8 @@ static void take_place(struct store *s, struct entry *e, struct resource *r) {
     resource_drop(was);
 }
 
-bool store_upsert(struct store *s, struct resource *r) {
+/* Takes the count of r: it counts. */
+static bool count_upsert(struct store *s, struct resource *r) {
     struct key *own = key_make(s, own_key(s, r->kind, r->meta.namespace, r->meta.name));
     struct entry *e = own->entry;
     struct resource *was = e ? e->r : NULL;
@@ -426,7 +443,7 @@ bool store_upsert(struct store *s, struct resource *r) {
     return true;
 }
 
-bool store_delete(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+static bool count_delete(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
     struct key *own = key_find(s, own_key(s, kind, ns, name));
     struct entry *e = own ? own->entry : NULL;
     if (!e)
@@ -441,6 +458,187 @@ bool store_delete(struct store *s, enum kube_kind kind, struct str ns, struct st
     tell(s, was, NULL);
     resource_drop(was);
     return true;
+}
+
+/* ---- held back ---- */
+
+bool store_holds_back(enum kube_kind kind) {
+    return kind == KUBE_IngressClass || kind == KUBE_GatewayConfig || kind == KUBE_Ingress ||
+           kind == KUBE_Route || kind == KUBE_TrafficPolicy || kind == KUBE_AuthPolicy ||
+           kind == KUBE_Service;
+}
+
+static void said_del(struct store *s, struct str key) {
+    struct said *x = map_del(&s->said, key);
+    if (!x)
+        return;
+    resource_drop(x->r);
+    mem_free(x);
+}
+
+/* Takes the count of r. */
+static void said_set(struct store *s, struct str key, enum kube_kind kind, struct resource *r) {
+    said_del(s, key);
+    struct said *x = mem_zalloc(sizeof(*x) + key.n + 1);
+    char *bytes = (char *)(x + 1);
+    memcpy(bytes, key.p, key.n);
+    *x = (struct said){kind, r, str_mk(bytes, key.n)};
+    map_put(&s->said, x->key, x);
+}
+
+static struct entry *entry_at(const struct store *s, struct str key) {
+    const struct key *k = key_find(s, key);
+    return k ? k->entry : NULL;
+}
+
+static struct resource *said_at(const struct store *s, struct str key) {
+    const struct said *x = map_get(&s->said, key);
+    const struct entry *e = entry_at(s, key);
+    return x ? x->r : e ? e->r : NULL;
+}
+
+static void tell_beside(struct store *s, const struct resource *was, const struct resource *now) {
+    tell_version(s, was, now);
+    tell_changed(s);
+    if (s->held_back)
+        s->held_back(s->held_back_arg);
+}
+
+static bool upsert_beside(struct store *s, struct resource *r) {
+    struct str key = own_key(s, r->kind, r->meta.namespace, r->meta.name);
+    struct entry *e = entry_at(s, key);
+    bool held = map_get(&s->said, key) != NULL;
+    if (e && e->r->hash == r->hash) {
+        said_del(s, key);
+        take_place(s, e, r);
+        if (held && s->held_back)
+            s->held_back(s->held_back_arg);
+        return held;
+    }
+    struct resource *was = said_at(s, key);
+    if (was)
+        resource_hold(was);
+    said_set(s, key, r->kind, r);
+    tell_beside(s, was, r);
+    resource_drop(was);
+    return true;
+}
+
+static bool delete_beside(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+    struct str key = own_key(s, kind, ns, name);
+    struct resource *was = said_at(s, key);
+    if (!was)
+        return false;
+    resource_hold(was);
+    if (entry_at(s, key))
+        said_set(s, key, kind, NULL);
+    else
+        said_del(s, key);
+    tell_beside(s, was, NULL);
+    resource_drop(was);
+    return true;
+}
+
+bool store_upsert(struct store *s, struct resource *r) {
+    return s->frozen && store_holds_back(r->kind) ? upsert_beside(s, r) : count_upsert(s, r);
+}
+
+bool store_delete(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+    return s->frozen && store_holds_back(kind) ? delete_beside(s, kind, ns, name)
+                                               : count_delete(s, kind, ns, name);
+}
+
+/* What counts now is what the source has said, and stays so beside what is to count. */
+static void keep_said(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+    must(s->frozen && store_holds_back(kind));
+    struct str key = own_key(s, kind, ns, name);
+    const struct entry *e = entry_at(s, key);
+    if (!map_get(&s->said, key))
+        said_set(s, key, kind, e ? resource_hold(e->r) : NULL);
+}
+
+void store_put_back(struct store *s, struct resource *r) {
+    struct str ns = r->meta.namespace, name = r->meta.name;
+    const struct resource *said = store_said(s, r->kind, ns, name);
+    if (said && said->hash == r->hash) { /* newer in what nobody reads */
+        struct resource *again = resource_hold((struct resource *)(uintptr_t)said);
+        said_del(s, own_key(s, r->kind, ns, name));
+        count_upsert(s, again);
+        resource_drop(r);
+        return;
+    }
+    keep_said(s, r->kind, ns, name);
+    count_upsert(s, r);
+}
+
+void store_take_back(struct store *s, enum kube_kind kind, struct str ns, struct str name) {
+    if (!store_get(s, kind, ns, name))
+        return;
+    keep_said(s, kind, ns, name);
+    if (!store_said(s, kind, ns, name))
+        said_del(s, own_key(s, kind, ns, name));
+    count_delete(s, kind, ns, name);
+}
+
+/* The count of what counts is the store's until the last line: names are borrowed from it. */
+static void count_said(struct store *s, struct said *x) {
+    const struct entry *e = entry_at(s, x->key);
+    struct resource *was = e ? resource_hold(e->r) : NULL;
+    if (x->r)
+        count_upsert(s, x->r);
+    else if (was)
+        count_delete(s, x->kind, was->meta.namespace, was->meta.name);
+    resource_drop(was);
+    mem_free(x);
+}
+
+void store_freeze(struct store *s, const char *why) {
+    mem_free(s->frozen);
+    s->frozen = why ? str_dup(str_of(why)) : NULL;
+    for (struct map_slot *slot; !why && (slot = map_next(&s->said, NULL));) {
+        struct said *x = slot->value;
+        map_del(&s->said, x->key);
+        count_said(s, x);
+    }
+}
+
+const char *store_is_frozen(const struct store *s) { return s->frozen; }
+
+const struct resource *store_said(const struct store *s, enum kube_kind kind, struct str ns,
+                                  struct str name) {
+    return said_at(s, own_key(s, kind, ns, name));
+}
+
+bool store_is_held_back(const struct store *s, enum kube_kind kind, struct str ns,
+                        struct str name) {
+    return s->said.n > 0 && map_get(&s->said, own_key(s, kind, ns, name)) != NULL;
+}
+
+size_t store_n_held_back(const struct store *s) { return s->said.n; }
+
+void store_each_held_back(const struct store *s,
+                          void (*each)(void *arg, const struct resource *counts,
+                                       const struct resource *said),
+                          void *arg) {
+    for (struct map_slot *slot = NULL; (slot = map_next(&s->said, slot));) {
+        const struct said *x = slot->value;
+        const struct entry *e = entry_at(s, x->key);
+        each(arg, e ? e->r : NULL, x->r);
+    }
+}
+
+void store_each_said(const struct store *s, enum kube_kind kind,
+                     void (*each)(void *arg, const struct resource *r), void *arg) {
+    list_each(it, &s->kinds[kind].members) {
+        const struct resource *r = list_entry(it, struct member, link)->r;
+        if (!store_is_held_back(s, kind, r->meta.namespace, r->meta.name))
+            each(arg, r);
+    }
+    for (struct map_slot *slot = NULL; (slot = map_next(&s->said, slot));) {
+        const struct said *x = slot->value;
+        if (x->kind == kind && x->r)
+            each(arg, x->r);
+    }
 }
 
 void store_synced(struct store *s) {
@@ -469,6 +667,19 @@ void store_on_version(struct store *s,
                       void *arg) {
     s->version = version;
     s->version_arg = arg;
+}
+
+void store_on_held_back(struct store *s, void (*changed)(void *arg), void *arg) {
+    s->held_back = changed;
+    s->held_back_arg = arg;
+}
+
+void store_on_history(struct store *s,
+                      void (*history)(void *arg, const struct resource *was,
+                                      const struct resource *now),
+                      void *arg) {
+    s->history = history;
+    s->history_arg = arg;
 }
 
 /* ---- looking ---- */
@@ -506,6 +717,10 @@ static void free_resources(struct store *s, struct set *kind) {
 void store_free(struct store *s) {
     if (!s)
         return;
+    for (struct map_slot *slot; (slot = map_next(&s->said, NULL));)
+        said_del(s, ((struct said *)slot->value)->key);
+    map_fini(&s->said);
+    mem_free(s->frozen);
     for (struct map_slot *slot = NULL; (slot = map_next(&s->units, slot));)
         forget_reads(s, slot->value);
     for (unsigned k = 0; k < KUBE_KINDS; k++)

@@ -58,6 +58,12 @@ void store_on_version(struct store *s,
                                       const struct resource *now),
                       void *arg);
 
+/* As store_on_resource, for who remembers; told before it. */
+void store_on_history(struct store *s,
+                      void (*history)(void *arg, const struct resource *was,
+                                      const struct resource *now),
+                      void *arg);
+
 /* ---- sources: what is read one by one, by name ---- */
 
 /* Secrets and the like are not watched as a whole: a source fetches those that some unit reads.
@@ -87,6 +93,36 @@ size_t store_count(const struct store *s, enum kube_kind kind);
 /* for (r = NULL; (r = store_next(s, kind, r));) in order of namespace and name */
 const struct resource *store_next(const struct store *s, enum kube_kind kind,
                                   const struct resource *r);
+
+/* ---- held back: what users wrote counts as it was, see controller/history/pin.h ---- */
+
+/* Kinds that are held back: what users write that says where traffic goes and who may. Not what
+ * follows by itself (endpoints), nor what takes rights away (Secrets, Consumers, grants). */
+bool store_holds_back(enum kube_kind kind);
+/* From now on what comes, changes or goes of those kinds is kept beside what counts, for this
+ * reason (copied). NULL: all of it counts, now. */
+void store_freeze(struct store *s, const char *why);
+const char *store_is_frozen(const struct store *s); /* why; NULL: it is not */
+/* While it is frozen: this version counts (takes its count), or none of that name. What the source
+ * has said stays beside it. */
+void store_put_back(struct store *s, struct resource *r);
+void store_take_back(struct store *s, enum kube_kind kind, struct str ns, struct str name);
+/* What the source said last, whether it counts or not; NULL: it is gone. */
+const struct resource *store_said(const struct store *s, enum kube_kind kind, struct str ns,
+                                  struct str name);
+/* One more, or fewer, or another version of it is held back. */
+void store_on_held_back(struct store *s, void (*changed)(void *arg), void *arg);
+/* Whether that is not what counts. */
+bool store_is_held_back(const struct store *s, enum kube_kind kind, struct str ns, struct str name);
+size_t store_n_held_back(const struct store *s);
+/* Those, in no order: what the source said, or what counts and it says no more. */
+void store_each_held_back(const struct store *s,
+                          void (*each)(void *arg, const struct resource *counts,
+                                       const struct resource *said),
+                          void *arg);
+/* All that the source has said of a kind, in no order; nothing may be changed meanwhile. */
+void store_each_said(const struct store *s, enum kube_kind kind,
+                     void (*each)(void *arg, const struct resource *r), void *arg);
 
 /* ---- units ---- */
 
