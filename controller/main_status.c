@@ -89,7 +89,10 @@ static void on_status(void *arg, const struct resource *r) {
 
 static void on_version(void *arg, const struct resource *was, const struct resource *now) {
     struct main_status *m = arg;
-    writer_version(m->writer, was, now);
+    if (now && store_is_held_back(m->store, now->kind, now->meta.namespace, now->meta.name))
+        writer_changed(m->writer, now);
+    else
+        writer_version(m->writer, was, now);
 }
 
 static void on_addresses(void *arg, const struct addresses *a) {

@@ -17,8 +17,7 @@ static bool has_line(const struct compiler *c, const struct resource *r) {
     if (r->kind == KUBE_Service)
         return r->refused || (s && s->n_warnings > 0);
     if (r->kind == KUBE_Secret)
-        return r->refused ||
-               (s && (s->n_warnings > 0 || !s->conditions[CONDITION_ACCEPTED].value));
+        return r->refused || (s && (s->n_warnings > 0 || !s->conditions[CONDITION_ACCEPTED].value));
     return s ? s->ours : r->refused != NULL;
 }
 
@@ -68,12 +67,22 @@ static struct status_wanted want(const struct compile_status *s, const struct re
     return w;
 }
 
-void status_json_one(const struct compiler *c, const struct resource *r,
-                     const struct status_fleet *fleet, struct out *o) {
-    const struct compile_status *s = compile_status(c, r);
+static struct status_wanted want_held_back(const struct resource *said, const char *why,
+                                           struct arena *a) {
+    struct status_wanted w;
+    status_want_held_back(said, why, a, &w);
+    return w;
+}
+
+/* said: the version that is held back, for that reason; NULL: none is. */
+static void json_one(const struct compiler *c, const struct resource *r,
+                     const struct resource *said, const char *why, const struct status_fleet *fleet,
+                     struct out *o) {
+    const struct compile_status *s = said ? NULL : compile_status(c, r);
     struct arena a;
     arena_init(&a);
-    struct status_wanted w = want(s, r, fleet, &a);
+    struct status_wanted w = said ? want_held_back(said, why, &a) : want(s, r, fleet, &a);
+    r = said ? said : r;
     out_lit(o, "{\"kind\":");
     out_json(o, str_of(kube_kinds[r->kind].kind));
     if (r->meta.namespace.n > 0)
@@ -92,6 +101,8 @@ void status_json_one(const struct compiler *c, const struct resource *r,
         out_char(o, ']');
     if (s && s->held)
         out_lit(o, ",\"held\":true");
+    if (why)
+        out_lit(o, ",\"held_back\":true");
     if (s && s->revision != 0) {
         out_lit(o, ",\"revision\":\"");
         out_hex(o, s->revision, 16);
@@ -107,23 +118,51 @@ void status_json_one(const struct compiler *c, const struct resource *r,
     arena_fini(&a);
 }
 
+void status_json_one(const struct compiler *c, const struct resource *r,
+                     const struct status_fleet *fleet, struct out *o) {
+    json_one(c, r, NULL, NULL, fleet, o);
+}
+
+static bool is_asked(const struct resource *r, struct str kind, struct str ns, struct str name) {
+    return (kind.n == 0 || str_eq_nocase(kind, str_of(kube_kinds[r->kind].kind))) &&
+           (ns.n == 0 || str_eq(ns, r->meta.namespace)) &&
+           (name.n == 0 || str_eq(name, r->meta.name));
+}
+
+struct held_back {
+    const struct compiler *c;
+    const struct status_fleet *fleet;
+    struct str kind, ns, name;
+    struct out *o;
+    const char *why;
+    bool first;
+};
+
+/* Of those that count their line says it. */
+static void json_new(void *arg, const struct resource *counts, const struct resource *said) {
+    struct held_back *h = arg;
+    if (counts || !said || !kube_has_status(said->kind) || !is_asked(said, h->kind, h->ns, h->name))
+        return;
+    out_str(h->o, h->first ? STR("") : STR(",\n"));
+    h->first = false;
+    json_one(h->c, said, said, h->why, h->fleet, h->o);
+}
+
 void status_json(const struct store *s, const struct compiler *c, const struct status_fleet *fleet,
                  struct str kind, struct str ns, struct str name, struct out *o) {
-    bool first = true;
+    struct held_back h = {c, fleet, kind, ns, name, o, store_is_frozen(s), true};
     out_char(o, '[');
-    for (enum kube_kind k = 1; k < KUBE_KINDS; k++) {
-        if (kind.n > 0 && !str_eq_nocase(kind, str_of(kube_kinds[k].kind)))
-            continue;
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
         for (const struct resource *r = NULL; (r = store_next(s, k, r));) {
-            if ((ns.n > 0 && !str_eq(ns, r->meta.namespace)) ||
-                (name.n > 0 && !str_eq(name, r->meta.name)) || !has_line(c, r))
+            bool held = store_is_held_back(s, k, r->meta.namespace, r->meta.name);
+            if (!is_asked(r, kind, ns, name) || !has_line(c, r))
                 continue;
-            if (!first)
-                out_lit(o, ",\n");
-            first = false;
-            status_json_one(c, r, fleet, o);
+            out_str(o, h.first ? STR("") : STR(",\n"));
+            h.first = false;
+            json_one(c, r, held ? store_said(s, k, r->meta.namespace, r->meta.name) : NULL,
+                     held ? h.why : NULL, fleet, o);
         }
-    }
+    store_each_held_back(s, json_new, &h);
     out_char(o, ']');
 }
 

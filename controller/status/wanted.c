@@ -99,3 +99,16 @@ void status_want(const struct compile_status *s, const struct resource *r,
     if (served)
         want_programmed(s, r, served, a, w);
 }
+
+void status_want_held_back(const struct resource *r, const char *why, struct arena *a,
+                           struct status_wanted *w) {
+    struct status_condition *accepted = &w->conditions[STATUS_ACCEPTED];
+    struct str message = arena_fmt(a, "held back: %s", why);
+    *w = (struct status_wanted){.generation = r->meta.generation};
+    if (r->refused)
+        *accepted = (struct status_condition){
+            .set = true, .reason = "Invalid", .message = sentence(a, r->refused, "")};
+    else
+        *accepted = (struct status_condition){true, true, "HeldBack", message};
+    w->conditions[STATUS_PROGRAMMED] = not_programmed("HeldBack", message);
+}

@@ -41,5 +41,9 @@ struct status_wanted {
  * = nobody knows; then nothing is said of proxies. Messages are made in the arena. */
 void status_want(const struct compile_status *s, const struct resource *r,
                  const struct status_served *served, struct arena *a, struct status_wanted *w);
+/* The same of a version that does not count while the fleet is pinned, since `why`: Accepted as far
+ * as it can be read, and not Programmed. */
+void status_want_held_back(const struct resource *r, const char *why, struct arena *a,
+                           struct status_wanted *w);
 
 #endif

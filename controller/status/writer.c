@@ -102,6 +102,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- what happens ---- */
 
+static void look_at(void *arg, const struct resource *r) { item_look(item_get(arg, r)); }
+
 void writer_lead(struct status_writer *w, bool leads) {
     if (leads == w->leading)
         return;
@@ -112,9 +114,8 @@ void writer_lead(struct status_writer *w, bool leads) {
         return;
     }
     for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
-        for (const struct resource *r = NULL;
-             kube_has_status(k) && (r = store_next(w->c.store, k, r));)
-            item_look(item_get(w, r));
+        if (kube_has_status(k))
+            store_each_said(w->c.store, k, look_at, w);
 }
 
 void writer_changed(struct status_writer *w, const struct resource *r) {

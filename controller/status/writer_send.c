@@ -164,7 +164,7 @@ static void call(struct item *it, const char *method, struct str sub, struct str
                  void (*on_end)(void *arg, const struct kube_answer *a)) {
     char room[1024];
     struct out path = out_fixed(room, sizeof(room));
-    const struct resource *r = store_get(it->writer->c.store, it->kind, it->ns, it->name);
+    const struct resource *r = store_said(it->writer->c.store, it->kind, it->ns, it->name);
     print_path(it, sub, &path);
     mem_free(it->asked_at);
     it->asked_at = r ? str_dup(r->meta.resource_version) : NULL;

@@ -52,11 +52,32 @@ static void compare_ingress(struct status_writer *w, const struct compile_status
     s->deed = TELL;
 }
 
+/* While the fleet is pinned: of whatever class a new one is, it is told so if it is of our group.
+ */
+static void see_held_back(struct item *it, struct sight *s) {
+    struct status_writer *w = it->writer;
+    const struct resource *counts = store_get(w->c.store, it->kind, it->ns, it->name);
+    const struct compile_status *c = counts ? compile_status(w->c.compiler, counts) : NULL;
+    s->deed = DROP;
+    if (w->leaving || (c ? !c->ours : !kube_is_ours(it->kind)))
+        return;
+    find_have(it, s);
+    it->mine = true;
+    it->cleared = false;
+    status_want_held_back(s->r, store_is_frozen(w->c.store), &s->a, &s->want);
+    s->acks = WHEN_ALL;
+    s->deed = TELL;
+    if (it->kind == KUBE_Ingress)
+        s->deed = NOTHING; /* the addresses stay as they are */
+    else
+        compare_object(s);
+}
+
 void sight_see(struct item *it, struct sight *s) {
     struct status_writer *w = it->writer;
     *s = (struct sight){.deed = DROP};
     arena_init(&s->a);
-    s->r = store_get(w->c.store, it->kind, it->ns, it->name);
+    s->r = store_said(w->c.store, it->kind, it->ns, it->name);
     if (!s->r) {
         s->deed = it->gone ? FIND : DROP;
         return;
@@ -64,6 +85,10 @@ void sight_see(struct item *it, struct sight *s) {
     it->gone = false;
     if (s->r->meta.deleting)
         return;
+    if (store_is_held_back(w->c.store, it->kind, it->ns, it->name)) {
+        see_held_back(it, s);
+        return;
+    }
     const struct compile_status *c = compile_status(w->c.compiler, s->r);
     s->deed = LATER;
     if (!c || c->of != s->r->hash)
@@ -95,6 +120,11 @@ void sight_say(struct status_writer *w, const struct sight *s, bool lasts) {
         else
             event_over(w->c.events, s->r, status_types[t]);
     }
+    const struct status_condition *p = &s->want.conditions[STATUS_PROGRAMMED];
+    if (p->set && strcmp(p->reason, "HeldBack") == 0)
+        event_say(w->c.events, s->r, status_types[STATUS_PROGRAMMED], p->reason, p->message, lasts);
+    else
+        event_over(w->c.events, s->r, status_types[STATUS_PROGRAMMED]);
 }
 
 /* ---- deciding ---- */
