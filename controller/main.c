@@ -6,6 +6,7 @@
 #include "controller/admin/admin.h"
 #include "controller/main_autoscale.h"
 #include "controller/main_crds.h"
+#include "controller/main_history.h"
 #include "controller/main_keysets.h"
 #include "controller/main_limits.h"
 #include "controller/main_link.h"
@@ -18,6 +19,7 @@
 #include "controller/source/dir.h"
 #include "controller/source/kube.h"
 #include "controller/status/status.h"
+#include "lib/httpd.h"
 #include "lib/live.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -34,6 +36,7 @@ struct controller {
     struct store *store;
     struct turn *turn;
     struct main_keysets *keysets;
+    struct main_history *history;
     struct main_limits *limits;
     struct main_live *live;
     struct kube_access *access; /* NULL without an API server */
@@ -74,6 +77,7 @@ static void faults(struct controller *c, void (*each)(void *arg, struct str faul
     if (c->crds)
         main_crds_faults(c->crds, each, arg);
     keysets_faults(main_keysets_sets(c->keysets), each, arg);
+    main_history_faults(c->history, each, arg);
     if (c->link)
         trust_problems(main_link_trust(c->link), each, arg);
     main_autoscale_faults(c->autoscale, each, arg);
@@ -141,6 +145,7 @@ static void metrics(void *arg, struct metric_text *t) {
     report_metrics(c->turn, c->store, t);
     keysets_metrics(main_keysets_sets(c->keysets), t);
     main_limits_metrics(c->limits, t);
+    main_history_metrics(c->history, t);
     if (c->link)
         trust_metrics(main_link_trust(c->link), t);
     if (c->status)
@@ -169,6 +174,33 @@ static void live(void *arg, size_t routes, struct out *o) {
     out_fmt(o, ",\"refused_total\":%zu,\"faults\":", refused);
     source(c, o);
     out_lit(o, "}\n");
+}
+
+/* Not what is secret, nor what follows by itself. */
+static void written(void *arg, struct out *o) {
+    const struct controller *c = arg;
+    const char *before = "";
+    out_char(o, '[');
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
+        for (const struct resource *r = NULL; (r = store_next(c->store, k, r));) {
+            if (!r->fields || k == KUBE_Secret || k == KUBE_ConfigMap || k == KUBE_EndpointSlice)
+                continue;
+            out_str(o, str_of(before));
+            resource_write(r, o);
+            before = ",\n";
+        }
+    out_char(o, ']');
+}
+
+static void pinned(void *arg, struct out *o) {
+    const struct controller *c = arg;
+    main_history_pinned(c->history, o);
+}
+
+static bool history(void *arg, const struct httpd_request *rq, struct out *o, struct why *why) {
+    struct controller *c = arg;
+    return main_history_json(c->history, httpd_param(rq, "revision"), httpd_param(rq, "since"),
+                             httpd_param(rq, "to"), httpd_param(rq, "pin"), o, why);
 }
 
 /* ---- life ---- */
@@ -216,8 +248,13 @@ static struct source *open_kube(struct controller *c, struct why *why) {
         return NULL;
     c->client = kube_client_new(c->base, c->access);
     c->crds = main_crds_new(c->base, c->client, c->turn);
-    const struct kube_source_options o = {c->o.namespaces, c->o.n_namespaces, c->o.watch_secrets,
-                                          main_crds_read, c->crds};
+    const struct kube_source_options o = {.namespaces = c->o.namespaces,
+                                          .n_namespaces = c->o.n_namespaces,
+                                          .watch_secrets = c->o.watch_secrets,
+                                          .pin_namespace = link_namespace(c->client),
+                                          .pin = c->o.pin ? str_of(c->o.pin) : STR_NONE,
+                                          .defined = main_crds_read,
+                                          .arg = c->crds};
     return kube_source_base(kube_source_new(c->base, c->store, c->client, &o));
 }
 
@@ -239,7 +276,12 @@ static void open_link(struct controller *c) {
 
 static bool leads(void *arg) {
     const struct controller *c = arg;
-    return main_status_leads(c->status);
+    return c->status && main_status_leads(c->status);
+}
+
+static struct str own_namespace(const struct controller *c) {
+    const char *own = getenv("POD_NAMESPACE");
+    return c->client ? link_namespace(c->client) : own && *own ? str_of(own) : STR("default");
 }
 
 static void start(struct controller *c) {
@@ -252,10 +294,13 @@ static void start(struct controller *c) {
     c->source = c->o.directory ? open_directory(c, &why) : open_kube(c, &why);
     if (!c->source)
         fail(&why);
-    const char *own = getenv("POD_NAMESPACE");
-    compile_own_namespace(turn_compiler(c->turn), c->client     ? link_namespace(c->client)
-                                                  : own && *own ? str_of(own)
-                                                                : STR("default"));
+    struct str ns = own_namespace(c);
+    compile_own_namespace(turn_compiler(c->turn), ns);
+    const struct main_history_host host = {c->base, c->turn,   c->store, &c->o,
+                                           ns,      c->client, leads,    c};
+    c->history = main_history_new(&host, &why);
+    if (!c->history)
+        fail(&why);
     compile_exposed(turn_compiler(c->turn), c->o.exposed, c->o.n_exposed);
     compile_zones(turn_compiler(c->turn), zone_file);
     compile_keyless(turn_compiler(c->turn), !c->o.directory && !c->o.link_secret);
@@ -268,17 +313,20 @@ static void start(struct controller *c) {
     c->limits = main_limits_new(c->base, c->turn, c->status && c->o.status.lease ? leads : NULL, c);
     c->live = main_live_new(c->base, c->turn);
     open_link(c);
-    const struct admin_host host = {turn_compiler(c->turn),
-                                    revision,
-                                    ready,
-                                    proxies,
-                                    how_linked,
-                                    resources,
-                                    source,
-                                    metrics,
-                                    live,
-                                    c};
-    c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &host, &why);
+    const struct admin_host admin = {turn_compiler(c->turn),
+                                     revision,
+                                     ready,
+                                     proxies,
+                                     how_linked,
+                                     resources,
+                                     source,
+                                     metrics,
+                                     live,
+                                     written,
+                                     pinned,
+                                     history,
+                                     c};
+    c->admin = admin_new(c->base, c->o.telemetry, c->o.admin, &admin, &why);
     if (!c->admin)
         fail(&why);
     c->term = evsignal_new(c->base, SIGTERM, on_signal, c);
@@ -299,6 +347,7 @@ static void end(struct controller *c) {
     c->source->verbs->free(c->source);
     main_crds_free(c->crds);
     main_status_free(c->status);
+    main_history_free(c->history);
     kube_client_free(c->client);
     kube_access_free(c->access);
     main_keysets_free(c->keysets);

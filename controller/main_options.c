@@ -63,8 +63,12 @@ static const char help[] =
     "                           the Service before it, port 443 (default: sluice-metrics)\n"
     "  --custom-metrics-owner NAME\n"
     "                           ClusterRole with which the APIService goes\n"
+    "  --history DIR            keep the last 20 revisions there too, for a start after this one\n"
+    "                           (default: in memory alone)\n"
+    "  --pin NAME               the ConfigMap of our namespace that `sluicectl rollback` writes\n"
+    "                           (default: sluice-pin with dir:, none with kube)\n"
     "  --telemetry HOST:PORT    /live /ready /metrics (default: 127.0.0.1:7401)\n"
-    "  --admin HOST:PORT        /config /status, loopback only (default: 127.0.0.1:7402)\n"
+    "  --admin HOST:PORT        /config /status /history, loopback only (default: 127.0.0.1:7402)\n"
     "  --log-level LEVEL        error, warn, info or debug (default: info)\n"
     "  --version, --help\n"
     "\n"
@@ -158,6 +162,8 @@ void options_parse(struct options *o, int argc, char **argv) {
         METRICS,
         METRICS_SERVICE,
         METRICS_OWNER,
+        HISTORY,
+        PIN,
         TELEMETRY,
         ADMIN,
         LEVEL,
@@ -187,6 +193,8 @@ void options_parse(struct options *o, int argc, char **argv) {
         {"custom-metrics", required_argument, NULL, METRICS},
         {"custom-metrics-service", required_argument, NULL, METRICS_SERVICE},
         {"custom-metrics-owner", required_argument, NULL, METRICS_OWNER},
+        {"history", required_argument, NULL, HISTORY},
+        {"pin", required_argument, NULL, PIN},
         {"telemetry", required_argument, NULL, TELEMETRY},
         {"admin", required_argument, NULL, ADMIN},
         {"log-level", required_argument, NULL, LEVEL},
@@ -269,6 +277,12 @@ void options_parse(struct options *o, int argc, char **argv) {
         case METRICS_OWNER:
             o->custom_metrics_owner = optarg;
             break;
+        case HISTORY:
+            o->history = optarg;
+            break;
+        case PIN:
+            o->pin = parse_name("pin", optarg);
+            break;
         case TELEMETRY:
             o->telemetry = optarg;
             break;
@@ -293,6 +307,8 @@ void options_parse(struct options *o, int argc, char **argv) {
         usage("", argv[optind], "an argument without an option");
     if (!source)
         usage("source", "", "is missing: it says where the resources are");
+    if (o->directory && !o->pin)
+        o->pin = "sluice-pin";
     if (o->link_secret && o->directory)
         usage("link-secret", o->link_secret, "needs --source kube: it is kept in the cluster");
     if (o->custom_metrics && !o->link_secret)

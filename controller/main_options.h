@@ -22,8 +22,10 @@ struct options {
     const char *link_accounts; /* "namespace/name,..." */
     /* The metrics API for autoscaling; custom_metrics NULL: none. Needs link_secret. */
     const char *custom_metrics, *custom_metrics_service, *custom_metrics_owner;
-    uint32_t ticket_s;                 /* a key of session tickets seals for so long */
-    uint32_t signing_s;                /* a key of internal tokens signs for so long */
+    const char *history; /* directory in which revisions are kept; NULL: in memory alone */
+    const char *pin;     /* ConfigMap of our namespace that pins the fleet; NULL: nothing does */
+    uint32_t ticket_s;   /* a key of session tickets seals for so long */
+    uint32_t signing_s;  /* a key of internal tokens signs for so long */
     struct main_status_options status; /* only with --source kube */
 };
 

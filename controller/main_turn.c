@@ -8,6 +8,7 @@
 #include "lib/mem.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <time.h>
 
 enum {
@@ -59,6 +60,11 @@ struct turn {
         void (*call)(void *arg);
         void *arg;
     } on_compiled;
+    struct {
+        void (*before)(void *arg), (*after)(void *arg);
+        void *arg;
+    } on_commit;
+    bool waits; /* see turn_wait() */
     struct {
         void (*call)(void *arg, const struct str *sources, size_t n);
         void *arg;
@@ -258,19 +264,6 @@ struct asking {
     bool done;
 };
 
-/* "route/": all of a kind. */
-static const char *const kind_prefixes[MODEL_KINDS] = {
-#define E(number, NAME, word)
-#define ENUM(name, doc, words)
-#define PART(name, doc, fields)
-#define KIND(number, name, doc, fields) [number] = #name "/",
-#include "lib/model.def"
-#undef E
-#undef ENUM
-#undef PART
-#undef KIND
-};
-
 /* Whether objects that only the fleet knows are to be kept: something was not read at the start. */
 static bool unread(const struct turn *t) {
     return t->source && t->source->verbs->unread(t->source);
@@ -294,6 +287,7 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
     struct asking *a = arg;
     struct turn *t = a->t;
     struct str ids[ASKS_MAX];
+    char kinds[MODEL_KINDS][32]; /* "route/": all of a kind */
     size_t n = 0;
     if (a->done || !p->ready)
         return;
@@ -301,8 +295,10 @@ static void ask_proxy(void *arg, const struct push_proxy *p) {
         if (ask_once(t, str_of(t->recalls[i].id), p->id))
             ids[n++] = str_of(t->recalls[i].id);
     if (fostering(t) && ask_once(t, STR("*"), p->id))
-        for (unsigned k = 1; k < MODEL_KINDS; k++)
-            ids[n++] = str_of(kind_prefixes[k]);
+        for (unsigned k = 1; k < MODEL_KINDS; k++, n++) {
+            snprintf(kinds[k], sizeof(kinds[k]), "%s/", model_kind_name((enum model_kind)k));
+            ids[n] = str_of(kinds[k]);
+        }
     for (struct map_slot *s = NULL; n < ASKS_MAX && (s = map_next(&t->lost, s));) {
         if (ask_once(t, s->key, p->id))
             ids[n++] = s->key;
@@ -488,10 +484,14 @@ static bool secrets_wait(struct turn *t) {
 
 static void commit(struct turn *t) {
     if (!store_is_synced(t->store) || secrets_wait(t) || first_waits(t) ||
-        (t->committed && !t->changed))
+        (t->waits && !t->committed) || (t->committed && !t->changed))
         return;
     uint64_t before = now_ns(), revision = push_revision(t->push);
+    if (t->on_commit.before)
+        t->on_commit.before(t->on_commit.arg);
     push_commit(t->push);
+    if (t->on_commit.after)
+        t->on_commit.after(t->on_commit.arg);
     t->committed = true;
     t->changed = false;
     t->numbers.commits++;
@@ -713,13 +713,10 @@ void turn_free(struct turn *t) {
         compile_free(t->compiler);
     if (t->push)
         push_free(t->push);
-    event_free(t->compile);
-    event_free(t->first);
-    event_free(t->release);
-    event_free(t->secrets);
-    event_free(t->clock);
-    event_free(t->settle);
-    event_free(t->recall_end);
+    struct event *const timers[] = {t->compile, t->first,  t->release,   t->secrets,
+                                    t->clock,   t->settle, t->recall_end};
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++)
+        event_free(timers[i]);
     forget_answer(t);
     set_clear(&t->lost);
     set_clear(&t->asked);
@@ -756,6 +753,18 @@ void turn_recall(struct turn *t, const char *id,
 void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg) {
     t->on_compiled.call = compiled;
     t->on_compiled.arg = arg;
+}
+
+void turn_on_commit(struct turn *t, void (*before)(void *arg), void (*after)(void *arg),
+                    void *arg) {
+    t->on_commit.before = before;
+    t->on_commit.after = after;
+    t->on_commit.arg = arg;
+}
+
+void turn_wait(struct turn *t, bool wait) {
+    t->waits = wait;
+    turn_wake(t);
 }
 
 void turn_on_unknown_keys(struct turn *t,

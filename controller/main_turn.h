@@ -51,6 +51,10 @@ void turn_on_news(struct turn *t, void (*on_status)(void *arg, const struct reso
                   void (*on_fleet)(void *arg), void *arg);
 /* For who fetches: after each compile_run(), wants may be other ones. NULL: nobody cares. */
 void turn_on_compiled(struct turn *t, void (*compiled)(void *arg), void *arg);
+/* For who remembers: before a commit (push_pending() tells what it changes), and after it. */
+void turn_on_commit(struct turn *t, void (*before)(void *arg), void (*after)(void *arg), void *arg);
+/* Nothing is committed for the first time: it is not known yet what counts. */
+void turn_wait(struct turn *t, bool wait);
 /* Proxies met tokens with keys that these sources (key_set.source) do not have. NULL: as above. */
 void turn_on_unknown_keys(struct turn *t,
                           void (*unknown)(void *arg, const struct str *sources, size_t n),

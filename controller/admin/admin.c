@@ -48,6 +48,8 @@ static void status(void *arg, const struct httpd_request *rq, struct httpd_answe
     const struct admin *a = arg;
     struct out *o = &answer->body;
     begin(a, answer);
+    out_lit(o, ",\"pinned\":");
+    a->host.pinned(a->host.arg, o);
     out_lit(o, ",\"proxies\":");
     a->host.proxies(a->host.arg, o);
     out_lit(o, ",\"link\":");
@@ -109,6 +111,31 @@ static void figures(void *arg, const struct httpd_request *rq, struct httpd_answ
     a->host.live(a->host.arg, (size_t)n, &answer->body);
 }
 
+static void resources(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
+    const struct admin *a = arg;
+    struct out *o = &answer->body;
+    (void)rq;
+    begin(a, answer);
+    out_lit(o, ",\"pinned\":");
+    a->host.pinned(a->host.arg, o);
+    out_lit(o, ",\"resources\":");
+    a->host.written(a->host.arg, o);
+    out_lit(o, "}\n");
+}
+
+static void history(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
+    const struct admin *a = arg;
+    struct why why = {0};
+    answer->content_type = "application/json";
+    if (a->host.history(a->host.arg, rq, &answer->body, &why))
+        return;
+    answer->status = 404;
+    answer->content_type = "text/plain";
+    answer->body.n = 0;
+    why_print(&why, &answer->body);
+    out_char(&answer->body, '\n');
+}
+
 /* ---- life ---- */
 
 struct admin *admin_new(struct event_base *base, const char *telemetry, const char *loopback,
@@ -120,7 +147,9 @@ struct admin *admin_new(struct event_base *base, const char *telemetry, const ch
     const struct httpd_route inside[] = {{"/config", config, a},
                                          {"/status", status, a},
                                          {"/live", figures, a},
-                                         {"/ui*", ui_serve, NULL}};
+                                         {"/ui*", ui_serve, NULL},
+                                         {"/resources", resources, a},
+                                         {"/history", history, a}};
     a->telemetry = httpd_new(base, telemetry, outside, ARRAY_LEN(outside), 0, why);
     if (a->telemetry)
         a->loopback =

@@ -4,9 +4,10 @@
  *
  *   telemetry (the pod's address)   /live  /ready  /metrics
  *   admin     (loopback only)       /config  /status  /live  /ui/
+ *                                   /resources  /history
  *
  *   /status      {"revision":"16
- * hex","proxies":[...],"link":{...},"resources":[...],"source":[...]}
+ * hex","pinned":null,"proxies":[...],"link":{...},"resources":[...],"source":[...]}
  *   /status?kind=Route&namespace=shop&name=shop
  *   /config                  {"revision":"16
  * hex","objects":[...],"proxies":[...],"resources":[...]} /config?kind=route       objects of one
@@ -14,8 +15,11 @@
  *
  *   /live                    what the fleet does now, docs/live.md;  ?routes=N: at most so many
  *   /ui/                     the page that shows it (lib/ui)
+ *   /resources               {"revision":...,"pinned":...,"resources":[...]}: what counts, as
+ *                            resource_write() has it, for `sluicectl diff`
+ *   /history                 the revisions; ?revision=, ?since=&to=, ?pin=: see main_history.h
  *
- * Secrets (HIDE in lib/model.def) are in neither.
+ * Secrets (HIDE in lib/model.def) are in none of them.
  */
 #ifndef SLUICE_CONTROLLER_ADMIN_ADMIN_H
 #define SLUICE_CONTROLLER_ADMIN_ADMIN_H
@@ -25,6 +29,7 @@
 
 struct event_base;
 struct admin;
+struct httpd_request;
 
 /* What main knows. Each writes one JSON value. */
 struct admin_host {
@@ -37,6 +42,10 @@ struct admin_host {
     void (*source)(void *arg, struct out *o); /* what cannot be read */
     void (*metrics)(void *arg, struct metric_text *t);
     void (*live)(void *arg, size_t routes, struct out *o);
+    void (*written)(void *arg, struct out *o); /* the resources themselves */
+    void (*pinned)(void *arg, struct out *o);  /* to which revision; null: to none */
+    /* False: it cannot be told, for that reason. */
+    bool (*history)(void *arg, const struct httpd_request *rq, struct out *o, struct why *why);
     void *arg;
 };
 

@@ -125,6 +125,7 @@ static void compile_resource(struct making *m) {
     case UNIT_HOST:
     case UNIT_BACKEND:
     case UNIT_CERTIFICATE:
+    case UNIT_WATCH:
     case UNIT_KINDS:
         must(false);
     }
@@ -297,8 +298,21 @@ static void run_certificate(struct making *m) {
     certificate_tell(m->c, u, said_hash(u));
 }
 
+static void run_watch(struct compiler *c, struct unit *u) {
+    const struct why *fault = NULL;
+    bool unknown = false;
+    const struct resource *r = store_read(c->store, u->su, KUBE_ConfigMap, u->ns, u->name);
+    if (!r)
+        unknown = store_is_unknown(c->store, KUBE_ConfigMap, u->ns, u->name, &fault);
+    c->watch.told(c->watch.arg, r, unknown, fault);
+}
+
 /* True if the unit was compiled, false if it stepped back or ended. */
 static bool run_unit(struct compiler *c, struct unit *u) {
+    if (u->kind == UNIT_WATCH) {
+        run_watch(c, u);
+        return true;
+    }
     enum kube_kind kind = unit_resource_kind(u->kind);
     const struct resource *r = NULL;
     if (kind != KUBE_NONE) {
@@ -376,6 +390,13 @@ bool compile_settle(struct compiler *c) {
 
 bool compile_is_late(const struct compiler *c) { return !list_empty(&c->late); }
 
+void compile_watch(struct compiler *c, struct str ns, struct str name,
+                   const struct compile_watch *watch) {
+    must(!c->watching);
+    c->watch = *watch;
+    c->watching = unit_get(c, UNIT_WATCH, ns, name, STR_NONE);
+}
+
 struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     struct compiler *c = mem_zalloc(sizeof(*c));
     c->store = s;
@@ -400,6 +421,8 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
 void compile_free(struct compiler *c) {
     c->sink = (struct compile_sink){0};
     store_on_resource(c->store, NULL, NULL);
+    if (c->watching)
+        unit_end(c, c->watching);
     for (unsigned k = 0; k < UNIT_KINDS; k++) {
         enum kube_kind kind = unit_resource_kind((enum unit_kind)k);
         for (const struct resource *r = NULL; kind && (r = store_next(c->store, kind, r));) {

@@ -99,6 +99,16 @@ void compile_keyless(struct compiler *c, bool keyless);
  * anything is compiled; without a call: "default". */
 void compile_own_namespace(struct compiler *c, struct str ns);
 
+/* A ConfigMap that compiles to nothing is read, and told each time that it changes, from inside
+ * compile_run(), before what compile_run() makes is out: NULL: it is not there, or (unknown) the
+ * source has not said yet, or (fault) it may not be read. Once, before anything is compiled. */
+struct compile_watch {
+    void (*told)(void *arg, const struct resource *config, bool unknown, const struct why *fault);
+    void *arg;
+};
+void compile_watch(struct compiler *c, struct str ns, struct str name,
+                   const struct compile_watch *watch);
+
 /* What is to be fetched for the units that were compiled, in order of keys, borrowed until the next
  * compile_run(). The number changes whenever this does. See fetched.h. */
 uint64_t compile_wants(struct compiler *c, const struct keyset_want **wants, size_t *n);

@@ -30,6 +30,7 @@ static const struct {
     [UNIT_TRAFFIC] = {"TrafficPolicy", KUBE_TrafficPolicy},
     [UNIT_AUTH] = {"AuthPolicy", KUBE_AuthPolicy},
     [UNIT_CONSUMER] = {"Consumer", KUBE_Consumer},
+    [UNIT_WATCH] = {"Watch", KUBE_NONE},
 };
 
 enum kube_kind unit_resource_kind(enum unit_kind kind) { return kinds[kind].kind; }

@@ -29,6 +29,7 @@ enum unit_kind {
     UNIT_TRAFFIC,
     UNIT_AUTH,
     UNIT_CONSUMER,
+    UNIT_WATCH, /* see compile_watch() */
     UNIT_KINDS
 };
 
@@ -133,6 +134,8 @@ struct compiler {
     compile_zone zones; /* NULL: there are none */
     uint64_t runs;
     struct fetches *fetches; /* see fetched.h */
+    struct compile_watch watch;
+    struct unit *watching; /* NULL: see compile_watch() */
 };
 
 /* ---- one compile of one unit ---- */
@@ -227,7 +230,7 @@ void objects_fini(struct objects *o);
 void unit_replace(struct compiler *c, struct unit *u, struct objects *now);
 
 /* The resource kind that a unit kind stands for; KUBE_NONE for Host, Backend, Certificate,
- * DefaultClass. */
+ * DefaultClass, Watch. */
 enum kube_kind unit_resource_kind(enum unit_kind kind);
 void unit_lost(struct compiler *c, struct unit *u, bool lost);
 struct str unit_prefix(struct arena *a, const struct unit *u,

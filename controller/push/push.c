@@ -270,6 +270,12 @@ void push_del(struct push *p, struct str id) { wanted_del(&p->wanted, id); }
 void push_hold(struct push *p, struct str id) { wanted_hold(&p->wanted, id, true); }
 void push_unhold(struct push *p, struct str id) { wanted_hold(&p->wanted, id, false); }
 
+void push_pending(const struct push *p,
+                  void (*each)(void *arg, const struct object *was, const struct object *now),
+                  void *arg) {
+    wanted_pending(&p->wanted, each, arg);
+}
+
 void push_commit(struct push *p) {
     if (!wanted_commit(&p->wanted))
         return;

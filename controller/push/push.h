@@ -116,6 +116,10 @@ void push_del(struct push *p, struct str id);    /* unknown: nothing */
 /* An id, or a prefix that ends in '/'. */
 void push_hold(struct push *p, struct str id);
 void push_unhold(struct push *p, struct str id);
+/* What the next commit will change: was == NULL: new; now == NULL: gone. Borrowed. */
+void push_pending(const struct push *p,
+                  void (*each)(void *arg, const struct object *was, const struct object *now),
+                  void *arg);
 /* Publishes all that was said since the last time as one new wanted state. */
 void push_commit(struct push *p);
 

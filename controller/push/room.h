@@ -42,6 +42,9 @@ void wanted_fini(struct wanted *w);
 void wanted_put(struct wanted *w, struct object *o); /* takes it */
 void wanted_del(struct wanted *w, struct str id);
 void wanted_hold(struct wanted *w, struct str id, bool on);
+void wanted_pending(const struct wanted *w,
+                    void (*each)(void *arg, const struct object *was, const struct object *now),
+                    void *arg);
 bool wanted_commit(struct wanted *w); /* whether there is a new version */
 uint64_t wanted_total(const struct wanted *w);
 uint64_t wanted_version_of(const struct wanted *w, uint64_t total); /* 0 = not one of ours */

@@ -68,6 +68,15 @@ void wanted_hold(struct wanted *w, struct str id, bool on) {
         w->holds_changed = true;
 }
 
+void wanted_pending(const struct wanted *w,
+                    void (*each)(void *arg, const struct object *was, const struct object *now),
+                    void *arg) {
+    for (struct map_slot *s = NULL; (s = map_next(&w->changes, s));) {
+        const struct object *now = s->value;
+        each(arg, published(w, s->key), now->kind == TOMBSTONE ? NULL : now);
+    }
+}
+
 /* ---- commit ---- */
 
 /* Puts o (taken) in its place, as a change of that version. */

@@ -211,6 +211,21 @@ static const struct watched secrets[] = {
      .selected = "sluice.dev/credential=true"},
 };
 
+/* `get` alone would be a poll once a minute. */
+static void add_pin(struct kube_source *s, const struct kube_source_options *o) {
+    struct out selected = out_fixed(s->pin_selected, sizeof(s->pin_selected) - 1);
+    if (o->pin.n == 0)
+        return;
+    out_fmt(&selected, "metadata.name=%.*s", STR_FMT(o->pin));
+    must(!selected.over);
+    s->pin = (struct watched){.info = &kube_kinds[KUBE_ConfigMap],
+                              .metadata = true,
+                              .object = names_changed,
+                              .selector = "fieldSelector",
+                              .selected = s->pin_selected};
+    reflector_new(s, &s->pin, o->pin_namespace);
+}
+
 static void copy_namespaces(struct kube_source *s, const struct kube_source_options *o) {
     s->n_namespaces = o->n_namespaces;
     s->namespaces = mem_array(o->n_namespaces, sizeof(*s->namespaces));
@@ -237,6 +252,7 @@ struct kube_source *kube_source_new(struct event_base *base, struct store *store
         add(s, &watched[i]);
     for (size_t i = 0; i < ARRAY_LEN(secrets) && options->watch_secrets; i++)
         add(s, &secrets[i]);
+    add_pin(s, options);
     list_each(it, &s->reflectors) {
         struct reflector *r = list_entry(it, struct reflector, link);
         if (r->what->kind == KUBE_IngressClass || r->what->kind == KUBE_NONE)

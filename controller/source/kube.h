@@ -22,7 +22,8 @@
  * - Secrets are got one by one, by name, when something reads them: again when a reader is compiled
  *   again, but not within KUBE_REREAD_MS, and every KUBE_POLL_MS or so; nothing that nobody reads
  * is kept. With watch_secrets a metadata-only watch of TLS Secrets and of those with the label
- *   sluice.dev/credential=true says at once when one of them changed.
+ *   sluice.dev/credential=true says at once when one of them changed; another one does so of the
+ *   ConfigMap that pins the fleet.
  *
  * The store is synced when every kind was listed, or refused, or found to be absent. The store's
  * thread.
@@ -52,6 +53,7 @@ struct kube_source_options {
     const struct str *namespaces; /* borrowed until kube_source_new() returns */
     size_t n_namespaces;          /* 0: all */
     bool watch_secrets;
+    struct str pin_namespace, pin; /* a ConfigMap that is watched too; pin.n == 0: none */
     void (*defined)(void *arg); /* the definition of a kind came, changed or went; NULL: unheard */
     void *arg;
 };

@@ -214,7 +214,8 @@ static void on_asked(void *arg, enum kube_kind kind, struct str ns, struct str n
 
 void names_changed(struct reflector *r, cJSON *object, bool gone, const struct why *refused) {
     const cJSON *meta = json_get(object, "metadata");
-    struct name *n = find(r->s, KUBE_Secret, json_text(meta, "namespace"), json_text(meta, "name"));
+    enum kube_kind kind = kube_kind_of(str_of(r->what->info->group), str_of(r->what->info->kind));
+    struct name *n = find(r->s, kind, json_text(meta, "namespace"), json_text(meta, "name"));
     (void)gone, (void)refused;
     if (n)
         make_due_soon(n);

@@ -118,6 +118,8 @@ struct kube_source {
     struct str *namespaces; /* owned */
     size_t n_namespaces;
     bool watch_secrets;
+    struct watched pin; /* the ConfigMap that pins the fleet, by its name */
+    char pin_selected[300];
     void (*defined)(void *arg);
     void *arg; /* of defined() */
 
