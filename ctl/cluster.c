@@ -57,9 +57,11 @@ static struct args args_of(struct ctl *c) {
 }
 
 /* Between fork and exec: only what may be called there. */
-_Noreturn static void become(const struct args *a, int out, int err) {
+_Noreturn static void become(const struct args *a, int in, int out, int err) {
     signal(SIGPIPE, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (in >= 0)
+        dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     execvp(a->v[0], (char *const *)(uintptr_t)a->v);
@@ -68,18 +70,21 @@ _Noreturn static void become(const struct args *a, int out, int err) {
     _exit(told > 0 ? 127 : 126);
 }
 
-static bool start(struct run *r, const struct args *a) {
+/* in: what it reads; -1: ours. */
+static bool start_with(struct run *r, const struct args *a, int in) {
     int pipes[2];
     r->err = memfd_create("kubectl", MFD_CLOEXEC);
     if (r->err < 0 || pipe2(pipes, O_CLOEXEC) != 0)
         return false;
     r->pid = fork();
     if (r->pid == 0)
-        become(a, pipes[1], r->err);
+        become(a, in, pipes[1], r->err);
     close(pipes[1]);
     r->out = pipes[0];
     return r->pid > 0;
 }
+
+static bool start(struct run *r, const struct args *a) { return start_with(r, a, -1); }
 
 static int end(struct run *r) {
     int status = 0;
@@ -267,6 +272,61 @@ static enum ctl_exit forward(struct ctl *c, unsigned port, struct cluster_way *w
     mem_free(in);
     mem_free(pod);
     return code;
+}
+
+/* ---- one ConfigMap ---- */
+
+/* Its exit code; what it complained of is in room. -1: it cannot be started. */
+static int run_with(const struct args *a, const char *text, char *room, size_t n) {
+    struct run r;
+    char said[4096];
+    int in = memfd_create("input", MFD_CLOEXEC);
+    size_t length = text ? strlen(text) : 0;
+    bool good =
+        in >= 0 && write(in, text, length) == (ssize_t)length && lseek(in, 0, SEEK_SET) == 0;
+    good = good && start_with(&r, a, in);
+    if (in >= 0)
+        close(in);
+    snprintf(room, n, "no process can be started");
+    if (!good)
+        return -1;
+    while (read(r.out, said, sizeof(said)) > 0)
+        ;
+    int code = end(&r);
+    complaint(&r, room, n);
+    return code;
+}
+
+static int put(struct ctl *c, const char *verb, const char *ns, const char *text, char *room,
+               size_t n) {
+    struct args a = args_of(c);
+    arg(&a, "--namespace");
+    arg(&a, ns);
+    arg(&a, verb);
+    arg(&a, "--filename=-");
+    return run_with(&a, text, room, n);
+}
+
+enum ctl_exit cluster_write(struct ctl *c, const char *ns, const char *name, const char *text) {
+    char room[600];
+    if (put(c, "replace", ns, text, room, sizeof(room)) == 0)
+        return CTL_OK;
+    if (strstr(room, "NotFound") && put(c, "create", ns, text, room, sizeof(room)) == 0)
+        return CTL_OK;
+    return ctl_fail(c, CTL_PROBLEMS, "ConfigMap %s/%s cannot be written: %s", ns, name, room);
+}
+
+enum ctl_exit cluster_delete(struct ctl *c, const char *ns, const char *name) {
+    char room[600];
+    struct args a = args_of(c);
+    arg(&a, "--namespace");
+    arg(&a, ns);
+    arg(&a, "delete");
+    arg(&a, "configmap");
+    arg(&a, name);
+    if (run_with(&a, "", room, sizeof(room)) == 0)
+        return CTL_OK;
+    return ctl_fail(c, CTL_PROBLEMS, "ConfigMap %s/%s cannot be deleted: %s", ns, name, room);
 }
 
 /* ---- the whole ---- */

@@ -25,6 +25,11 @@ enum ctl_exit cluster_open(struct ctl *c, const char *component, unsigned port, 
                            struct cluster_way *way);
 void cluster_close(struct cluster_way *way);
 
+/* Makes the ConfigMap of that text (JSON) be there, instead of one of its name. CTL_PROBLEMS where
+ * kubectl says no, after one line to err. */
+enum ctl_exit cluster_write(struct ctl *c, const char *ns, const char *name, const char *text);
+enum ctl_exit cluster_delete(struct ctl *c, const char *ns, const char *name);
+
 bool cluster_has_kubectl(void);
 
 /* Runs kubectl with these words and what the user said about the cluster; what it prints is

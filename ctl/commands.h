@@ -21,7 +21,11 @@ enum {
     TAKES_CLASS = 256,
     TAKES_CALLER = 512,
     TAKES_TOP = 1024,
-    TAKES_LOAD = 2048 /* the options of bench.def */
+    TAKES_LOAD = 2048, /* the options of bench.def */
+    TAKES_SECOND = 1 << 20, /* a second -f */
+    TAKES_PIN = 1 << 21,
+    ONE_WORD_MORE = 1 << 22, /* may follow */
+    TWO_WORDS_MORE = 1 << 23,
 };
 
 struct command {
@@ -30,7 +34,7 @@ struct command {
      * indented by two. */
     const char *name, *usage, *summary, *help;
     unsigned takes;
-    int words; /* exactly so many */
+    int words; /* exactly so many, but for those that may follow */
     enum ctl_format format;
     enum ctl_exit (*run)(struct ctl *c);
 };

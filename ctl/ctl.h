@@ -7,6 +7,8 @@
  *                                              │ import.c: Kong's file into our resources
  *                                              │ top.c: what goes on, again and again
  *                                              │ bench.c: load against a URL (bench.h)
+ *                          history.c diff.c rollback.c
+ *                                              │ moves.c: what is different between two states
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
@@ -52,6 +54,9 @@ struct ctl {
     bool in_cluster;       /* called as kubectl-sluice: never looks at loopback */
     const char *directory; /* of -d; NULL: not said */
     const char *file;      /* of -f, a file or directory; NULL: not said */
+    const char *second;    /* of a second -f (diff); NULL: not said */
+    const char *reason;    /* of rollback; NULL: not said */
+    bool yes, dry_run;     /* likewise */
     const char *headers[CTL_HEADERS_MAX];
     unsigned n_headers;
     const char *token, *client, *at; /* of explain; NULL: not said */
@@ -78,6 +83,10 @@ enum ctl_exit ctl_crds(struct ctl *c);
 enum ctl_exit ctl_import(struct ctl *c);
 enum ctl_exit ctl_top(struct ctl *c);
 enum ctl_exit ctl_bench(struct ctl *c);
+enum ctl_exit ctl_diff(struct ctl *c);
+enum ctl_exit ctl_history(struct ctl *c);
+enum ctl_exit ctl_rollback(struct ctl *c);
+enum ctl_exit ctl_resume(struct ctl *c);
 enum ctl_exit ctl_completion(struct ctl *c);
 enum ctl_exit ctl_man(struct ctl *c);
 

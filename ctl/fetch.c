@@ -58,6 +58,8 @@ static enum ctl_exit ask(struct ctl *c, const char *what, const char *place, con
     } else if (code != CURLE_OK) {
         result = ctl_fail(c, CTL_UNREACHABLE, "no %s answers at %s: %s", what, f->place,
                           error[0] ? error : curl_easy_strerror(code));
+    } else if (status == 404 && body.n > 0 && str_starts(str_of(path), STR("/history?"))) {
+        result = ctl_fail(c, CTL_PROBLEMS, "%.*s", (int)size_min(body.n - 1, 1000), body.p);
     } else if (status != 200) {
         result = ctl_fail(c, CTL_UNREACHABLE, "the %s at %s answers %ld to %s: %.*s", what,
                           f->place, status, path, (int)size_min(body.n, 200), body.p ? body.p : "");

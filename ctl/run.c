@@ -124,6 +124,64 @@ static const struct command commands[] = {
      "  sluicectl bench http://shop.example.com/ --scale 1,2,4 --target 50000 \\\n"
      "      --scale-deployment sluice/sluice-proxy\n",
      TAKES_LOAD | TAKES_HEADERS | TAKES_CLUSTER, 1, CTL_TABLE, ctl_bench},
+    {"diff",
+     "diff [REVISION [REVISION]] [-f FILE|DIR [-f FILE|DIR]] [-n NAMESPACE | --controller "
+     "HOST:PORT|POD]",
+     "which hosts, rules and policies a change moves",
+     "What would be different if these files were applied: they are compiled over the resources of "
+     "a\n"
+     "running controller, with its own code. With two -f the second is compared with the first, "
+     "offline.\n"
+     "With a revision (see sluicectl history): what has moved since, or between two of them. What "
+     "is "
+     "in\n"
+     "Secrets is not compared. Exit code 1 when something is different.\n\n"
+     "  sluicectl diff -f shop.yaml\n"
+     "  sluicectl diff -f old/ -f new/ -o json\n"
+     "  sluicectl diff 3fb2c1d0\n",
+     TAKES_FILE | TAKES_SECOND | TAKES_CONTROLLER | TAKES_CLUSTER | TWO_WORDS_MORE, 0, CTL_TABLE,
+     ctl_diff},
+    {"history", "history [REVISION] [-n NAMESPACE | --controller HOST:PORT|POD]",
+     "the last revisions: when, who, what moved",
+     "The last 20 revisions of what users wrote, newest first: how old, which resources caused it "
+     "and\n"
+     "who changed them last (the field manager that Kubernetes noted, or the file), what moved, "
+     "and "
+     "how\n"
+     "many ready proxies serve it. With a revision: all of it. Pods that come and go, certificates "
+     "and\n"
+     "keys that rotate make no revision.\n\n"
+     "  sluicectl history\n"
+     "  sluicectl history 3fb2c1d0\n"
+     "  sluicectl history -o json | jq -r '.revisions[] | select(.pinned) | .revision'\n",
+     TAKES_CONTROLLER | TAKES_CLUSTER | ONE_WORD_MORE, 0, CTL_TABLE, ctl_history},
+    {"rollback",
+     "rollback REVISION [--reason TEXT] [--dry-run] [--yes] [-n NAMESPACE | --controller "
+     "HOST:PORT|POD]",
+     "pins the fleet to a revision, until resume",
+     "Shows what will move and asks. Then proxies serve what users had written in that revision, "
+     "and\n"
+     "what is written from now on is held back, until sluicectl resume. Endpoints, certificates, "
+     "keys,\n"
+     "Secrets, Consumers and grants stay as they are now: a credential that was taken away does "
+     "not "
+     "come\n"
+     "back. The pin is a ConfigMap that your own kubectl writes, so RBAC decides who may; of a\n"
+     "controller on a directory it is a file in it. Exit code 1 when it is refused or cannot be "
+     "served\n"
+     "whole.\n\n"
+     "  sluicectl rollback 3fb2c1d0 --dry-run\n"
+     "  sluicectl rollback 3fb2c1d0 --reason 'checkout answers 503'\n"
+     "  kubectl sluice rollback 3fb2c1d0 -n sluice --yes\n",
+     TAKES_CONTROLLER | TAKES_CLUSTER | TAKES_PIN, 1, CTL_TABLE, ctl_rollback},
+    {"resume", "resume [--dry-run] [--yes] [-n NAMESPACE | --controller HOST:PORT|POD]",
+     "ends a rollback: what the resources say counts",
+     "Shows which resources are held back and asks; then the fleet serves what they say. Exit code "
+     "1\n"
+     "when the fleet is not pinned.\n\n"
+     "  sluicectl resume\n"
+     "  sluicectl resume --yes\n",
+     TAKES_CONTROLLER | TAKES_CLUSTER | TAKES_PIN, 0, CTL_TABLE, ctl_resume},
     {"completion", "completion bash|zsh|fish", "what a shell needs to complete words and options",
      "Prints a script for that shell. `make install` puts it where the shell looks for it. For\n"
      "`kubectl sluice` a link to sluicectl named kubectl_complete-sluice on the PATH is enough.\n\n"
@@ -150,6 +208,9 @@ enum {
     OPT_AT,
     OPT_ONCE,
     OPT_SORT,
+    OPT_REASON,
+    OPT_YES,
+    OPT_DRY_RUN,
     OPT_BENCH /* and those behind it: SAID_RATE ... */
 };
 
@@ -161,8 +222,10 @@ static const struct option_of options[] = {
     {OPT_CLIENT, "client", "ADDRESS", TAKES_CALLER,
      "the client's address, for rules with cidrs (explain)"},
     {'d', "directory", "DIR", TAKES_DIRECTORY, "where files are written (crds, import)"},
+    {OPT_DRY_RUN, "dry-run", NULL, TAKES_PIN,
+     "shows what would move and changes nothing (rollback, resume)"},
     {'f', "file", "FILE|DIR", TAKES_FILE,
-     "resources as YAML or JSON; a directory with all below it"},
+     "resources as YAML or JSON; a directory with all below it (diff: two of them)"},
     {OPT_CONFIG, "gateway-config", "NAME", TAKES_CLASS,
      "writes that GatewayConfig and its IngressClass too (import)"},
     {OPT_ONCE, "once", NULL, TAKES_TOP, "one time, also on a terminal (top)"},
@@ -174,6 +237,8 @@ static const struct option_of options[] = {
     {'n', "namespace", "NAMESPACE", TAKES_CLUSTER | TAKES_NAMESPACE,
      "where Sluice runs in the cluster (default: it is searched); where resources will be (import; "
      "default: default)"},
+    {OPT_REASON, "reason", "TEXT", TAKES_PIN, "why; everybody is told (rollback)"},
+    {OPT_YES, "yes", NULL, TAKES_PIN, "does not ask (rollback, resume)"},
     {OPT_TOKEN, "token", "TOKEN|@FILE|-", TAKES_CALLER,
      "a token, shown as Authorization: Bearer; of a file, or of standard input (explain)"},
     {OPT_CONTEXT, "context", "NAME", TAKES_CLUSTER, "as in kubectl"},
@@ -368,7 +433,16 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
         c->directory = optarg;
         return true;
     case 'f':
-        c->file = optarg;
+        *(c->file ? &c->second : &c->file) = optarg;
+        return true;
+    case OPT_REASON:
+        c->reason = optarg;
+        return true;
+    case OPT_YES:
+        c->yes = true;
+        return true;
+    case OPT_DRY_RUN:
+        c->dry_run = true;
         return true;
     case 'H':
         if (c->n_headers == CTL_HEADERS_MAX) {
@@ -427,6 +501,10 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
     }
 }
 
+static int words_more(const struct command *m) {
+    return m->takes & TWO_WORDS_MORE ? 2 : m->takes & ONE_WORD_MORE ? 1 : 0;
+}
+
 static bool fits(struct ctl *c, const struct command *m, uint64_t said) {
     for (int i = 0; i < N_OPTIONS; i++) {
         const struct option_of *o = &options[i];
@@ -440,10 +518,13 @@ static bool fits(struct ctl *c, const struct command *m, uint64_t said) {
     if ((m->takes & NEEDS_FILE) && !c->file)
         ctl_fail(c, CTL_USAGE, "%s needs -f FILE or -f DIR; usage: sluicectl %s", m->name,
                  m->usage);
-    else if (c->file && (c->proxy || c->namespace || c->context || c->kubeconfig))
+    else if (c->second && !(m->takes & TAKES_SECOND))
+        ctl_fail(c, CTL_USAGE, "%s takes one -f; usage: sluicectl %s", m->name, m->usage);
+    else if (c->file && !(m->takes & TAKES_SECOND) &&
+             (c->proxy || c->namespace || c->context || c->kubeconfig))
         ctl_fail(c, CTL_USAGE, "-f and %s are two sources; say one",
                  c->proxy ? "--proxy" : "a cluster");
-    else if (c->n_words != m->words)
+    else if (c->n_words < m->words || c->n_words > m->words + words_more(m))
         ctl_fail(c, CTL_USAGE, "usage: sluicectl %s", m->usage);
     else
         return true;

@@ -4,6 +4,7 @@
  */
 #include "ctl/doc.h"
 #include "ctl/fetch.h"
+#include "ctl/pinned.h"
 #include "ctl/table.h"
 
 #include <string.h>
@@ -98,9 +99,10 @@ static void conditions(struct table *t, const cJSON *r) {
             continue;
         refused |= accepted;
         row(t, r, accepted ? TONE_BAD : TONE_WARN,
-            accepted     ? (doc_true(r, "held") ? "refused, last good serves" : "refused")
-            : programmed ? "not yet everywhere"
-                         : "unresolved",
+            accepted ? (doc_true(r, "held") ? "refused, last good serves" : "refused")
+            : doc_true(r, "held_back") ? "held back"
+            : programmed               ? "not yet everywhere"
+                                       : "unresolved",
             message[0] ? message : doc_get(k, "reason"));
     }
 }
@@ -162,6 +164,7 @@ enum ctl_exit ctl_status(struct ctl *c) {
     cJSON *doc = f.json;
     code = has_problems(doc) ? CTL_PROBLEMS : CTL_OK;
     if (c->format == CTL_TABLE) {
+        pinned_print(c, doc);
         show_proxies(c, doc);
         show_resources(c, doc);
         cJSON_Delete(doc);

@@ -52,11 +52,13 @@ struct str words_backend(struct arena *a, struct str id) {
     return arena_fmt(a, "%.*s/%.*s:%.*s", STR_FMT(ns), STR_FMT(service), STR_FMT(port));
 }
 
-static void add_shares(struct arena *a, struct out *o, const struct rule *r) {
-    uint64_t total = r->total_weight;
+static void add_shares(struct arena *a, struct out *o, const struct model_route *r) {
+    uint64_t total = 0;
     bool first = true;
-    for (uint32_t i = 0; i < r->model->n_backends; i++) {
-        const struct model_backend_ref *b = &r->model->backends[i];
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        total += r->backends[i].weight;
+    for (uint32_t i = 0; i < r->n_backends; i++) {
+        const struct model_backend_ref *b = &r->backends[i];
         if (b->weight == 0)
             continue;
         if (!first)
@@ -73,27 +75,32 @@ static void add_shares(struct arena *a, struct out *o, const struct rule *r) {
         out_lit(o, "500 no_backend");
 }
 
-struct str words_target(struct arena *a, const struct rule *r) {
-    struct out o = out_heap(1 << 20);
-    const struct model_route *m = r->model;
-    bool answered = false;
-    if (r->refusal != REASON_NONE) {
-        out_fmt(&o, "%u %s", reasons[r->refusal].status, reasons[r->refusal].name);
-        answered = true;
-    }
-    for (uint32_t i = 0; i < m->n_filters && !answered; i++) {
+/* Whether the gateway answers itself. */
+static bool add_answer(struct out *o, const struct model_route *m) {
+    for (uint32_t i = 0; i < m->n_filters; i++) {
         const struct model_filter *f = &m->filters[i];
-        answered = true;
         if (f->type == MODEL_FILTER_REDIRECT && f->redirect)
-            out_fmt(&o, "redirect %u", (unsigned)f->redirect->status);
+            out_fmt(o, "redirect %u", (unsigned)f->redirect->status);
         else if (f->type == MODEL_FILTER_DIRECT && f->direct)
-            out_fmt(&o, "answer %u", (unsigned)f->direct->status);
+            out_fmt(o, "answer %u", (unsigned)f->direct->status);
         else
-            answered = false;
+            continue;
+        return true;
     }
-    if (!answered)
+    return false;
+}
+
+struct str words_shares(struct arena *a, const struct model_route *r) {
+    struct out o = out_heap(1 << 20);
+    if (!add_answer(&o, r))
         add_shares(a, &o, r);
     struct str s = arena_str(a, out_done(&o));
     out_fini(&o);
     return s;
+}
+
+struct str words_target(struct arena *a, const struct rule *r) {
+    if (r->refusal != REASON_NONE)
+        return arena_fmt(a, "%u %s", reasons[r->refusal].status, reasons[r->refusal].name);
+    return words_shares(a, r->model);
 }

@@ -17,7 +17,9 @@ struct str words_match(struct arena *a, const struct model_match *m);
 struct str words_host(struct arena *a, struct str hostname);
 /* "shop/catalog:80" from "backend/shop/catalog/80" */
 struct str words_backend(struct arena *a, struct str id);
-/* "monolith 90%, catalog 10%", or what it answers instead: "redirect 301", "503 no_backend" */
+/* "monolith 90%, catalog 10%", or what it answers instead: "redirect 301" */
+struct str words_shares(struct arena *a, const struct model_route *r);
+/* The same of a rule that a proxy has made of it: also "503 no_backend" */
 struct str words_target(struct arena *a, const struct rule *r);
 
 #endif

@@ -5,7 +5,7 @@
 #include "ctl/fetch.h"
 #include "ctl/files.h"
 #include "ctl/table.h"
-#include "lib/base64.h"
+#include "ctl/wire.h"
 #include "lib/mem.h"
 #include "lib/zone.h"
 
@@ -144,22 +144,6 @@ static enum ctl_exit from_files(struct ctl *c, struct world *w, bool keys) {
 
 /* ---- from a proxy ---- */
 
-static struct object *object_of(const cJSON *j, struct why *why) {
-    const char *id = doc_get(j, "id");
-    struct str text = str_of(doc_get(j, "bytes"));
-    char *room = mem_alloc(BASE64_ROOM(text.n));
-    struct object *o = NULL;
-    size_t n;
-    if (base64_decode(text, room, &n))
-        o = object_from_bytes((uint32_t)doc_number(j, "kind"), str_of(id), str_mk(room, n), why);
-    else
-        why_text(why, "its bytes are no base64");
-    if (o) /* what is hidden counts as well */
-        o->hash = strtoull(doc_get(j, "hash"), NULL, 16);
-    mem_free(room);
-    return o;
-}
-
 static int object_cmp(const void *x, const void *y) {
     const struct object *const *a = x, *const *b = y;
     return str_cmp(object_id((*a)), object_id((*b)));
@@ -175,7 +159,7 @@ static enum ctl_exit from_proxy(struct ctl *c, struct world *w) {
     w->objects = mem_array((size_t)cJSON_GetArraySize(list) + 1, sizeof(struct object *));
     cJSON_ArrayForEach(j, list) {
         struct why why = {0};
-        struct object *o = object_of(j, &why);
+        struct object *o = wire_object(j, &why);
         if (!o && code == CTL_OK)
             code = ctl_fail(c, CTL_UNREACHABLE,
                             "the proxy at %s sent an object that cannot be read: "
