@@ -97,6 +97,11 @@ and sum by (backend) (rate(sluice_upstream_responses_total[%s])) > %v` $a.burn.f
     "for" $a.for "severity" "page"
     "summary" "Proxies do not have the configuration of the controller"
     "description" "{{ $value }} proxies are connected and do not take what they are sent.") | indent 6 }}
+{{ include "sluice.alert" (dict "root" $ "name" "SluicePinned"
+    "expr" "max(sluice_controller_pinned) > 0"
+    "for" $a.for "severity" "ticket"
+    "summary" "The fleet is pinned to a revision"
+    "description" "Somebody has used sluicectl rollback: what is written now is held back until sluicectl resume.") | indent 6 }}
 {{ include "sluice.alert" (dict "root" $ "name" "SluiceControllerUnreachable"
     "expr" (printf "count(sluice_config_age_seconds > %v) > 0" $a.configAgeSeconds)
     "for" $a.for "severity" "page"

@@ -14,6 +14,7 @@
 {{- define "sluice.customMetrics" -}}{{ include "sluice.fullname" . }}-custom-metrics{{- end -}}
 {{- define "sluice.linkSecret" -}}{{ include "sluice.fullname" . }}-link{{- end -}}
 {{- define "sluice.linkConfigMap" -}}{{ include "sluice.fullname" . }}-link-ca{{- end -}}
+{{- define "sluice.pin" -}}{{ include "sluice.fullname" . }}-pin{{- end -}}
 {{- define "sluice.lease" -}}{{ include "sluice.controller" . }}{{- end -}}
 {{/* Of cluster-scoped objects: two releases in two namespaces do not share them. */}}
 {{- define "sluice.clusterName" -}}
