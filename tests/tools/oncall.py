@@ -6,6 +6,7 @@ A block ```sh is a command, for a cluster (`sh cluster`), one machine (`sh stand
 is the exit code of a sluicectl that has found something. The block without a language that follows shows what is promised:
 each of its lines must come, where … stands for anything, and numbers and ids may be others; statuses and codes may not."""
 import http.server
+import json
 import os
 import re
 import signal
@@ -466,6 +467,18 @@ def stands_still(gw, _shop):
     return lambda: gw.proxy.signal(signal.SIGCONT)
 
 
+def pinned(gw, _shop):
+    """To what serves."""
+    there = ['--controller', f'127.0.0.1:{gw.controller_admin}']
+    program = os.path.join(sluice.BIN, 'sluicectl')
+
+    def ctl(*words):
+        return subprocess.run([program, *words, *there], check=True, capture_output=True, text=True).stdout
+    newest = json.loads(ctl('history', '-o', 'json'))['revisions'][0]['revision']
+    ctl('rollback', newest, '--yes', '--reason', 'we look first')
+    return lambda: ctl('resume', '--yes')
+
+
 def no_controller(gw, _shop):
     gw.controller.kill()
     eventually(lambda: 'cannot connect' in gw.proxy.output(), 'the proxy says so', 20)
@@ -498,6 +511,7 @@ BEFORE = {
     'SluiceGatewaySlow': asks('/catalog'),
     'SluiceUpstreamSlow': asks('/slow'),
     'SluiceProxyBehind': stands_still,
+    'SluicePinned': pinned,
     'SluiceControllerUnreachable': no_controller,
     'SluiceWorkersBusy': asks('/catalog', n=20),
     'SluiceOverloaded': FAULTS['overloaded'],
@@ -527,7 +541,7 @@ case " $* " in
 *' -f '* | *' --proxy '* | *' --controller '*) exec {sluice.BIN}/sluicectl "$@" ;;
 esac
 case "$1" in
-status) exec {sluice.BIN}/sluicectl "$@" --controller 127.0.0.1:{gw.controller_admin} ;;
+status | history) exec {sluice.BIN}/sluicectl "$@" --controller 127.0.0.1:{gw.controller_admin} ;;
 routes | explain) exec {sluice.BIN}/sluicectl "$@" --proxy 127.0.0.1:{gw.admin} ;;
 *) exec {sluice.BIN}/sluicectl "$@" ;;
 esac
