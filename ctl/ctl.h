@@ -4,10 +4,10 @@
  * JSON, as YAML, or as a table for people.
  *
  *   main.c ─► run.c (words and options) ─► status.c routes.c explain.c render.c validate.c crds.c
+ *                          history.c diff.c rollback.c
  *                                              │ import.c: Kong's file into our resources
  *                                              │ top.c: what goes on, again and again
  *                                              │ bench.c: load against a URL (bench.h)
- *                          history.c diff.c rollback.c
  *                                              │ moves.c: what is different between two states
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
