@@ -266,7 +266,8 @@ static enum ctl_exit forward(struct ctl *c, unsigned port, struct cluster_way *w
         code = failed(c, &r, "port-forward");
     } else {
         way->forward = r.pid;
-        close(r.out); /* it says a line more for each connection, and may do so in vain */
+        way->said =
+            r.out; /* a line for each connection; a pipe has room for more than a thousand */
         close(r.err);
     }
     mem_free(in);
@@ -344,6 +345,7 @@ void cluster_close(struct cluster_way *way) {
     kill(way->forward, SIGTERM);
     while (waitpid(way->forward, NULL, 0) < 0 && errno == EINTR)
         ;
+    close(way->said);
     way->forward = 0;
 }
 

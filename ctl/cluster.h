@@ -15,6 +15,7 @@
 
 struct cluster_way {
     pid_t forward;  /* kubectl port-forward */
+    int said;       /* what it says; it ends, at its next word, when nobody can read that */
     char place[32]; /* 127.0.0.1:PORT, while it runs */
     char pod[512];  /* "sluice/sluice-proxy-5d6f", for messages */
 };

@@ -612,6 +612,26 @@ static void put_pods(const char *pods, const char *at) {
     put_kubectl(pods, forward);
 }
 
+/* As kubectl forwards: a line for each connection, before anything of it is passed on. */
+static void put_relay(const char *pods, const char *at) {
+    static const char relay[] =
+        "import socket, sys, threading\n"
+        "s = socket.create_server(('127.0.0.1', 0))\n"
+        "print(f'Forwarding from 127.0.0.1:{s.getsockname()[1]} -> 7502', flush=True)\n"
+        "a = s.accept()[0]\n"
+        "print('Handling connection for 7502', flush=True)\n"
+        "host, port = sys.argv[1].split(':')\n"
+        "b = socket.create_connection((host, int(port)))\n"
+        "def copy(x, y):\n"
+        "    while data := x.recv(65536):\n"
+        "        y.sendall(data)\n"
+        "threading.Thread(target=copy, args=(b, a), daemon=True).start()\n"
+        "copy(a, b)\n";
+    char forward[512];
+    snprintf(forward, sizeof(forward), "exec python3 %s %s", put_file("relay.py", relay), at);
+    put_kubectl(pods, forward);
+}
+
 static void assert_called(const char *part) {
     char path[128], text[8192] = "";
     snprintf(path, sizeof(path), "%s/calls", dir);
@@ -630,7 +650,7 @@ static void asks_a_ready_pod_by_kubectl(void **state) {
     assert_called("--kubeconfig k.yaml --context prod get pods");
     assert_called("component=proxy --all-namespaces");
     assert_called("--namespace sluice port-forward --address=127.0.0.1 pod/p-2 :7502");
-    put_pods(PODS(POD("sluice", "c-1", "True")), controller_at);
+    put_relay(PODS(POD("sluice", "c-1", "True")), controller_at);
     assert_int_equal(ctl("status", "-n", "sluice", NULL), CTL_PROBLEMS);
     assert_has(out_text, "revision 00000000000000ff, 2 proxies");
     assert_called("component=controller --namespace sluice");
