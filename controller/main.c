@@ -242,6 +242,11 @@ static struct source *open_directory(struct controller *c, struct why *why) {
     return d ? dir_source_base(d) : NULL;
 }
 
+static void on_reached(void *arg, bool yes) {
+    struct controller *c = arg;
+    push_heard(turn_push(c->turn), yes);
+}
+
 static struct source *open_kube(struct controller *c, struct why *why) {
     c->access = kube_access_new(c->o.kubeconfig, c->o.context, why);
     if (!c->access)
@@ -254,7 +259,9 @@ static struct source *open_kube(struct controller *c, struct why *why) {
                                           .pin_namespace = link_namespace(c->client),
                                           .pin = c->o.pin ? str_of(c->o.pin) : STR_NONE,
                                           .defined = main_crds_read,
-                                          .arg = c->crds};
+                                          .arg = c->crds,
+                                          .reached = on_reached,
+                                          .reached_arg = c};
     return kube_source_base(kube_source_new(c->base, c->store, c->client, &o));
 }
 

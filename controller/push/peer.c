@@ -137,6 +137,10 @@ void peer_fleet(struct peer *r) {
     give(r, &o);
 }
 
+void peer_standing(struct peer *r) {
+    send(r, WIRE_standing, &(struct wire_standing){.blind = r->push->blind});
+}
+
 void peer_shares(struct peer *r, const struct wire_shares *s) { send(r, WIRE_shares, s); }
 
 void peer_watch(struct peer *r, const struct wire_watch *w) { send(r, WIRE_watch, w); }
@@ -302,6 +306,8 @@ static int on_hello(struct peer *r, const struct wire_hello *m, struct why *why)
     log_info("push", "hello proxy=%s address=%s revision=%016llx ready=%d follows=%d", r->name,
              r->address, (unsigned long long)m->revision, m->ready, m->follow);
     peer_fleet(r);
+    if (r->push->blind)
+        peer_standing(r);
     peer_pump(r);
     return 0;
 }

@@ -135,6 +135,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg) {
     end_turn(p);
 }
 
+static void set_blind(struct push *p, bool blind) {
+    if (p->blind == blind)
+        return;
+    p->blind = blind;
+    list_each(link, &p->peers) {
+        peer_standing(peer_at(link));
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct push *p = arg;
     (void)fd, (void)what;
@@ -142,6 +151,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
         if (peer_tick(peer_at(link)))
             p->changed = true;
     }
+    set_blind(p, p->deaf_since > 0 && push_now_ms() - p->deaf_since >= p->behind_ms);
     end_turn(p);
 }
 
@@ -256,6 +266,10 @@ void push_watch(struct push *p, uint64_t proxy, const struct wire_watch *w) {
     struct peer *r = find(&p->peers, proxy);
     if (r && !r->closing)
         peer_watch(r, w);
+}
+
+void push_heard(struct push *p, bool yes) {
+    p->deaf_since = yes ? 0 : p->deaf_since > 0 ? p->deaf_since : push_now_ms();
 }
 
 void push_set_behind_ms(struct push *p, uint32_t ms) {

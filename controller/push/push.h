@@ -107,6 +107,9 @@ void push_fleet(struct push *p, const struct wire_fleet *fleet);
 /* To one proxy; of one that is gone: nothing. */
 void push_shares(struct push *p, uint64_t proxy, const struct wire_shares *s);
 void push_watch(struct push *p, uint64_t proxy, const struct wire_watch *w); /* likewise */
+/* Whether what the controller compiles from is heard. Not for so long as makes a proxy behind:
+ * every proxy is told, and goes to another controller if one is better off. */
+void push_heard(struct push *p, bool yes);
 size_t push_waiting(const struct push *p); /* links that are not admitted yet */
 
 /* ---- the wanted set ---- */

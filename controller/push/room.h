@@ -124,6 +124,7 @@ int peer_message(struct peer *r, struct str bytes, struct why *why);
 /* Keeps a message (taken) until peer_admit(). -1 with *why: the link must be closed. */
 int peer_stash(struct peer *r, struct str bytes, struct why *why);
 int peer_admit(struct peer *r, struct str pod, struct why *why); /* as peer_message */
+void peer_standing(struct peer *r);
 void peer_fleet(struct peer *r); /* tells it, if it follows and there is something to tell */
 void peer_shares(struct peer *r, const struct wire_shares *s);
 void peer_watch(struct peer *r, const struct wire_watch *w);
@@ -151,6 +152,8 @@ struct push {
     uint64_t last_tx, last_ask;
     uint64_t sent_bytes; /* of messages, to all proxies */
     uint32_t behind_ms;
+    uint64_t deaf_since; /* 0: what it compiles from is heard */
+    bool blind;          /* it has not been for behind_ms, and all are told */
     struct push_events events;
     void *arg;
     bool changed; /* on_change is due at the end of this turn */

@@ -171,6 +171,8 @@ void source_reached(struct kube_source *s, const struct why *why) {
         out_fmt(&o, "the API server %.*s gives no answer: %s",
                 STR_FMT(kube_access_credentials(a)->server), why->text);
     source_fault(&s->unreachable, why ? out_done(&o) : STR_NONE);
+    if (s->reached)
+        s->reached(s->reached_arg, !why);
 }
 
 /* ---- Namespaces ---- */
@@ -248,6 +250,8 @@ struct kube_source *kube_source_new(struct event_base *base, struct store *store
     copy_namespaces(s, options);
     s->defined = options->defined;
     s->arg = options->arg;
+    s->reached = options->reached;
+    s->reached_arg = options->reached_arg;
     for (size_t i = 0; i < ARRAY_LEN(watched); i++)
         add(s, &watched[i]);
     for (size_t i = 0; i < ARRAY_LEN(secrets) && options->watch_secrets; i++)

@@ -56,6 +56,8 @@ struct kube_source_options {
     struct str pin_namespace, pin; /* a ConfigMap that is watched too; pin.n == 0: none */
     void (*defined)(void *arg); /* the definition of a kind came, changed or went; NULL: unheard */
     void *arg;
+    void (*reached)(void *arg, bool yes); /* the API server, since now; NULL: unheard */
+    void *reached_arg;
 };
 
 /* Begins to read; the client is borrowed and must outlive it. */

@@ -122,6 +122,8 @@ struct kube_source {
     char pin_selected[300];
     void (*defined)(void *arg);
     void *arg; /* of defined() */
+    void (*reached)(void *arg, bool yes);
+    void *reached_arg;
 
     struct list reflectors;
     bool begun; /* beyond the IngressClasses */

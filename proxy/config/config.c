@@ -170,6 +170,8 @@ static void on_message(void *arg, int controller, const struct wire_message *m) 
             c->shares(c->arg, &m->shares);
     } else if (m->type == WIRE_watch) { /* likewise: people look at any of them */
         watch(c, controller, &m->watch);
+    } else if (m->type == WIRE_standing) {
+        link_standing(c->link, controller, &m->standing);
     } else if (controller != link_followed(c->link)) {
         return;
     } else if (m->type == WIRE_fleet) {
@@ -189,16 +191,20 @@ static void on_sent(void *arg, int controller, size_t cost) {
     answers_feed(&c->answers[controller], c->link, controller);
 }
 
-static void on_lost(void *arg, int controller, bool followed) {
+static void on_left(void *arg) {
     struct config *c = arg;
-    answers_fini(&c->answers[controller]);
-    c->watched_until_ms[controller] = 0;
-    if (!followed)
-        return;
     if (c->begun) /* else a peer's may be open, which is none of this link's business */
         apply_abort(c->apply);
     c->begun = false;
     peers_resume(c->peers);
+}
+
+static void on_lost(void *arg, int controller, bool followed) {
+    struct config *c = arg;
+    answers_fini(&c->answers[controller]);
+    c->watched_until_ms[controller] = 0;
+    if (followed)
+        on_left(c);
 }
 
 /* ---- between apply and resolve ---- */
@@ -225,7 +231,7 @@ static void open_lastgood(struct config *c, struct event_base *base, const char 
 }
 
 static struct link *open_link(struct config *c, const struct config_options *o, struct why *why) {
-    static const struct link_events events = {greet, on_message, on_sent, on_lost};
+    static const struct link_events events = {greet, on_message, on_sent, on_lost, on_left};
     const struct link_options lo = {.urls = o->controllers,
                                     .n_urls = o->n_controllers,
                                     .ca = o->controller_ca,

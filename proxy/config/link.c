@@ -24,6 +24,7 @@ struct controller {  /* a slot */
     uint64_t conn;   /* 0 = not linked */
     bool secure;
     bool closing;             /* it said what cannot be read */
+    bool blind;               /* it says that nothing new reaches it */
     const struct place *from; /* the url that it comes from */
     struct address address;   /* of a place with a lookup */
     char text[80];            /* for the log */
@@ -121,15 +122,51 @@ static void follow(struct link *l, int controller) {
     log_info("link", "following controller=%s", l->controllers[controller].text);
 }
 
-static void follow_next(struct link *l, int after) {
+/* The next that is linked, and not blind; LINK_NONE. */
+static int next_seeing(const struct link *l, int after) {
     for (int k = 1; k < LINK_MAX; k++) {
         int next = (after + k) % LINK_MAX;
-        if (!link_open(l, next))
-            continue;
-        follow(l, next);
-        l->events.greet(l->arg, next);
-        return;
+        if (link_open(l, next) && !l->controllers[next].blind)
+            return next;
     }
+    return LINK_NONE;
+}
+
+static int next_open(const struct link *l, int after) {
+    for (int k = 1; k < LINK_MAX; k++)
+        if (link_open(l, (after + k) % LINK_MAX))
+            return (after + k) % LINK_MAX;
+    return LINK_NONE;
+}
+
+static void follow_next(struct link *l, int after) {
+    int next = next_seeing(l, after);
+    if (next == LINK_NONE)
+        next = next_open(l, after);
+    if (next == LINK_NONE)
+        return;
+    follow(l, next);
+    l->events.greet(l->arg, next);
+}
+
+/* From one that is blind to one that is not, if there is one. */
+static void leave_blind(struct link *l) {
+    int old = l->followed;
+    int next = old != LINK_NONE && l->controllers[old].blind ? next_seeing(l, old) : LINK_NONE;
+    if (next == LINK_NONE)
+        return;
+    l->events.left(l->arg);
+    follow(l, next);
+    l->events.greet(l->arg, next);
+    l->events.greet(l->arg, old); /* that it is followed no more */
+}
+
+void link_standing(struct link *l, int controller, const struct wire_standing *m) {
+    struct controller *c = &l->controllers[controller];
+    if (m->blind && !c->blind)
+        log_warn("link", "hears nothing of what it compiles from controller=%s", c->text);
+    c->blind = m->blind;
+    leave_blind(l);
 }
 
 /* The connection of the slot is over; the slot itself may stay. */
@@ -255,11 +292,12 @@ static void opened(struct link *l, const struct ws_event *e) {
     if (i == LINK_NONE) /* let go meanwhile */
         return;
     l->controllers[i].conn = e->conn;
-    l->controllers[i].closing = false;
+    l->controllers[i].closing = l->controllers[i].blind = false;
     log_info("link", "connected controller=%s", l->controllers[i].text);
     if (l->followed == LINK_NONE)
         follow(l, i);
     l->events.greet(l->arg, i);
+    leave_blind(l);
 }
 
 static void closed(struct link *l, int i) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * link: the connections to the controllers. One of them is followed: it alone gives transactions,
- * until its link dies; then the next that is open is followed. All of them hear what this proxy
- * says.
+ * until its link dies, or it says that it is blind and another is not; then the next that is open
+ * is followed. All of them hear what this proxy says.
  *
  *     wss://NAME:7400 ── lookup ──► addresses: each is a controller, a slot here
  *     ws://127.0.0.1:7400 ────────► one slot, for good
@@ -43,6 +43,8 @@ struct link_events {
     void (*message)(void *arg, int controller, const struct wire_message *m);
     void (*sent)(void *arg, int controller, size_t cost); /* of link_send, has left */
     void (*lost)(void *arg, int controller, bool followed);
+    /* The one that was followed is not any more, and its link stays; another will be greeted. */
+    void (*left)(void *arg);
 };
 
 /* Strings of o are copied. NULL with *why. Nothing is read from it before link_start(). */
@@ -60,6 +62,8 @@ size_t link_send(struct link *l, int controller, enum wire_type type, const void
 /* Of this proxy, with what it serves, to one that is to be followed or not. */
 struct apply;
 void link_hello(struct link *l, int controller, const struct apply *a, const char *name);
+/* What that controller has said of itself. */
+void link_standing(struct link *l, int controller, const struct wire_standing *m);
 int link_followed(const struct link *l); /* LINK_NONE */
 bool link_open(const struct link *l, int controller);
 

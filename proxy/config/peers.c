@@ -90,7 +90,7 @@ static void on_lost(void *arg, int peer, bool followed) {
 }
 
 static void ask(struct peers *p) {
-    static const struct link_events events = {greet, on_message, on_sent, on_lost};
+    static const struct link_events events = {greet, on_message, on_sent, on_lost, NULL};
     const char *const urls[] = {p->url};
     const struct link_options o = {.urls = urls,
                                    .n_urls = 1,

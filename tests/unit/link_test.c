@@ -476,6 +476,39 @@ static void one_controller_is_followed_until_it_dies(void **state) {
     assert_int_equal(proxies[0].published, 3);
 }
 
+static void a_blind_controller_is_followed_only_if_all_are(void **state) {
+    (void)state;
+    a = controller(PORT_A);
+    put_many(a, 5, "one");
+    push_commit(a);
+    start_proxy(0, NULL);
+    until(tally(a).current == 1);
+    b = controller(PORT_B);
+    put_many(b, 5, "one");
+    push_commit(b);
+    until(tally(b).current == 1);
+    push_set_behind_ms(a, 50);
+    push_set_behind_ms(b, 50);
+    push_heard(a, false);
+    until(tally(b).follows == 1 && tally(a).follows == 0);
+    put_many(b, 6, "two");
+    push_commit(b);
+    until(tally(b).current == 1);
+    assert_int_equal(config_count(proxies[0].config), 6);
+    push_heard(b, false); /* nobody sees: it stays */
+    push_heard(a, true);
+    until(tally(a).follows == 1 && tally(b).follows == 0);
+    push_heard(a, false);
+    push_heard(a, true); /* not for long */
+    push_free(a);
+    a = NULL;
+    until(tally(b).follows == 1); /* better than none */
+    put_many(b, 7, "three");
+    push_commit(b);
+    until(tally(b).current == 1);
+    assert_int_equal(config_count(proxies[0].config), 7);
+}
+
 static void large_objects_and_reports_arrive(void **state) {
     (void)state;
     a = controller(PORT_A);
@@ -553,6 +586,7 @@ int main(void) {
         T(a_restarted_controller_sends_only_what_differs),
         T(held_ids_are_left_alone),
         T(one_controller_is_followed_until_it_dies),
+        T(a_blind_controller_is_followed_only_if_all_are),
         T(large_objects_and_reports_arrive),
         T(a_question_ends_when_the_link_dies),
         T(a_proxy_starts_from_its_file),

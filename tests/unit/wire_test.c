@@ -66,6 +66,7 @@ static int make_samples(void **state) {
                                                {.name = {"other", 5}, .requests = 1}};
     sample(WIRE_live, &(struct wire_live){1000000, &counted[1], counted, ARRAY_LEN(counted)});
     sample(WIRE_watch, &(struct wire_watch){15000, 100});
+    sample(WIRE_standing, &(struct wire_standing){.blind = true});
     sample(WIRE_token, &(struct wire_token){STR("a.b.c")});
     sample(WIRE_fleet, &(struct wire_fleet){STR("cert"), STR("key"), STR("{}"), STR("issuer"),
                                             STR("audience"), ids, 2});
