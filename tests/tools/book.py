@@ -6,6 +6,7 @@ A block says by its first line what it is:
   ```yaml          resources, which the compiler takes; `yaml values` is for the chart
   ```json          JSON
   ```promql        a query
+  ```panel         what panels of the dashboard show (tests/tools/walk.py)
   ```usage         how a program is called; its options are those that its --help names
   ```              a drawing, a format, or what the commands before it print
   ```sh            a command that is run: here, against the quickstart (tests/e2e/pages)
@@ -23,7 +24,7 @@ import sluice
 
 FENCE = re.compile(r'^( *)(```+)([^\n`]*)\n(.*?)^\1\2$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\(([^)\s]+)\)')
-LANGUAGES = ('yaml', 'json', 'promql', 'usage', 'sh', '')
+LANGUAGES = ('yaml', 'json', 'promql', 'panel', 'usage', 'sh', '')
 RUNBOOK = 'docs/runbook.md'  # has tests of its own
 
 

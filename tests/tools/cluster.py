@@ -291,12 +291,12 @@ class Install:
         container['lifecycle'] = {'preStop': {'sleep': {'seconds': 5}}}
         spec['template']['spec']['terminationGracePeriodSeconds'] = 8  # it takes no notice of SIGTERM
 
-    def address(self, status=200):
+    def address(self, status=200, path='/'):
         """Of the Service, once it has one and the shop answers so through it."""
         ip = eventually(lambda: field('service', 'sluice-proxy',
                                       '.status.loadBalancer.ingress[0].ip', self.namespace),
                         'the Service has an address', 30, every=0.2)
-        eventually(lambda: get(ip)[0] == status, f'{SHOP} answers at {ip}', 60, every=0.1)
+        eventually(lambda: get(ip, path)[0] == status, f'{SHOP} answers at {ip}', 60, every=0.1)
         return ip
 
     def uninstall(self):

@@ -24,7 +24,8 @@ from sluice import eventually, must
 
 PAGE = os.path.join(sluice.TOP, 'docs/runbook.md')
 BLOCK = re.compile(r'^```([^\n]*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-LOOSE = re.compile(r'…|\s+|\d{4}-\d\d-\d\dT[\d:.]+Z|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d[\d.:]*(?:e[-+]\d+)?')
+LOOSE = re.compile(r'…|\s+|(?<=-)[b-z\d]{8,10}-[b-z\d]{5}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|'
+                   r'\b(?:\d+[dhms])+\b|\d[\d.:]*(?:e[-+]\d+)?')
 FIXED = re.compile(r'("status":|code="|HTTP/1.1 |answers )$')
 
 

@@ -2,9 +2,10 @@
  *
  * origin: the HTTP/1.1 backend of the quickstart, the tests and the benchmarks.
  *
- *   origin --listen ADDRESS:PORT --name NAME [--workers N] [--body BYTES]
+ *   origin --listen ADDRESS:PORT --name NAME [--workers N] [--body BYTES] [--always WISH]
  *
- * It answers with a line that names itself and the request line; with --body, with that many bytes.
+ * It answers with a line that names itself and the request line; with --body, with that many bytes;
+ * with --always /delay/200, as if each request had asked for that.
  * The first segments of the path, or of `do=` in the query, ask for something else:
  *
  *   /echo         the request, head and body, byte for byte as it came
@@ -90,7 +91,8 @@ struct worker {
 };
 
 static const char *name = "origin";
-static struct str plain; /* the whole answer of --body, made once */
+static struct str plain;  /* the whole answer of --body, made once */
+static struct str always; /* of --always */
 static struct sockaddr_in address;
 static char pattern[FILL_BYTES];
 static _Atomic uint64_t count;
@@ -293,9 +295,11 @@ static bool asks(struct str path, struct str word, uint64_t missing, uint64_t *n
     return true;
 }
 
-/* The path, or the value of do= in the query. */
+/* The path, or the value of do= in the query; whatever they are with --always. */
 static struct str wish_of(const struct request *r) {
     struct str path;
+    if (always.n > 0)
+        return always;
     struct str query = str_cut(r->target, '?', &path);
     while (query.n > 0) {
         struct str pair;
@@ -665,16 +669,17 @@ static uint64_t number(const char *s, uint64_t max) {
 }
 
 _Noreturn static void usage(void) {
-    fputs("usage: origin --listen ADDRESS:PORT --name NAME [--workers N] [--body BYTES]\n", stderr);
+    fputs("usage: origin --listen ADDRESS:PORT --name NAME [--workers N] [--body BYTES] "
+          "[--always WISH]\n",
+          stderr);
     exit(2);
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
-                                            {"name", required_argument, NULL, 'n'},
-                                            {"workers", required_argument, NULL, 'w'},
-                                            {"body", required_argument, NULL, 'b'},
-                                            {0}};
+    static const struct option options[] = {
+        {"listen", required_argument, NULL, 'l'},  {"name", required_argument, NULL, 'n'},
+        {"workers", required_argument, NULL, 'w'}, {"body", required_argument, NULL, 'b'},
+        {"always", required_argument, NULL, 'a'},  {0}};
     uint64_t workers = 1;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (o) {
@@ -689,6 +694,9 @@ int main(int argc, char **argv) {
             break;
         case 'b':
             make_plain((size_t)number(optarg, 1U << 30));
+            break;
+        case 'a':
+            always = str_of(optarg);
             break;
         default:
             usage();
