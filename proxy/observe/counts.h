@@ -124,8 +124,11 @@ struct observe {
 #define block_fence(order) __atomic_thread_fence(order)
 #endif
 
+static inline struct block **slots_page(const struct slots *s, uint32_t slot) {
+    return __atomic_load_n(&s->pages[slot >> PAGE_BITS], __ATOMIC_ACQUIRE);
+}
 static inline struct block *slots_get(const struct slots *s, uint32_t slot) {
-    struct block **page = __atomic_load_n(&s->pages[slot >> PAGE_BITS], __ATOMIC_ACQUIRE);
+    struct block **page = slots_page(s, slot);
     return page ? __atomic_load_n(&page[slot & (PAGE_SLOTS - 1)], __ATOMIC_ACQUIRE) : NULL;
 }
 

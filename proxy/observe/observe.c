@@ -115,10 +115,14 @@ static void give(struct route_counts *c, uint64_t cpu_ns, uint64_t total) {
 
 static void each_block(struct observe_worker *w, uint32_t top,
                        void (*call)(void *arg, struct route_counts *c), void *arg) {
-    for (uint32_t slot = 0; slot < top; slot++) {
-        struct block *b = slots_get(&w->routes, slot);
-        if (b)
-            call(arg, container_of(b, struct route_counts, block));
+    for (uint32_t page = 0; page < top; page += PAGE_SLOTS) {
+        if (!slots_page(&w->routes, page))
+            continue;
+        for (uint32_t slot = page; slot < top && slot < page + PAGE_SLOTS; slot++) {
+            struct block *b = slots_get(&w->routes, slot);
+            if (b)
+                call(arg, container_of(b, struct route_counts, block));
+        }
     }
     call(arg, &w->other);
     call(arg, &w->none);

@@ -15,6 +15,7 @@ struct scrape {
     struct metric_text t;
     struct out labels; /* of the sample that is being written */
     size_t base;       /* how much of it is the route's or backend's own */
+    struct sum_slots routes, backends, policies;
     char room[LABELS_MAX];
 };
 
@@ -32,6 +33,11 @@ static struct str labels_with(struct scrape *s, const char *name, struct str val
     return labels(s);
 }
 
+static struct str label(struct scrape *s, const char *name, struct str value) {
+    labels_new(s);
+    return labels_with(s, name, value);
+}
+
 /* ---- over all rules ---- */
 
 static void labels_route(struct scrape *s, struct str ns, struct str route, struct str rule) {
@@ -40,10 +46,6 @@ static void labels_route(struct scrape *s, struct str ns, struct str route, stru
     metric_label(&s->labels, "route", route);
     metric_label(&s->labels, "rule", rule);
     s->base = s->labels.n;
-}
-
-static uint32_t named(const struct observe *o, uint32_t slots) {
-    return slots < o->budget ? slots : o->budget;
 }
 
 static void special(struct scrape *s, size_t offset, struct str name,
@@ -60,9 +62,9 @@ static void each_route(struct scrape *s,
                        void (*write)(struct scrape *s, const struct route_counts *c)) {
     struct route_counts sum;
     const struct snapshot *law = s->o->snapshot;
-    for (uint32_t slot = 0; law && slot < named(s->o, law->rule_slots); slot++) {
-        const struct rule *r = snapshot_rule(law, slot);
-        if (!r || !sum_route(s->o, slot, r->id_hash, &sum))
+    for (uint32_t i = 0; i < s->routes.n; i++) {
+        const struct rule *r = snapshot_rule(law, s->routes.slot[i]);
+        if (!r || !sum_route(s->o, s->routes.slot[i], r->id_hash, &sum))
             continue;
         labels_route(s, r->model->namespace, r->model->name, r->model->rule);
         write(s, &sum);
@@ -120,9 +122,10 @@ static void write_cpu(struct scrape *s, const struct route_counts *c) {
 
 static void write_route_info(struct scrape *s) {
     const struct snapshot *law = s->o->snapshot;
-    for (uint32_t slot = 0; law && slot < named(s->o, law->rule_slots); slot++) {
-        const struct rule *r = snapshot_rule(law, slot);
-        if (!r)
+    struct route_counts sum;
+    for (uint32_t i = 0; i < s->routes.n; i++) {
+        const struct rule *r = snapshot_rule(law, s->routes.slot[i]);
+        if (!r || !sum_route(s->o, s->routes.slot[i], r->id_hash, &sum))
             continue;
         labels_route(s, r->model->namespace, r->model->name, r->model->rule);
         metric_count(&s->t, labels_with(s, "team", r->model->team), 1);
@@ -171,9 +174,9 @@ static void each_backend(struct scrape *s,
                          void (*write)(struct scrape *s, const struct backend_counts *c)) {
     struct backend_counts sum;
     const struct snapshot *law = s->o->snapshot;
-    for (uint32_t slot = 0; law && slot < named(s->o, law->backend_slots); slot++) {
-        const struct backend *b = snapshot_backend(law, slot);
-        if (!b || !sum_backend(s->o, slot, b->id_hash, &sum))
+    for (uint32_t i = 0; i < s->backends.n; i++) {
+        const struct backend *b = snapshot_backend(law, s->backends.slot[i]);
+        if (!b || !sum_backend(s->o, s->backends.slot[i], b->id_hash, &sum))
             continue;
         labels_backend(s, b->name);
         write(s, &sum);
@@ -274,9 +277,9 @@ static void each_policy(struct scrape *s,
                                       const struct policy_counts *c)) {
     struct policy_counts sum;
     const struct snapshot *law = s->o->snapshot;
-    for (uint32_t slot = 0; law && slot < named(s->o, law->auth_slots); slot++) {
-        const struct auth_law *a = snapshot_auth(law, slot);
-        if (a && sum_policy(s->o, slot, a->identity, &sum))
+    for (uint32_t i = 0; i < s->policies.n; i++) {
+        const struct auth_law *a = snapshot_auth(law, s->policies.slot[i]);
+        if (a && sum_policy(s->o, s->policies.slot[i], a->identity, &sum))
             write(s, a, &sum);
     }
     sum_other_policies(s->o, &sum);
@@ -300,26 +303,28 @@ static void write_policies(struct scrape *s) {
 
 /* ---- certificates ---- */
 
+/* Above the budget they are one series: of the first that ends. */
 static void write_certificates(struct scrape *s) {
     const struct snapshot *law = s->o->snapshot;
+    uint64_t other = UINT64_MAX;
     metric_family(&s->t, METRIC_GAUGE, "sluice_certificate_expiry_timestamp_seconds",
                   "When a certificate that is shown here ends.");
     for (uint32_t slot = 0; law && slot < law->certificate_slots; slot++) {
         const struct certificate_law *c = snapshot_certificate(law, slot);
         if (!c)
             continue;
+        if (slot >= s->o->budget) {
+            other = c->model->not_after < other ? c->model->not_after : other;
+            continue;
+        }
         struct str secret = str_skip(c->id, sizeof("certificate/") - 1);
-        labels_new(s);
-        metric_count(&s->t, labels_with(s, "secret", secret), c->model->not_after);
+        metric_count(&s->t, label(s, "secret", secret), c->model->not_after);
     }
+    if (other < UINT64_MAX)
+        metric_count(&s->t, label(s, "secret", STR("other")), other);
 }
 
 /* ---- the process ---- */
-
-static struct str label(struct scrape *s, const char *name, struct str value) {
-    labels_new(s);
-    return labels_with(s, name, value);
-}
 
 static uint64_t resident_bytes(void) {
     unsigned long size, resident = 0;
@@ -399,9 +404,23 @@ static void write_config(struct scrape *s) {
     metric_count(&s->t, STR_NONE, o->rejected);
 }
 
+static uint32_t named(const struct observe *o, uint32_t slots) {
+    return slots < o->budget ? slots : o->budget;
+}
+
+static void find_slots(struct scrape *s) {
+    const struct observe *o = s->o;
+    if (!o->snapshot)
+        return;
+    s->routes = sum_slots_routes(o, named(o, o->snapshot->rule_slots));
+    s->backends = sum_slots_backends(o, named(o, o->snapshot->backend_slots));
+    s->policies = sum_slots_policies(o, named(o, o->snapshot->auth_slots));
+}
+
 void observe_scrape(struct observe *o, struct out *to, bool openmetrics) {
     struct scrape s = {.o = o};
     metric_begin(&s.t, to, openmetrics);
+    find_slots(&s);
     write_routes(&s);
     write_backends(&s);
     write_policies(&s);
@@ -412,4 +431,7 @@ void observe_scrape(struct observe *o, struct out *to, bool openmetrics) {
     for (unsigned i = 0; i < o->n_sources; i++)
         o->sources[i].write(o->sources[i].arg, &s.t);
     metric_end(&s.t);
+    sum_slots_free(&s.routes);
+    sum_slots_free(&s.backends);
+    sum_slots_free(&s.policies);
 }

@@ -4,6 +4,58 @@
  */
 #include "proxy/observe/sum.h"
 
+#include "lib/mem.h"
+
+/* ---- which slots are in use ---- */
+
+static const struct slots *slots_of(const struct observe *o, unsigned worker, size_t offset) {
+    return (const struct slots *)(const void *)((const char *)o->workers[worker] + offset);
+}
+
+static bool page_used(const struct observe *o, size_t offset, uint32_t slot) {
+    for (unsigned i = 0; i < o->n_workers; i++)
+        if (slots_page(slots_of(o, i, offset), slot))
+            return true;
+    return false;
+}
+
+static bool slot_used(const struct observe *o, size_t offset, uint32_t slot) {
+    for (unsigned i = 0; i < o->n_workers; i++)
+        if (slots_get(slots_of(o, i, offset), slot))
+            return true;
+    return false;
+}
+
+/* offset: of the struct slots in a worker */
+static struct sum_slots slots_used(const struct observe *o, size_t offset, uint32_t top) {
+    struct sum_slots s = {.slot = mem_array(top, sizeof(uint32_t))};
+    for (uint32_t page = 0; page < top; page += PAGE_SLOTS) {
+        if (!page_used(o, offset, page))
+            continue;
+        for (uint32_t slot = page; slot < top && slot < page + PAGE_SLOTS; slot++)
+            if (slot_used(o, offset, slot))
+                s.slot[s.n++] = slot;
+    }
+    return s;
+}
+
+struct sum_slots sum_slots_routes(const struct observe *o, uint32_t top) {
+    return slots_used(o, offsetof(struct observe_worker, routes), top);
+}
+struct sum_slots sum_slots_backends(const struct observe *o, uint32_t top) {
+    return slots_used(o, offsetof(struct observe_worker, backends), top);
+}
+struct sum_slots sum_slots_policies(const struct observe *o, uint32_t top) {
+    return slots_used(o, offsetof(struct observe_worker, policies), top);
+}
+
+void sum_slots_free(struct sum_slots *s) {
+    mem_free(s->slot);
+    *s = (struct sum_slots){0};
+}
+
+/* ---- sums ---- */
+
 static void codes_add(struct code_counts *to, uint16_t code, uint64_t n) {
     for (unsigned i = 0; i < CODES_EXACT; i++)
         if (to->code[i] == code || to->code[i] == 0) {

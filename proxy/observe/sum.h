@@ -7,6 +7,16 @@
 
 #include "proxy/observe/counts.h"
 
+/* The slots below top for which a worker has counted, ascending, so that families need not look at
+ * all of them: of 100,000 routes most are idle. */
+struct sum_slots {
+    uint32_t *slot, n;
+};
+struct sum_slots sum_slots_routes(const struct observe *o, uint32_t top);
+struct sum_slots sum_slots_backends(const struct observe *o, uint32_t top);
+struct sum_slots sum_slots_policies(const struct observe *o, uint32_t top);
+void sum_slots_free(struct sum_slots *s);
+
 /* False: no worker has counted anything for it. */
 bool sum_route(const struct observe *o, uint32_t slot, uint64_t identity, struct route_counts *sum);
 bool sum_backend(const struct observe *o, uint32_t slot, uint64_t identity,

@@ -113,8 +113,22 @@ def start_proxy(gw, seconds=1800):
     return time.monotonic() - begin
 
 
+def scrape(gw, n):
+    """(CPU seconds of the proxy, bytes) of a scrape when all routes have been asked: the best of three."""
+    client = sluice.Client(gw.port)
+    for i in range(n):
+        client.ask(host(i))
+    found = []
+    for _ in range(3):
+        before = used(gw.proxy)[0]
+        text = sluice.get(gw.telemetry, '/metrics', timeout=60)[1]
+        found.append((used(gw.proxy)[0] - before, len(text)))
+    return min(found)
+
+
 def measure(n, files, backends, lookups=100, seed=1, **options):
-    """Starts a gateway of n routes: seconds until ready and bytes of both programs."""
+    """Starts a gateway of n routes: seconds until ready and bytes of both programs,
+    and what a scrape of the proxy costs."""
     with gateway(n, files, backends, **options) as gw:
         row = {'routes': n, 'files': files}
         row['controller_ready_s'] = start_controller(gw)
@@ -123,6 +137,7 @@ def measure(n, files, backends, lookups=100, seed=1, **options):
         eventually(lambda: os.path.exists(gw.state), 'the last good file is written', 60)
         row['proxy_bytes'] = memory(gw.proxy)
         row['proxy_peak_bytes'] = memory(gw.proxy, 'VmHWM')
+        row['scrape_s'], row['scrape_bytes'] = scrape(gw, n)
         row['controller_bytes'] = memory(gw.controller)
         row['controller_peak_bytes'] = memory(gw.controller, 'VmHWM')
         must(gw.stop() == [0, 0], 'exit codes of proxy and controller')
