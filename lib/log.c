@@ -4,6 +4,7 @@
 #include "lib/out.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,9 +14,11 @@
 static const char *const names[] = {"error", "warn", "info", "debug"};
 static _Atomic int shown = LOG_LEVEL_INFO;
 static _Atomic int where = STDERR_FILENO;
+static _Atomic uint64_t lost;
 
 void log_level(enum log_level level) { atomic_store(&shown, (int)level); }
 void log_fd(int fd) { atomic_store(&where, fd); }
+uint64_t log_lost(void) { return atomic_load_explicit(&lost, memory_order_relaxed); }
 
 bool log_level_named(const char *name, enum log_level *level) {
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -54,6 +57,13 @@ static void put_text(struct out *o, const char *text) {
     }
 }
 
+/* A pipe has room for a line (at most PIPE_BUF bytes) when it says that it can be written. */
+static void put_line(struct str line) {
+    struct pollfd to = {.fd = atomic_load(&where), .events = POLLOUT};
+    if (poll(&to, 1, 0) <= 0 || write(to.fd, line.p, line.n) < 0)
+        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+}
+
 static void write_line(enum log_level level, const char *room, const char *fmt, va_list args) {
     char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
     if (!log_on(level))
@@ -70,8 +80,7 @@ static void write_line(enum log_level level, const char *room, const char *fmt, 
     if (cut)
         out_lit(&o, "...");
     out_char(&o, '\n');
-    ssize_t written = write(atomic_load(&where), o.p, o.n);
-    (void)written; /* there is nobody left to tell */
+    put_line(out_done(&o));
     errno = kept_errno;
 }
 

@@ -7,7 +7,8 @@
  * time (UTC), level, room, message, then key=value. (Requests have a log of their own:
  * proxy/observe.) Any thread may call all of it; a line is one write(2), so lines never mix. A line
  * is at most LOG_LINE_MAX bytes, longer ones are cut and end in "...". Control characters are
- * written as \xNN: nobody from outside can forge a line. A line that cannot be written is lost.
+ * written as \xNN: nobody from outside can forge a line. A line that cannot be written at once is
+ * lost and counted: a worker does not wait for a pipe that nobody reads.
  *
  * Never log a secret. Names and addresses may come from outside, bodies and bytes may not.
  */
@@ -32,6 +33,9 @@ void log_error(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void log_warn(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void log_info(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void log_debug(const char *room, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Lines that nobody took so far. */
+uint64_t log_lost(void);
 
 /* For lines that foreigners can cause: at most `most` of them in `seconds`. Whether this one may be
  * written; *unsaid: how many were not, to be told with it. */

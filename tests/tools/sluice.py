@@ -365,8 +365,8 @@ class Client:
         self.socket = socket.create_connection(('127.0.0.1', number), 10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, host, *lines):
-        text = ''.join(f'{line}\r\n' for line in ('GET / HTTP/1.1', f'Host: {host}', *lines, ''))
+    def ask(self, host, *lines, path='/'):
+        text = ''.join(f'{line}\r\n' for line in (f'GET {path} HTTP/1.1', f'Host: {host}', *lines, ''))
         self.socket.sendall(text.encode())
         data = b''
         while b'\r\n\r\n' not in data:

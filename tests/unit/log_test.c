@@ -87,6 +87,22 @@ static void levels_and_errno(void **state) {
     assert_false(log_on(LOG_LEVEL_INFO));
 }
 
+/* A pipe that nobody reads: what it does not take is lost, and nobody waits. */
+static void a_full_pipe_is_not_waited_for(void **state) {
+    (void)state;
+    uint64_t before = log_lost();
+    for (int i = 0; i < 1000; i++) /* 64 KiB is what a pipe has */
+        log_info("room", "%0100d", i);
+    uint64_t lost = log_lost() - before;
+    assert_in_range(lost, 400, 999);
+    char room[1 << 16];
+    while (read(ends[0], room, sizeof(room)) == (ssize_t)sizeof(room)) {
+    }
+    log_info("room", "there is room again");
+    assert_int_equal(log_lost() - before, lost);
+    assert_true(read(ends[0], room, sizeof(room)) > 0);
+}
+
 static void *talk(void *arg) {
     for (int i = 0; i < 50; i++)
         log_info("thread", "%s", (const char *)arg);
@@ -118,6 +134,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(foreign_text_cannot_forge_a_line, setup, teardown),
         cmocka_unit_test_setup_teardown(long_lines_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(levels_and_errno, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_pipe_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_never_mix, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
