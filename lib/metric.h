@@ -46,10 +46,14 @@ static inline unsigned histogram_bucket(const struct histogram_scale *s, uint64_
     i += (unsigned)(ns > b[i + 1]) << 1;
     return i + (unsigned)(ns > b[i]);
 }
+/* Where the bucket is known already. */
+static inline void histogram_add_to(struct histogram *h, unsigned bucket, uint64_t ns) {
+    metric_add(&h->n[bucket], 1);
+    metric_add(&h->sum_ns, ns);
+}
 static inline void histogram_add(struct histogram *h, const struct histogram_scale *s,
                                  uint64_t ns) {
-    metric_add(&h->n[histogram_bucket(s, ns)], 1);
-    metric_add(&h->sum_ns, ns);
+    histogram_add_to(h, histogram_bucket(s, ns), ns);
 }
 /* Adds what another thread has counted so far. */
 void histogram_sum(struct histogram *to, const struct histogram *from);

@@ -80,6 +80,7 @@ fuzz: fuzzers
 
 bench: all $(TOOLS) $(PRELOAD) $(BENCH)
 	@tests/bench/compare
+	@tests/bench/weights
 
 lint:
 	@tests/tools/lint

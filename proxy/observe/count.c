@@ -4,6 +4,7 @@
  */
 #include "lib/mem.h"
 #include "proxy/observe/counts.h"
+#include "proxy/observe/weights.h"
 
 #include <pthread.h>
 
@@ -100,11 +101,49 @@ static void count_code(struct code_counts *c, uint16_t code) {
     metric_add(&c->by_class[class < CODE_CLASSES ? class : 0], 1);
 }
 
+static bool speaks_h2(const struct record *r) {
+    return r->protocol && r->protocol[0] == 'h' && r->protocol[1] == '2';
+}
+
+static uint64_t work_of_bytes(const struct record *r, uint64_t kib) {
+    return ((r->request_bytes + r->response_bytes) * kib) >> 10;
+}
+
+/* What it is more than HTTP/1.1 in clear. */
+static int64_t work_of_tls(const struct record *r) {
+    int64_t spoken = speaks_h2(r) ? WEIGHT_REQUEST_H2 - WEIGHT_REQUEST : WEIGHT_SECURE;
+    return spoken + (int64_t)work_of_bytes(r, WEIGHT_KIB_SECURE - WEIGHT_KIB);
+}
+
+static uint64_t work_of_arrival(enum arrival a) {
+    static const uint32_t weights[ARRIVALS] = {[ARRIVAL_PLAIN] = WEIGHT_ARRIVAL,
+                                               [ARRIVAL_SECURE] = WEIGHT_ARRIVAL_SECURE,
+                                               [ARRIVAL_RESUMED] = WEIGHT_ARRIVAL_RESUMED};
+    return weights[a];
+}
+
+static uint64_t work_of_upstream(const struct record *r) {
+    uint64_t connects = r->attempts - (uint64_t)r->reused;
+    uint64_t work = (r->attempts - 1u) * (uint64_t)WEIGHT_REQUEST;
+    if (!r->backend->model->tls)
+        return work + connects * WEIGHT_CONNECT;
+    return work + connects * WEIGHT_CONNECT_SECURE + WEIGHT_UPSTREAM_SECURE +
+           work_of_bytes(r, WEIGHT_KIB_SECURE - WEIGHT_KIB);
+}
+
 /* What a request costs, in about nanoseconds; only the proportions count, since it divides measured
- * CPU time. A request of no bytes is 5 µs, a byte either way 1/16 ns, a new upstream connection 20
- * µs. */
-static uint64_t work_of(const struct record *r, bool connected) {
-    return 5000 + ((r->request_bytes + r->response_bytes) >> 4) + (connected ? 20000 : 0);
+ * CPU time. See weights.h. */
+static uint64_t work_of(const struct record *r, bool asked) {
+    uint64_t work = WEIGHT_REQUEST + work_of_bytes(r, WEIGHT_KIB);
+    if (r->tls.n > 0)
+        work += (uint64_t)work_of_tls(r);
+    if (unlikely(r->arrival != ARRIVAL_NONE))
+        work += work_of_arrival(r->arrival);
+    if (unlikely(r->auth != NULL))
+        work += WEIGHT_AUTH;
+    if (asked && (!r->reused || r->attempts != 1 || r->backend->model->tls))
+        work += work_of_upstream(r);
+    return work;
 }
 
 /* What the client saw; where nothing was sent, what the reason stands for (499 and its like). */
@@ -112,13 +151,14 @@ static uint16_t code_of(const struct record *r) {
     return r->status ? r->status : reasons[r->reason].status;
 }
 
-static void count_backend(struct observe_worker *w, const struct record *r) {
+/* bucket: of upstream_ns. */
+static void count_backend(struct observe_worker *w, const struct record *r, unsigned bucket) {
     struct backend_counts *b = backend_counts(w, r->backend->slot, r->backend->id_hash);
     metric_add(&b->requests[r->reused], 1);
     metric_add(&b->connects, r->attempts - (uint64_t)r->reused);
     if (likely(r->upstream_status)) {
         count_code(&b->codes, r->upstream_status);
-        histogram_add(&b->duration, &histogram_requests, r->upstream_ns);
+        histogram_add_to(&b->duration, bucket, r->upstream_ns);
     }
 }
 
@@ -161,13 +201,15 @@ void observe_request(struct observe_worker *w, const struct record *r) {
     }
     count_code(&c->codes, code_of(r));
     histogram_add(&c->duration, &histogram_requests, r->total_ns);
-    histogram_add(&c->gateway, &histogram_gateway, r->gateway_ns);
-    metric_add(&w->gateway[histogram_bucket(&histogram_gateway, r->gateway_ns)], 1);
+    unsigned bucket = histogram_bucket(&histogram_gateway, r->gateway_ns);
+    histogram_add_to(&c->gateway, bucket, r->gateway_ns);
+    metric_add(&w->gateway[bucket], 1);
     count_plain(c, r);
-    metric_add(&c->work, work_of(r, asked && !r->reused));
+    metric_add(&c->work, work_of(r, asked));
     if (asked) {
-        histogram_add(&c->upstream, &histogram_requests, r->upstream_ns);
-        count_backend(w, r);
+        bucket = histogram_bucket(&histogram_requests, r->upstream_ns);
+        histogram_add_to(&c->upstream, bucket, r->upstream_ns);
+        count_backend(w, r, bucket);
     }
     count_reason(w, c, r);
     if (unlikely(r->auth != NULL))

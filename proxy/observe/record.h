@@ -12,6 +12,7 @@
 #include "proxy/http/reason.h"
 #include "proxy/route/auth.h"
 #include "proxy/route/snapshot.h"
+#include "proxy/session/side.h"
 
 /* A request that becomes a tunnel is told twice: when it is answered, which is the request, and
  * when the tunnel ends, which has its own bytes and duration. */
@@ -57,6 +58,7 @@ struct record {
     enum reason reason;
     uint16_t attempts;
     bool reused;          /* the upstream connection was pooled */
+    enum arrival arrival; /* of its connection, if nothing was recorded of it before */
     const char *protocol; /* of the client: "http/1.1", "http/1.0", "h2"; NULL: unknown */
     uint64_t request_bytes, response_bytes; /* heads and bodies as on the wire */
     uint64_t start_ns;                      /* CLOCK_MONOTONIC, first byte */

@@ -181,6 +181,7 @@ static void on_over(void *arg, struct conn *c, const char *reason) {
         bool resumed = tls_resumed(c, &by->certificate);
         if (!resumed)
             by->certificate = on_mark(s, c);
+        by->arrival = resumed ? ARRIVAL_RESUMED : ARRIVAL_SECURE;
         counter_add(resumed ? &s->counts.resumed : &s->counts.done, 1);
         return;
     }

@@ -397,7 +397,7 @@ void session_accept_fd(struct session_env *env, int fd, const struct addr *peer,
                                      .env = env,
                                      .visitor = &s->visitor},
                           .h1 = {.conn = &s->conn},
-                          .visitor = {.peer = *peer, .port = port},
+                          .visitor = {.peer = *peer, .port = port, .arrival = ARRIVAL_PLAIN},
                           .state = SESSION_HEAD};
     timer_init(&s->client.side.timer, on_timer);
     list_init(&s->link);

@@ -164,12 +164,16 @@ static inline bool side_answered(struct side *x, const struct head *h) {
 
 /* ---- the side that asks ---- */
 
+/* What it took to let a visitor in. */
+enum arrival { ARRIVAL_NONE, ARRIVAL_PLAIN, ARRIVAL_SECURE, ARRIVAL_RESUMED, ARRIVALS };
+
 struct visitor { /* who has connected */
     struct addr peer;
     struct addr
         local; /* what it has connected to, if `told`; else visitor_local() asks the socket */
-    bool told;
-    char text[46]; /* its address, without port */
+    bool told : 1;
+    enum arrival arrival : 3; /* until a request's record has it; NONE then */
+    char text[46];            /* its address, without port */
     uint8_t text_n;
     uint16_t port;             /* of the listener, as clients see it */
     const struct conn *secure; /* its connection, where that is TLS; NULL: plain */

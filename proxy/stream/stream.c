@@ -145,6 +145,14 @@ static struct str tls_of(const struct client *c) {
     return c->visitor->secure != NULL ? tls_version(c->visitor->secure) : STR_NONE;
 }
 
+/* Of the first of a connection's requests that is over. */
+static enum arrival arrival_of(const struct client *c) {
+    enum arrival a = c->visitor->arrival;
+    if (unlikely(a != ARRIVAL_NONE))
+        c->visitor->arrival = ARRIVAL_NONE;
+    return a;
+}
+
 /* Whose settings count: its own law's, or, for a tunnel, which holds none, today's. */
 static const struct model_gateway *gateway_of(const struct stream *st) {
     return (st->law != NULL ? st->law : st->env->law)->snapshot->gateway;
@@ -203,6 +211,7 @@ void stream_record(struct stream *st) {
         .reason = st->reason,
         .attempts = st->attempts,
         .reused = st->reused,
+        .arrival = arrival_of(st->client),
         .protocol = protocol_of(st->client, x->http10),
         .request_bytes = st->request_bytes,
         .response_bytes = st->response_bytes,
@@ -679,6 +688,7 @@ static void on_refuse(struct client *c, enum reason reason, const char *detail, 
     struct record r = {.gateway = env->law->snapshot->gateway,
                        .status = a.status,
                        .reason = reason,
+                       .arrival = arrival_of(c),
                        .protocol = c->h2 ? "h2" : NULL,
                        .tls = tls_of(c),
                        .start_ns = c->started_ns > 0 ? c->started_ns : now,
@@ -769,6 +779,7 @@ static void on_ended(struct client *c, enum reason reason) {
     struct record r = {.gateway = env->law->snapshot->gateway,
                        .status = reasons[reason].status,
                        .reason = reason,
+                       .arrival = arrival_of(c),
                        .protocol = c->h2 ? "h2" : NULL,
                        .start_ns = now};
     addr_v6(&c->visitor->peer, r.client);
