@@ -183,6 +183,40 @@ static const cJSON *choose(const cJSON *list, const char *name, const cJSON **ot
     return best;
 }
 
+static enum ctl_exit none_ready(struct ctl *c, const char *component) {
+    return ctl_fail(c, CTL_UNREACHABLE,
+                    "no %s pod is ready%s%s; is Sluice installed there? (labels "
+                    "app.kubernetes.io/name=sluice, app.kubernetes.io/component=%s)",
+                    component, c->namespace ? " in namespace " : "",
+                    c->namespace ? c->namespace : "", component);
+}
+
+static enum ctl_exit two_namespaces(struct ctl *c, const cJSON *meta, const cJSON *other) {
+    return ctl_fail(c, CTL_USAGE, "Sluice runs in the namespaces %s and %s; say which: -n %s",
+                    doc_get(meta, "namespace"), doc_get(other, "namespace"),
+                    doc_get(meta, "namespace"));
+}
+
+enum ctl_exit cluster_ready(struct ctl *c, const char *component, cJSON *list) {
+    cJSON *pods = NULL;
+    const cJSON *other, *pod;
+    enum ctl_exit code = list_pods(c, component, &pods);
+    if (code != CTL_OK)
+        return code;
+    const cJSON *meta = choose(pods, NULL, &other);
+    if (!meta)
+        code = none_ready(c, component);
+    else if (other)
+        code = two_namespaces(c, meta, other);
+    cJSON_ArrayForEach(pod, doc_each(pods, "items")) {
+        if (code == CTL_OK && is_ready(pod))
+            cJSON_AddItemToArray(list,
+                                 cJSON_CreateString(doc_get(doc_each(pod, "metadata"), "name")));
+    }
+    cJSON_Delete(pods);
+    return code;
+}
+
 static enum ctl_exit find_pod(struct ctl *c, const char *component, const char *name,
                               struct cluster_way *way) {
     cJSON *list = NULL;
@@ -195,15 +229,9 @@ static enum ctl_exit find_pod(struct ctl *c, const char *component, const char *
         code = ctl_fail(c, CTL_UNREACHABLE, "there is no %s pod %s%s%s", component, name,
                         c->namespace ? " in namespace " : "", c->namespace ? c->namespace : "");
     else if (!meta)
-        code = ctl_fail(c, CTL_UNREACHABLE,
-                        "no %s pod is ready%s%s; is Sluice installed there? (labels "
-                        "app.kubernetes.io/name=sluice, app.kubernetes.io/component=%s)",
-                        component, c->namespace ? " in namespace " : "",
-                        c->namespace ? c->namespace : "", component);
+        code = none_ready(c, component);
     else if (other)
-        code = ctl_fail(c, CTL_USAGE, "Sluice runs in the namespaces %s and %s; say which: -n %s",
-                        doc_get(meta, "namespace"), doc_get(other, "namespace"),
-                        doc_get(meta, "namespace"));
+        code = two_namespaces(c, meta, other);
     else
         snprintf(way->pod, sizeof(way->pod), "%s/%s", doc_get(meta, "namespace"),
                  doc_get(meta, "name"));

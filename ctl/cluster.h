@@ -11,6 +11,7 @@
 #include "ctl/ctl.h"
 #include "lib/out.h"
 
+#include <cjson/cJSON.h>
 #include <sys/types.h>
 
 struct cluster_way {
@@ -24,6 +25,9 @@ struct cluster_way {
  * CTL_OK, or the code after one line to err. */
 enum ctl_exit cluster_open(struct ctl *c, const char *component, unsigned port, const char *pod,
                            struct cluster_way *way);
+/* The names of all ready pods of a component, in one namespace; list: an empty array, to which they
+ * are added. CTL_OK (one at least), or the code after one line to err. */
+enum ctl_exit cluster_ready(struct ctl *c, const char *component, cJSON *list);
 void cluster_close(struct cluster_way *way);
 
 /* Makes the ConfigMap of that text (JSON) be there, instead of one of its name. CTL_PROBLEMS where

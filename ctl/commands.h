@@ -22,6 +22,7 @@ enum {
     TAKES_CALLER = 512,
     TAKES_TOP = 1024,
     TAKES_LOAD = 2048, /* the options of bench.def */
+    TAKES_PRICES = 4096,
     TAKES_SECOND = 1 << 20, /* a second -f */
     TAKES_PIN = 1 << 21,
     ONE_WORD_MORE = 1 << 22, /* may follow */

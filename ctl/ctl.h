@@ -9,6 +9,7 @@
  *                                              │ top.c: what goes on, again and again
  *                                              │ bench.c: load against a URL (bench.h)
  *                                              │ moves.c: what is different between two states
+ *                                              │ cost.c: what routes and teams cost
  *                                              │ world.c: the configuration, from files or a proxy
  *                                              │ fetch.c: HTTP to a controller or proxy
  *                                              │ cluster.c: the way there by the user's kubectl
@@ -63,7 +64,9 @@ struct ctl {
     bool once;                       /* of top */
     const char *sort;                /* of top; NULL: not said */
     const char *bench[SAID_OPTIONS]; /* of bench: the value, "" of a switch; NULL: not said */
-    char **words;                    /* behind the command */
+    const char *prometheus, *over, *period; /* of cost; NULL: not said */
+    const char *core_hour, *gib_hour, *gib_traffic, *currency;
+    char **words; /* behind the command */
     int n_words;
 };
 
@@ -87,6 +90,7 @@ enum ctl_exit ctl_diff(struct ctl *c);
 enum ctl_exit ctl_history(struct ctl *c);
 enum ctl_exit ctl_rollback(struct ctl *c);
 enum ctl_exit ctl_resume(struct ctl *c);
+enum ctl_exit ctl_cost(struct ctl *c);
 enum ctl_exit ctl_completion(struct ctl *c);
 enum ctl_exit ctl_man(struct ctl *c);
 

@@ -11,6 +11,7 @@
 #define SLUICE_CTL_FETCH_H
 
 #include "ctl/cluster.h"
+#include "lib/out.h"
 
 #include <cjson/cJSON.h>
 
@@ -36,5 +37,18 @@ enum ctl_exit fetch_first(struct ctl *c, enum fetch_from from, const char *path,
 enum ctl_exit fetch_again(struct ctl *c, enum fetch_from from, const char *path,
                           const struct fetch_way *way, struct fetched *f);
 void fetch_end(struct fetch_way *way);
+
+/* ---- every proxy, as text ---- */
+
+enum { FETCH_MAX = 256 << 20 }; /* bytes of an answer */
+
+/* Where the proxies are: HOST:PORT of the one that was said or that listens on this machine, else
+ * the names of all ready pods; a JSON array. CTL_OK, or the code after one line to err. */
+enum ctl_exit fetch_proxies(struct ctl *c, cJSON **places);
+/* What one of them answers is appended to body. */
+enum ctl_exit fetch_text(struct ctl *c, const char *place, const char *path, struct out *body);
+
+/* A query's answer of a Prometheus at url, http or https. cJSON_Delete *doc. */
+enum ctl_exit fetch_prometheus(struct ctl *c, const char *url, const char *query, cJSON **doc);
 
 #endif

@@ -81,6 +81,23 @@ static const struct command commands[] = {
      "  sluicectl validate -f manifests/\n"
      "  sluicectl validate -f manifests/ -o json\n",
      TAKES_FILE | NEEDS_FILE, 0, CTL_TABLE, ctl_validate},
+    {"cost",
+     "cost [--for TIME | --prometheus URL [--over TIME]] [-n NAMESPACE | --proxy HOST:PORT|POD]",
+     "what each route and team costs a month",
+     "Of every proxy: requests, CPU time, traffic and memory of each route, and what a month of "
+     "it\n"
+     "costs, the dearest first; then the same by team (label sluice.dev/team of the object, else "
+     "of\n"
+     "its Namespace). Since the proxies began, for a time from now on, or from a Prometheus. CPU "
+     "time\n"
+     "is what the workers have used, divided by the work they did for each route; memory, and "
+     "what\n"
+     "is used beside it, are divided likewise.\n\n"
+     "  sluicectl cost\n"
+     "  sluicectl cost --for 60s --core-hour 0.035 --currency USD\n"
+     "  sluicectl cost --prometheus http://127.0.0.1:9090 --over 30d\n"
+     "  sluicectl cost -n sluice -o json | jq -r '.teams[] | [.team, .month] | @tsv'\n",
+     TAKES_PROXY | TAKES_CLUSTER | TAKES_PRICES, 0, CTL_TABLE, ctl_cost},
     {"crds", "crds [-d DIR]", "the CustomResourceDefinitions of this version",
      "Prints the definitions of our kinds for a Kubernetes API server, or writes one file for "
      "each\n"
@@ -211,6 +228,13 @@ enum {
     OPT_REASON,
     OPT_YES,
     OPT_DRY_RUN,
+    OPT_FOR,
+    OPT_OVER,
+    OPT_PROMETHEUS,
+    OPT_CORE_HOUR,
+    OPT_GIB_HOUR,
+    OPT_GIB_TRAFFIC,
+    OPT_CURRENCY,
     OPT_BENCH /* and those behind it: SAID_RATE ... */
 };
 
@@ -221,11 +245,20 @@ static const struct option_of options[] = {
      "the IngressClass of Routes (import; default: the default class)"},
     {OPT_CLIENT, "client", "ADDRESS", TAKES_CALLER,
      "the client's address, for rules with cidrs (explain)"},
+    {OPT_CORE_HOUR, "core-hour", "PRICE", TAKES_PRICES,
+     "of a core for an hour (cost; default: 0.04)"},
+    {OPT_CURRENCY, "currency", "WORD", TAKES_PRICES, "of all prices (cost; default: EUR)"},
     {'d', "directory", "DIR", TAKES_DIRECTORY, "where files are written (crds, import)"},
     {OPT_DRY_RUN, "dry-run", NULL, TAKES_PIN,
      "shows what would move and changes nothing (rollback, resume)"},
     {'f', "file", "FILE|DIR", TAKES_FILE,
      "resources as YAML or JSON; a directory with all below it (diff: two of them)"},
+    {OPT_FOR, "for", "TIME", TAKES_PRICES,
+     "what is used from now on, for 60s, 15m, 1h (cost; default: since the proxies began)"},
+    {OPT_GIB_HOUR, "gib-hour", "PRICE", TAKES_PRICES,
+     "of a GiB of memory for an hour (cost; default: 0.005)"},
+    {OPT_GIB_TRAFFIC, "gib-traffic", "PRICE", TAKES_PRICES,
+     "of a GiB from or to clients (cost; default: 0.05)"},
     {OPT_CONFIG, "gateway-config", "NAME", TAKES_CLASS,
      "writes that GatewayConfig and its IngressClass too (import)"},
     {OPT_ONCE, "once", NULL, TAKES_TOP, "one time, also on a terminal (top)"},
@@ -239,6 +272,10 @@ static const struct option_of options[] = {
      "default: default)"},
     {OPT_REASON, "reason", "TEXT", TAKES_PIN, "why; everybody is told (rollback)"},
     {OPT_YES, "yes", NULL, TAKES_PIN, "does not ask (rollback, resume)"},
+    {OPT_OVER, "over", "TIME", TAKES_PRICES,
+     "how far back a Prometheus is asked: 1h, 7d (cost; default: 30d)"},
+    {OPT_PROMETHEUS, "prometheus", "URL", TAKES_PRICES,
+     "asks it, and no proxy (cost): http://127.0.0.1:9090"},
     {OPT_TOKEN, "token", "TOKEN|@FILE|-", TAKES_CALLER,
      "a token, shown as Authorization: Bearer; of a file, or of standard input (explain)"},
     {OPT_CONTEXT, "context", "NAME", TAKES_CLUSTER, "as in kubectl"},
@@ -483,6 +520,27 @@ static bool take_option(struct ctl *c, struct asked *a, int option, char **argv)
         return true;
     case OPT_SORT:
         c->sort = optarg;
+        return true;
+    case OPT_FOR:
+        c->period = optarg;
+        return true;
+    case OPT_OVER:
+        c->over = optarg;
+        return true;
+    case OPT_PROMETHEUS:
+        c->prometheus = optarg;
+        return true;
+    case OPT_CORE_HOUR:
+        c->core_hour = optarg;
+        return true;
+    case OPT_GIB_HOUR:
+        c->gib_hour = optarg;
+        return true;
+    case OPT_GIB_TRAFFIC:
+        c->gib_traffic = optarg;
+        return true;
+    case OPT_CURRENCY:
+        c->currency = optarg;
         return true;
     case OPT_CONTEXT:
         c->context = optarg;

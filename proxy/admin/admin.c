@@ -121,6 +121,7 @@ struct admin *admin_new(struct event_base *base, const char *telemetry, const ch
         {"/live", live, a}, {"/ready", ready, a}, {"/metrics", metrics, a}};
     const struct httpd_route closed[] = {{"/config", config, a},
                                          {"/reasons", reason_list, a},
+                                         {"/metrics", metrics, a},
                                          {"/live", figures, a},
                                          {"/ui*", ui_serve, NULL}};
     a->telemetry = httpd_new(base, telemetry, open, ARRAY_LEN(open), 0, why);

@@ -109,6 +109,7 @@ struct observe {
     uint64_t objects[MODEL_KINDS];
     uint64_t revision, apply_ns, rejected;
     uint64_t current_at_ns; /* CLOCK_MONOTONIC; 0: never */
+    uint64_t started_at_ns; /* CLOCK_REALTIME */
     uint64_t ticks;
     uint64_t load[LOAD_SECONDS + 1]
                  [HISTOGRAM_BOUNDS + 1]; /* sums of gateway[], of the last ticks */

@@ -11,6 +11,7 @@ struct observe *observe_new(unsigned workers) {
     struct observe *o = mem_zalloc(sizeof(*o));
     o->budget = OBSERVE_ROUTES_DEFAULT;
     o->n_workers = workers;
+    o->started_at_ns = clock_ns(CLOCK_REALTIME);
     o->workers = mem_array(workers, sizeof(struct observe_worker *));
     for (unsigned i = 0; i < workers; i++) {
         o->workers[i] = mem_zalloc(sizeof(struct observe_worker));

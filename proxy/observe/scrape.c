@@ -377,6 +377,9 @@ static void write_workers(struct scrape *s) {
     }
     metric_family(&s->t, METRIC_COUNTER, "process_cpu_seconds", "CPU time of the whole process.");
     metric_seconds(&s->t, STR_NONE, clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+    metric_family(&s->t, METRIC_GAUGE, "process_start_time_seconds",
+                  "When the process began, Unix time.");
+    metric_seconds(&s->t, STR_NONE, s->o->started_at_ns);
     metric_family(&s->t, METRIC_COUNTER, "sluice_messages_lost",
                   "Lines that standard error did not take.");
     metric_count(&s->t, STR_NONE, log_lost());
