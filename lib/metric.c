@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/metric.h"
 
+#include "lib/log.h"
+
 #include <stdio.h>
+#include <time.h>
 
 #define MS 1000000ull
 #define US 1000ull
@@ -153,10 +156,71 @@ const char *metric_content_type(bool openmetrics) {
                        : "text/plain; version=0.0.4; charset=utf-8";
 }
 
+/* ---- what is asked for ---- */
+
+/* A weight in thousandths (RFC 9110 12.4.2); one that cannot be read is 0. */
+static unsigned weight_of(struct str text) {
+    uint64_t whole, rest = 0;
+    struct str head, tail = str_cut(text, '.', &head);
+    if (tail.n > 3 || !str_to_u64(head, 1, &whole) || (tail.n > 0 && !str_to_u64(tail, 999, &rest)))
+        return 0;
+    for (size_t i = tail.n; i < 3; i++)
+        rest *= 10;
+    return (unsigned)size_min(whole * 1000 + rest, 1000);
+}
+
+struct range {
+    struct str type, version; /* version.n == 0: any */
+    unsigned weight;
+};
+
+/* One media range of an Accept header with its parameters. */
+static struct range range_of(struct str text) {
+    struct str part, rest = str_cut(text, ';', &part);
+    struct range r = {.type = str_trim(part), .weight = 1000};
+    while (rest.p) {
+        struct str name, value;
+        rest = str_cut(rest, ';', &part);
+        value = str_trim(str_cut(str_trim(part), '=', &name));
+        if (str_eq_nocase(str_trim(name), STR("q")))
+            r.weight = weight_of(value);
+        else if (str_eq_nocase(str_trim(name), STR("version")))
+            r.version = value;
+    }
+    return r;
+}
+
 bool metric_wants_openmetrics(struct str accept) {
-    static const struct str wanted = {"application/openmetrics-text", 28};
-    for (size_t i = 0; i + wanted.n <= accept.n; i++)
-        if (str_eq_nocase(str_mk(accept.p + i, wanted.n), wanted))
-            return true;
-    return false;
+    unsigned open = 0, text = 0;
+    while (accept.n > 0) {
+        struct str one;
+        accept = str_cut(accept, ',', &one);
+        struct range r = range_of(one);
+        bool known = r.version.n == 0 || str_eq(r.version, STR("1.0.0"));
+        if (known && str_eq_nocase(r.type, STR("application/openmetrics-text")))
+            open = r.weight > open ? r.weight : open;
+        else if (str_eq_nocase(r.type, STR("text/plain")))
+            text = r.weight > text ? r.weight : text;
+    }
+    return open > 0 && open >= text;
+}
+
+/* ---- the process ---- */
+
+void metric_process(struct metric_text *t, uint64_t started_at_ns) {
+    struct timespec used = {0};
+    char room[300];
+    struct out version = out_fixed(room, sizeof(room));
+    metric_label(&version, "version", str_of(sluice_version));
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    metric_family(t, METRIC_COUNTER, "process_cpu_seconds", "CPU time of the whole process.");
+    metric_seconds(t, STR_NONE, (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec);
+    metric_family(t, METRIC_GAUGE, "process_start_time_seconds",
+                  "When the process began, Unix time.");
+    metric_seconds(t, STR_NONE, started_at_ns);
+    metric_family(t, METRIC_COUNTER, "sluice_messages_lost",
+                  "Lines that standard error did not take.");
+    metric_count(t, STR_NONE, log_lost());
+    metric_family(t, METRIC_INFO, "sluice_build", "The version that runs.");
+    metric_count(t, out_done(&version), 1);
 }

@@ -85,7 +85,12 @@ void metric_histogram(struct metric_text *t, struct str labels, const struct his
                       const struct histogram *h);
 void metric_end(struct metric_text *t);
 const char *metric_content_type(bool openmetrics);
-/* Whether an Accept header asks for OpenMetrics. */
+/* process_cpu_seconds, process_start_time_seconds (started_at_ns, CLOCK_REALTIME),
+ * sluice_messages_lost and sluice_build. */
+void metric_process(struct metric_text *t, uint64_t started_at_ns);
+
+/* Whether an Accept header (RFC 9110 12.5.1) asks for OpenMetrics 1.0 rather than for plain text.
+ */
 bool metric_wants_openmetrics(struct str accept);
 
 #endif

@@ -6,9 +6,12 @@
 #include "lib/mem.h"
 #include "lib/ui.h"
 
+#include <time.h>
+
 struct admin {
     struct admin_host host;
     struct httpd *telemetry, *loopback;
+    uint64_t started_at_ns; /* CLOCK_REALTIME */
 };
 
 /* ---- telemetry ---- */
@@ -32,6 +35,7 @@ static void metrics(void *arg, const struct httpd_request *rq, struct httpd_answ
     answer->content_type = metric_content_type(openmetrics);
     metric_begin(&t, &answer->body, openmetrics);
     a->host.metrics(a->host.arg, &t);
+    metric_process(&t, a->started_at_ns);
     metric_end(&t);
 }
 
@@ -141,7 +145,10 @@ static void history(void *arg, const struct httpd_request *rq, struct httpd_answ
 struct admin *admin_new(struct event_base *base, const char *telemetry, const char *loopback,
                         const struct admin_host *host, struct why *why) {
     struct admin *a = mem_zalloc(sizeof(*a));
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
     a->host = *host;
+    a->started_at_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     const struct httpd_route outside[] = {
         {"/live", live, a}, {"/ready", ready, a}, {"/metrics", metrics, a}};
     const struct httpd_route inside[] = {{"/config", config, a},

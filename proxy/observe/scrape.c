@@ -3,7 +3,6 @@
  * /metrics: one family after the other, each over all rules that have counters. Nothing is kept
  * between two scrapes. Main thread.
  */
-#include "lib/log.h"
 #include "proxy/observe/sum.h"
 
 #include <stdio.h>
@@ -375,16 +374,7 @@ static void write_workers(struct scrape *s) {
         int n = snprintf(number, sizeof(number), "%u", i);
         metric_seconds(&s->t, label(s, "worker", str_mk(number, (size_t)n)), max);
     }
-    metric_family(&s->t, METRIC_COUNTER, "process_cpu_seconds", "CPU time of the whole process.");
-    metric_seconds(&s->t, STR_NONE, clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-    metric_family(&s->t, METRIC_GAUGE, "process_start_time_seconds",
-                  "When the process began, Unix time.");
-    metric_seconds(&s->t, STR_NONE, s->o->started_at_ns);
-    metric_family(&s->t, METRIC_COUNTER, "sluice_messages_lost",
-                  "Lines that standard error did not take.");
-    metric_count(&s->t, STR_NONE, log_lost());
-    metric_family(&s->t, METRIC_INFO, "sluice_build", "The version that runs.");
-    metric_count(&s->t, label(s, "version", str_of(sluice_version)), 1);
+    metric_process(&s->t, s->o->started_at_ns);
 }
 
 static void write_config(struct scrape *s) {

@@ -244,6 +244,18 @@ static void openmetrics_format(void **state) {
     out_fini(&o);
     assert_true(metric_wants_openmetrics(
         STR("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.4")));
+    assert_true(
+        metric_wants_openmetrics(/* Prometheus 2.42 */
+                                 STR("application/openmetrics-text;version=1.0.0,application/"
+                                     "openmetrics-text;version=0.0.1;"
+                                     "q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")));
+    assert_true(metric_wants_openmetrics(STR("text/plain; q=0.3 , Application/OpenMetrics-Text")));
+    assert_false(metric_wants_openmetrics(STR("application/openmetrics-text;q=0")));
+    assert_false(metric_wants_openmetrics(STR("application/openmetrics-text;q=0.1,text/plain")));
+    assert_false(metric_wants_openmetrics(STR("application/openmetrics-text;version=2.0.0")));
+    assert_false(metric_wants_openmetrics(STR("application/openmetrics-text;q=x")));
+    assert_false(metric_wants_openmetrics(STR("application/openmetrics-textual")));
+    assert_false(metric_wants_openmetrics(STR("*/*")));
     assert_false(metric_wants_openmetrics(STR("text/plain")));
     assert_false(metric_wants_openmetrics(STR_NONE));
 }
