@@ -124,8 +124,27 @@ static void out_bound(struct metric_text *t, uint64_t ns) {
         out_lit(t->o, ".0");
 }
 
+/* # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.0123 1795718096.5 */
+static void out_exemplar(struct out *o, const struct exemplar *e) {
+    if (e->at_ns == 0)
+        return;
+    out_lit(o, " # {trace_id=\"");
+    out_hex(o, e->trace[0], 16);
+    out_hex(o, e->trace[1], 16);
+    out_lit(o, "\"} ");
+    out_seconds(o, e->value_ns);
+    out_char(o, ' ');
+    out_seconds(o, e->at_ns);
+}
+
 void metric_histogram(struct metric_text *t, struct str labels, const struct histogram_scale *s,
                       const struct histogram *h) {
+    metric_histogram_seen(t, labels, s, h, NULL);
+}
+
+void metric_histogram_seen(struct metric_text *t, struct str labels,
+                           const struct histogram_scale *s, const struct histogram *h,
+                           const struct exemplar *exemplars) {
     uint64_t n = 0;
     for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
         n += h->n[i];
@@ -136,6 +155,8 @@ void metric_histogram(struct metric_text *t, struct str labels, const struct his
             out_lit(t->o, "+Inf");
         out_lit(t->o, "\"} ");
         out_u64(t->o, n);
+        if (exemplars && t->openmetrics)
+            out_exemplar(t->o, &exemplars[i]);
         out_char(t->o, '\n');
     }
     sample(t, "_sum", labels);

@@ -59,6 +59,12 @@ static inline void histogram_add(struct histogram *h, const struct histogram_sca
 void histogram_sum(struct histogram *to, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h);
 
+/* One value of a bucket that somebody may look at: its trace. */
+struct exemplar {
+    uint64_t trace[2];        /* the id's bytes, in network order */
+    uint64_t value_ns, at_ns; /* at_ns 0: there is none; when it was, CLOCK_REALTIME */
+};
+
 /* ---- writing ---- */
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_INFO };
@@ -83,6 +89,10 @@ void metric_count(struct metric_text *t, struct str labels, uint64_t v);    /* w
 void metric_seconds(struct metric_text *t, struct str labels, uint64_t ns); /* written in seconds */
 void metric_histogram(struct metric_text *t, struct str labels, const struct histogram_scale *s,
                       const struct histogram *h);
+/* exemplars: one a bucket; only OpenMetrics has them (1.0, 4.6.1). */
+void metric_histogram_seen(struct metric_text *t, struct str labels,
+                           const struct histogram_scale *s, const struct histogram *h,
+                           const struct exemplar *exemplars);
 void metric_end(struct metric_text *t);
 const char *metric_content_type(bool openmetrics);
 /* process_cpu_seconds, process_start_time_seconds (started_at_ns, CLOCK_REALTIME),

@@ -185,6 +185,56 @@ static void count_auth(struct observe_worker *w, const struct record *r) {
         histogram_add(&c->by_method[a->method_n].waits, &histogram_requests, r->auth_ns);
 }
 
+/* ---- exemplars ---- */
+
+static struct exemplars *exemplars_of(struct route_counts *c) {
+    struct exemplars *e = c->exemplars;
+    if (!e && (e = mem_try_zero(sizeof(*e))))
+        __atomic_store_n(&c->exemplars, e, __ATOMIC_RELEASE);
+    return e;
+}
+
+static uint64_t digits_of(const char *p) {
+    uint64_t v = 0;
+    for (unsigned i = 0; i < 16; i++)
+        v = v << 4 | (uint64_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    return v;
+}
+
+static void put_exemplar(struct exemplar *e, const struct record *r, uint64_t value_ns) {
+    metric_set(&e->trace[0], digits_of(r->sampled.p));
+    metric_set(&e->trace[1], digits_of(r->sampled.p + 16));
+    metric_set(&e->value_ns, value_ns);
+    metric_set(&e->at_ns, r->start_ns + r->total_ns);
+}
+
+static void exemplars_empty(struct exemplars *e, uint64_t identity) {
+    uint64_t *words = (uint64_t *)(void *)e->of;
+    for (size_t i = 0; i < sizeof(e->of) / sizeof(*words); i++)
+        metric_set(&words[i], 0);
+    metric_set(&e->identity, identity);
+}
+
+/* Of a request that has spans. main reads `writing` before and after what it copies. */
+static void count_exemplar(struct route_counts *c, const struct record *r, bool asked) {
+    struct exemplars *e = exemplars_of(c);
+    if (!e)
+        return;
+    metric_add(&e->writing, 1);
+    block_fence(__ATOMIC_RELEASE);
+    if (e->identity != c->block.identity)
+        exemplars_empty(e, c->block.identity);
+    put_exemplar(&e->of[EXEMPLAR_DURATION][histogram_bucket(&histogram_requests, r->total_ns)], r,
+                 r->total_ns);
+    put_exemplar(&e->of[EXEMPLAR_GATEWAY][histogram_bucket(&histogram_gateway, r->gateway_ns)], r,
+                 r->gateway_ns);
+    if (asked)
+        put_exemplar(
+            &e->of[EXEMPLAR_UPSTREAM][histogram_bucket(&histogram_requests, r->upstream_ns)], r,
+            r->upstream_ns);
+    __atomic_store_n(&e->writing, e->writing + 1, __ATOMIC_RELEASE);
+}
+
 /* The request was counted when it was answered; its duration says nothing of the gateway. */
 static void count_tunnel(struct observe_worker *w, struct route_counts *c, const struct record *r) {
     count_plain(c, r);
@@ -214,6 +264,8 @@ void observe_request(struct observe_worker *w, const struct record *r) {
     count_reason(w, c, r);
     if (unlikely(r->auth != NULL))
         count_auth(w, r);
+    if (unlikely(r->sampled.n == 32))
+        count_exemplar(c, r, asked);
 }
 
 void observe_upstream_opened(struct observe_worker *w, const struct backend *b) {

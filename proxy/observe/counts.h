@@ -42,6 +42,15 @@ struct block {
     uint64_t identity; /* 0: being emptied */
 };
 
+/* Of a rule, once one of its requests was sampled: the newest in each bucket. at_ns is
+ * CLOCK_MONOTONIC here. */
+enum exemplar_of { EXEMPLAR_DURATION, EXEMPLAR_GATEWAY, EXEMPLAR_UPSTREAM, EXEMPLARS };
+struct exemplars {
+    uint64_t identity; /* of the rule */
+    uint64_t writing;  /* odd: by the worker, now */
+    struct exemplar of[EXEMPLARS][HISTOGRAM_BOUNDS + 1];
+};
+
 struct route_counts {
     struct block block;
     struct code_counts codes;
@@ -54,6 +63,7 @@ struct route_counts {
     struct { /* written by main alone: CPU time divided so far */
         uint64_t identity, work_seen, cpu_ns;
     } main;
+    struct exemplars *exemplars; /* made by the worker; lives as long as the block */
 };
 
 struct backend_counts {

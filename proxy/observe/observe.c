@@ -28,10 +28,21 @@ static void slots_free(struct slots *s) {
     }
 }
 
+static void exemplars_free(struct observe_worker *w) {
+    for (uint32_t slot = 0; slot < OBSERVE_ROUTES_MAX; slot++) {
+        struct block *b = slots_page(&w->routes, slot) ? slots_get(&w->routes, slot) : NULL;
+        if (b)
+            mem_free(container_of(b, struct route_counts, block)->exemplars);
+    }
+    mem_free(w->other.exemplars);
+    mem_free(w->none.exemplars);
+}
+
 void observe_free(struct observe *o) {
     if (!o)
         return;
     for (unsigned i = 0; i < o->n_workers; i++) {
+        exemplars_free(o->workers[i]);
         slots_free(&o->workers[i]->routes);
         slots_free(&o->workers[i]->backends);
         slots_free(&o->workers[i]->policies);

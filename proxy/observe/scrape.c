@@ -16,6 +16,11 @@ struct scrape {
     struct out labels; /* of the sample that is being written */
     size_t base;       /* how much of it is the route's or backend's own */
     struct sum_slots routes, backends, policies;
+    struct { /* whose counters are written */
+        uint32_t slot;
+        uint64_t identity; /* 0: other, or none */
+        size_t special;    /* offset of those */
+    } rule;
     char room[LABELS_MAX];
 };
 
@@ -51,6 +56,7 @@ static void labels_route(struct scrape *s, struct str ns, struct str route, stru
 static void special(struct scrape *s, size_t offset, struct str name,
                     void (*write)(struct scrape *s, const struct route_counts *c)) {
     struct route_counts sum;
+    s->rule.identity = 0, s->rule.special = offset;
     sum_special(s->o, offset, &sum);
     if (codes_total(&sum.codes) == 0 && sum.main.cpu_ns == 0)
         return;
@@ -66,6 +72,7 @@ static void each_route(struct scrape *s,
         const struct rule *r = snapshot_rule(law, s->routes.slot[i]);
         if (!r || !sum_route(s->o, s->routes.slot[i], r->id_hash, &sum))
             continue;
+        s->rule.slot = s->routes.slot[i], s->rule.identity = r->id_hash;
         labels_route(s, r->model->namespace, r->model->name, r->model->rule);
         write(s, &sum);
     }
@@ -100,15 +107,25 @@ static void write_errors(struct scrape *s, const struct route_counts *c) {
     }
 }
 
+static void write_histogram(struct scrape *s, const struct histogram_scale *scale,
+                            const struct histogram *h, enum exemplar_of of) {
+    struct exemplar seen[HISTOGRAM_BOUNDS + 1];
+    bool any =
+        s->t.openmetrics &&
+        (s->rule.identity != 0 ? sum_exemplars_route(s->o, s->rule.slot, s->rule.identity, of, seen)
+                               : sum_exemplars_special(s->o, s->rule.special, of, seen));
+    metric_histogram_seen(&s->t, labels(s), scale, h, any ? seen : NULL);
+}
+
 static void write_duration(struct scrape *s, const struct route_counts *c) {
-    metric_histogram(&s->t, labels(s), &histogram_requests, &c->duration);
+    write_histogram(s, &histogram_requests, &c->duration, EXEMPLAR_DURATION);
 }
 static void write_gateway(struct scrape *s, const struct route_counts *c) {
-    metric_histogram(&s->t, labels(s), &histogram_gateway, &c->gateway);
+    write_histogram(s, &histogram_gateway, &c->gateway, EXEMPLAR_GATEWAY);
 }
 static void write_upstream(struct scrape *s, const struct route_counts *c) {
     if (histogram_count(&c->upstream) > 0)
-        metric_histogram(&s->t, labels(s), &histogram_requests, &c->upstream);
+        write_histogram(s, &histogram_requests, &c->upstream, EXEMPLAR_UPSTREAM);
 }
 #define COUNTER(name, family, help, value)                                                         \
     static void write_##name(struct scrape *s, const struct route_counts *c) {                     \

@@ -206,3 +206,62 @@ void sum_other_policies(const struct observe *o, struct policy_counts *sum) {
         policy_add(sum, &one);
     }
 }
+
+/* ---- exemplars ---- */
+
+enum { BUCKETS = HISTOGRAM_BOUNDS + 1 };
+
+/* False: there are none, they are another rule's, or one is being written. */
+static bool exemplars_copy(const struct route_counts *c, uint64_t identity, enum exemplar_of of,
+                           struct exemplar to[BUCKETS]) {
+    const struct exemplars *e = __atomic_load_n(&c->exemplars, __ATOMIC_ACQUIRE);
+    if (!e)
+        return false;
+    uint64_t writing = __atomic_load_n(&e->writing, __ATOMIC_ACQUIRE);
+    copy_words(to, e->of[of], sizeof(e->of[of]));
+    bool ours = metric_get(&e->identity) == identity;
+    block_fence(__ATOMIC_ACQUIRE);
+    return ours && writing % 2 == 0 && metric_get(&e->writing) == writing;
+}
+
+static bool exemplars_newest(const struct route_counts *c, uint64_t identity, enum exemplar_of of,
+                             struct exemplar to[BUCKETS]) {
+    struct exemplar one[BUCKETS];
+    if (!exemplars_copy(c, identity, of, one))
+        return false;
+    for (unsigned i = 0; i < BUCKETS; i++)
+        if (one[i].at_ns > to[i].at_ns)
+            to[i] = one[i];
+    return true;
+}
+
+static void exemplars_date(struct exemplar to[BUCKETS]) {
+    uint64_t real = clock_ns(CLOCK_REALTIME), monotonic = clock_ns(CLOCK_MONOTONIC);
+    for (unsigned i = 0; i < BUCKETS; i++)
+        if (to[i].at_ns > 0)
+            to[i].at_ns = real - (monotonic - to[i].at_ns);
+}
+
+bool sum_exemplars_route(const struct observe *o, uint32_t slot, uint64_t identity,
+                         enum exemplar_of of, struct exemplar to[BUCKETS]) {
+    bool any = false;
+    memset(to, 0, BUCKETS * sizeof(*to));
+    for (unsigned i = 0; i < o->n_workers; i++) {
+        struct block *b = slots_get(&o->workers[i]->routes, slot);
+        any |= b && exemplars_newest(container_of(b, struct route_counts, block), identity, of, to);
+    }
+    exemplars_date(to);
+    return any;
+}
+
+bool sum_exemplars_special(const struct observe *o, size_t offset, enum exemplar_of of,
+                           struct exemplar to[BUCKETS]) {
+    bool any = false;
+    memset(to, 0, BUCKETS * sizeof(*to));
+    for (unsigned i = 0; i < o->n_workers; i++)
+        any |= exemplars_newest(
+            (const struct route_counts *)(const void *)((const char *)o->workers[i] + offset), 0,
+            of, to);
+    exemplars_date(to);
+    return any;
+}

@@ -28,6 +28,13 @@ void sum_special(const struct observe *o, size_t offset, struct route_counts *su
 void sum_other_backends(const struct observe *o, struct backend_counts *sum);
 void sum_other_policies(const struct observe *o, struct policy_counts *sum);
 
+/* The newest exemplar of each bucket, at_ns made CLOCK_REALTIME. A rule's slot and identity, or the
+ * offset of other or none and 0. False: there is none. */
+bool sum_exemplars_route(const struct observe *o, uint32_t slot, uint64_t identity,
+                         enum exemplar_of of, struct exemplar to[HISTOGRAM_BOUNDS + 1]);
+bool sum_exemplars_special(const struct observe *o, size_t offset, enum exemplar_of of,
+                           struct exemplar to[HISTOGRAM_BOUNDS + 1]);
+
 uint64_t codes_total(const struct code_counts *c);
 
 #endif

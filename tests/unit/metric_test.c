@@ -118,6 +118,23 @@ static void check_suffix(const struct reader *r, struct str tail, bool le, struc
         fail_msg("wrong suffix for a %s: %.*s", r->type, STR_FMT(line));
 }
 
+/* " # {trace_id="..."} value time" off the end of a bucket's value: OpenMetrics 1.0, 4.6.1. */
+static struct str cut_exemplar(const struct reader *r, struct str rest, bool bucket,
+                               struct str line) {
+    size_t at = str_find(rest, '#', 0);
+    unsigned long long a, b;
+    double value, when;
+    int n = 0;
+    if (at == rest.n)
+        return rest;
+    const char *text = arena_str((struct arena *)(uintptr_t)&r->a, str_skip(rest, at)).p;
+    if (!r->openmetrics || !bucket || at == 0 ||
+        sscanf(text, "# {trace_id=\"%16llx%16llx\"} %lf %lf%n", &a, &b, &value, &when, &n) != 4 ||
+        text[n])
+        fail_msg("wrong exemplar: %.*s", STR_FMT(line));
+    return str_mk(rest.p, at - 1);
+}
+
 static void read_sample(struct reader *r, struct str line) {
     struct str rest = line, le = STR_NONE;
     struct str name = take_name(&rest);
@@ -128,6 +145,7 @@ static void read_sample(struct reader *r, struct str line) {
     if (map_put(&r->series, str_mk(line.p, line.n - rest.n), r))
         fail_msg("series twice: %.*s", STR_FMT(line));
     take(&rest, ' ', line);
+    rest = cut_exemplar(r, rest, le.p != NULL, line);
     char *end, *value = arena_str(&r->a, rest).n ? (char *)(uintptr_t)arena_str(&r->a, rest).p : "";
     double v = strtod(value, &end);
     if (rest.n == 0 || *end || !(v >= 0) || (is(r, "info") && v != 1))
@@ -460,6 +478,40 @@ static void budget(void **state) {
     scene_fini(&s);
 }
 
+/* Of the sampled ones the newest of all workers in each bucket, in OpenMetrics alone; a rule that
+ * gets the slot has none of them. */
+static void exemplars_of_sampled_requests(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 2);
+    put_backend(&s.w, "up", "10.0.0.1:80", NULL);
+    put_site(&s, "shop");
+    scene_commit(&s);
+    struct record r = record_of(&s, "shop.example");
+    uint64_t calls = mem_calls();
+    r.start_ns = clock_ns(CLOCK_MONOTONIC) - 10000000;
+    observe_request(observe_worker(s.o, 0), &r);
+    calls = mem_calls();
+    observe_request(observe_worker(s.o, 0), &r);
+    assert_int_equal(mem_calls(), calls);
+    r.sampled = STR("4bf92f3577b34da6a3ce929d0e0e4736");
+    observe_request(observe_worker(s.o, 1), &r);
+    r.sampled = STR("0af7651916cd43dd8448eb211c80319c");
+    r.start_ns += 1000;
+    observe_request(observe_worker(s.o, 0), &r);
+    assert_lacks(scrape(&s), "trace_id");
+    s.text.n = 0;
+    observe_scrape(s.o, &s.text, true);
+    out_char(&s.text, 0);
+    assert_has(&s.text, "sluice_request_duration_seconds_bucket{" SHOP ",le=\"0.005\"} 4 # "
+                        "{trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.003 ");
+    assert_has(&s.text, "sluice_gateway_duration_seconds_bucket{" SHOP ",le=\"0.0001\"} 4 # ");
+    assert_has(&s.text, "sluice_upstream_duration_seconds_bucket{" SHOP ",le=\"0.005\"} 4 # ");
+    assert_has(&s.text, "le=\"0.0025\"} 0\n");
+    assert_lacks(&s.text, "4bf92f3577b34da6a3ce929d0e0e4736");
+    scene_fini(&s);
+}
+
 static void put_certificate(struct scene *s, const char *id, uint64_t not_after) {
     struct model_certificate m = pair_new(&s->w.a, PAIR_EC, "shop.example");
     m.not_after = not_after;
@@ -638,6 +690,7 @@ static void scrape_beside_workers(void **state) {
     scene_commit(&s);
     for (unsigned i = 0; i < 2; i++) {
         c[i] = (struct crowd){&s, record_of(&s, "shop.example"), i};
+        c[i].r.sampled = STR("0af7651916cd43dd8448eb211c80319c");
         assert_int_equal(pthread_create(&t[i], NULL, count_many, &c[i]), 0);
     }
     for (unsigned i = 0; i < 20; i++)
@@ -715,6 +768,7 @@ int main(void) {
         cmocka_unit_test(codes_above_sixteen_count_by_class),
         cmocka_unit_test(slots_are_not_inherited),
         cmocka_unit_test(budget),
+        cmocka_unit_test(exemplars_of_sampled_requests),
         cmocka_unit_test(certificates_have_a_budget),
         cmocka_unit_test(no_memory_counts_as_other),
         cmocka_unit_test(cpu_is_divided_by_work),
