@@ -168,7 +168,9 @@ static void live(void *arg, size_t routes, struct out *o) {
     out_char(o, ',');
     live_json(l, main_live_now_ms(), routes, o);
     out_lit(o, ",\"changes\":");
-    changes_json(turn_changes(c->turn), o);
+    main_history_changes(c->history, o);
+    out_lit(o, ",\"pinned\":");
+    main_history_pinned(c->history, o);
     out_lit(o, ",\"refused\":");
     report_refused(c->turn, c->store, &refused, o);
     out_fmt(o, ",\"refused_total\":%zu,\"faults\":", refused);

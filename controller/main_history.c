@@ -18,6 +18,7 @@
 enum {
     BYTES_MAX = 64 << 20,
     INLINE_MOVES = 20, /* of each revision, in the list */
+    SHORT_CAUSES = 3,  /* on the live page */
     FAULT_ROOM = 1200,
     SAVE_MS = 200,
     AGAIN_S = 10,        /* after a PATCH that failed */
@@ -314,8 +315,9 @@ static void count_live(void *arg, const struct push_proxy *p) {
     l->current += p->ready && (p->revision == l->r->name || p->revision == l->r->serves);
 }
 
-static void json_revision(const struct main_history *m, const struct revision *r, size_t most,
-                          struct out *o) {
+/* With so many causes and moves at most. */
+static void json_revision(const struct main_history *m, const struct revision *r, size_t causes,
+                          size_t moves, struct out *o) {
     struct live live = {r, 0, 0};
     struct listing l = {o, 0};
     push_each(turn_push(m->turn), count_live, &live);
@@ -329,14 +331,14 @@ static void json_revision(const struct main_history *m, const struct revision *r
     json_text(o, "note", str_of(r->note));
     out_lit(o, ",\"causes\":[");
     struct map_slot *v = sorted(&r->changes);
-    for (size_t i = 0; i < r->changes.n && i < most; i++) {
+    for (size_t i = 0; i < r->changes.n && i < causes; i++) {
         out_str(o, i == 0 ? STR("") : STR(","));
         json_cause(v[i].value, o);
     }
     mem_free(v);
     out_fmt(o, "],\"n_causes\":%zu,\"n_moves\":%zu,\"moves\":[", r->changes.n, r->moves.n);
     v = sorted(&r->moves);
-    for (size_t i = 0; i < r->moves.n && i < most; i++) {
+    for (size_t i = 0; i < r->moves.n && i < moves; i++) {
         const struct history_move *x = v[i].value;
         json_move(&l, v[i].key, x->was, x->now);
     }
@@ -377,19 +379,29 @@ static void json_place(const struct main_history *m, struct out *o) {
     out_char(o, '}');
 }
 
-static bool json_list(const struct main_history *m, struct out *o) {
+static void json_revisions(const struct main_history *m, size_t causes, size_t moves,
+                           struct out *o) {
     const char *before = "";
-    out_lit(o, ",\"pinned\":");
-    main_history_pinned(m, o);
-    json_place(m, o);
-    out_lit(o, ",\"revisions\":[");
+    out_char(o, '[');
     for (const struct revision *r = history_newest(&m->history); r;
          r = history_before(&m->history, r)) {
         out_str(o, str_of(before));
-        json_revision(m, r, INLINE_MOVES, o);
+        json_revision(m, r, causes, moves, o);
         before = ",\n";
     }
     out_char(o, ']');
+}
+
+void main_history_changes(const struct main_history *m, struct out *o) {
+    json_revisions(m, SHORT_CAUSES, 0, o);
+}
+
+static bool json_list(const struct main_history *m, struct out *o) {
+    out_lit(o, ",\"pinned\":");
+    main_history_pinned(m, o);
+    json_place(m, o);
+    out_lit(o, ",\"revisions\":");
+    json_revisions(m, INLINE_MOVES, INLINE_MOVES, o);
     return true;
 }
 
@@ -431,7 +443,7 @@ bool main_history_json(struct main_history *m, struct str revision, struct str s
     bool good = name.n == 0 ? json_list(m, o) : r != NULL;
     if (r && revision.n > 0) {
         out_lit(o, ",\"of\":");
-        json_revision(m, r, SIZE_MAX, o);
+        json_revision(m, r, SIZE_MAX, SIZE_MAX, o);
     } else if (r && since.n > 0) {
         good = json_since(m, r, to, o, why);
     } else if (r) {

@@ -42,6 +42,8 @@ bool main_history_json(struct main_history *m, struct str revision, struct str s
                        struct str pin, struct out *o, struct why *why);
 /* {"revision":...,"since":...,"by":...,"reason":...,"held_back":1,"text":...}, or null */
 void main_history_pinned(const struct main_history *m, struct out *o);
+/* [...]: the revisions as in /history, the newest first, with a few causes and no moves. */
+void main_history_changes(const struct main_history *m, struct out *o);
 void main_history_metrics(const struct main_history *m, struct metric_text *t);
 void main_history_faults(const struct main_history *m, void (*each)(void *arg, struct str fault),
                          void *arg);

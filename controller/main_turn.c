@@ -87,7 +87,6 @@ struct turn {
     } recalls[RECALLS_MAX];
     size_t n_recalls;
 
-    struct changes changes;
     uint64_t change_ns; /* of the commit that is on its way to the fleet; 0: none */
     struct map lost;    /* prefix (owned) → itself */
     struct ask ask;     /* number == 0: none is under way */
@@ -496,8 +495,6 @@ static void commit(struct turn *t) {
     t->changed = false;
     t->numbers.commits++;
     histogram_add(&t->numbers.push, &histogram_gateway, now_ns() - before);
-    if (revision != push_revision(t->push))
-        changes_note(&t->changes, push_revision(t->push), t->numbers.puts, t->numbers.dels);
     if (t->change_ns == 0 && revision != push_revision(t->push))
         t->change_ns = t->first_change_ms * 1000000;
     tell_fleet(t);
@@ -610,10 +607,8 @@ static void on_ack(void *arg, const struct push_proxy *p) {
     if (!all)
         return;
     compile_proven(t->compiler);
-    if (t->change_ns != 0) {
+    if (t->change_ns != 0)
         histogram_add(&t->numbers.propagation, &histogram_gateway, now_ns() - t->change_ns);
-        changes_served(&t->changes, now_ns() - t->change_ns);
-    }
     t->change_ns = 0;
 }
 
@@ -793,6 +788,6 @@ void turn_on_live(struct turn *t,
 uint64_t turn_published(const struct turn *t) {
     return t->committed && !t->changed ? push_version(t->push) : 0;
 }
-const struct changes *turn_changes(const struct turn *t) { return &t->changes; }
+
 const struct turn_numbers *turn_numbers(const struct turn *t) { return &t->numbers; }
 bool turn_is_ready(const struct turn *t) { return t->compiled; }

@@ -17,7 +17,6 @@
 #define SLUICE_CONTROLLER_MAIN_TURN_H
 
 #include "controller/compile/compile.h"
-#include "controller/main_changes.h"
 #include "controller/push/push.h"
 #include "lib/metric.h"
 
@@ -43,7 +42,6 @@ void turn_free(struct turn *t);
 struct compiler *turn_compiler(struct turn *t);
 struct push *turn_push(struct turn *t);
 const struct turn_numbers *turn_numbers(const struct turn *t);
-const struct changes *turn_changes(const struct turn *t);
 
 /* For who writes statuses: a resource's status changed (compile_sink.status); proxies acked, came
  * or went, or something was published. Not from inside turn_on_news(). */

@@ -183,16 +183,33 @@ function showFleet(d) {
     cell((p.version || 'older') + (p.live === false && d.seconds > 3 ? ' (tells no routes)' : ''), 'wide'))));
 }
 
+function whoOf(c) {
+  return c.note ? '–' : [...new Set(c.causes.map(x => x.manager || x.file).filter(Boolean))].join(', ') || '–';
+}
+
+function causeOf(c) {
+  const names = c.note ? [c.note] : c.causes.map(x => `${x.kind} ${x.namespace ? x.namespace + '/' : ''}${x.name}`);
+  const more = c.note ? 0 : c.n_causes - names.length;
+  return names.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function movedOf(c) {
+  return [[c.added, 'added'], [c.changed, 'changed'], [c.removed, 'removed']].filter(([n]) => n > 0)
+    .map(([n, word]) => `${n} ${word}`).join(', ') || '–';
+}
+
 function showChanges(d) {
   byId('changes-section').hidden = d.changes.length === 0;
   fill(byId('changes'), d.changes.map(c => row(
-    cell(span(Math.max(0, d.now_ms - c.at_ms)) + ' ago'), cell(c.revision), cell(String(c.puts), 'number'),
-    cell(String(c.dels), 'number'), cell(time(c.live_us), 'number'))));
+    cell(span(Math.max(0, d.now_ms - c.time_ms)) + ' ago'), cell(whoOf(c)), cell(causeOf(c)), cell(movedOf(c)),
+    cell(`${c.proxies.current}/${c.proxies.ready}`, 'number'), cell(c.revision, 'wide'))));
 }
 
 function showRefused(d) {
   const items = d.refused.map(r => (r.message || `${r.kind} ${r.namespace}/${r.name}: ${r.reason}`) +
     (r.held ? ' (its last good version serves)' : '')).concat(d.faults);
+  byId('pinned').hidden = !d.pinned;
+  byId('pinned').textContent = d.pinned ? d.pinned.text : '';
   byId('refused-section').hidden = items.length === 0;
   byId('refused').replaceChildren(...items.map(text => make('li', text)));
 }
@@ -232,7 +249,7 @@ heads('routes', [['route'], ['requests/s', 'number', 'rate'], ['failures', 'numb
 heads('reasons', [['reason'], ['origin'], ['per second', 'number']]);
 heads('fleet', [['proxy'], ['state'], ['revision', 'wide'], ['lag', 'number'], ['requests/s', 'number'],
   ['connections', 'number'], ['memory', 'number wide'], ['version', 'wide']]);
-heads('changes', [['when'], ['revision'], ['put', 'number'], ['removed', 'number'], ['live after', 'number']]);
+heads('changes', [['when'], ['who'], ['what'], ['objects'], ['live', 'number'], ['revision', 'wide']]);
 showSort();
 byId('find').addEventListener('input', e => { view.find = e.target.value; show(); });
 document.addEventListener('visibilitychange', ask);
