@@ -175,11 +175,11 @@ def build_image(target, tag, platform=''):
     return archive
 
 
-def images():
-    """Builds and loads both images; their tag."""
+def images(*targets):
+    """Builds and loads both images, and other ones; their tag."""
     tag = source_tag()
     there = loaded()
-    for target in ('controller', 'proxy'):
+    for target in ('controller', 'proxy', *targets):
         if not any(name.endswith(f'sluice-{target}:{tag}') for name in there):
             load(build_image(target, tag))
     return tag
