@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -57,10 +58,15 @@ static void put_text(struct out *o, const char *text) {
     }
 }
 
-/* A pipe has room for a line (at most PIPE_BUF bytes) when it says that it can be written. */
+/* A pipe has room for a line (at most PIPE_BUF bytes) when it says that it can be written; one
+ * thread at a time asks and writes, so that nobody takes that room in between. */
 static void put_line(struct str line) {
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
     struct pollfd to = {.fd = atomic_load(&where), .events = POLLOUT};
-    if (poll(&to, 1, 0) <= 0 || write(to.fd, line.p, line.n) < 0)
+    pthread_mutex_lock(&one);
+    bool written = poll(&to, 1, 0) > 0 && write(to.fd, line.p, line.n) >= 0;
+    pthread_mutex_unlock(&one);
+    if (!written)
         atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
