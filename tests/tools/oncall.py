@@ -461,10 +461,12 @@ FAULTS = {
 
 def stands_still(gw, _shop):
     """A proxy that takes nothing any more, and a change that waits for it."""
+    def shown(state):
+        return f'sluice_controller_proxies{{state="{state}"}} 1' in sluice.get(gw.controller_telemetry, '/metrics')[1]
+    eventually(lambda: shown('current'), 'the proxy has found the controller again', 20, 0.1)
     gw.proxy.signal(signal.SIGSTOP)
     gw.changes()
-    behind = 'sluice_controller_proxies{state="behind"} 1'
-    eventually(lambda: behind in sluice.get(gw.controller_telemetry, '/metrics')[1], 'it is behind', 40, 0.1)
+    eventually(lambda: shown('behind'), 'it is behind', 40, 0.1)
     return lambda: gw.proxy.signal(signal.SIGCONT)
 
 
