@@ -476,7 +476,10 @@ def pinned(gw, _shop):
     program = os.path.join(sluice.BIN, 'sluicectl')
 
     def ctl(*words):
-        return subprocess.run([program, *words, *there], check=True, capture_output=True, text=True).stdout
+        done = subprocess.run([program, *words, *there], env=dict(os.environ, **gw.environment), capture_output=True, text=True,
+                              check=False)
+        must(done.returncode == 0, f'{words}: {done.stderr}')
+        return done.stdout
     newest = json.loads(ctl('history', '-o', 'json'))['revisions'][0]['revision']
     ctl('rollback', newest, '--yes', '--reason', 'we look first')
     return lambda: ctl('resume', '--yes')
@@ -579,6 +582,7 @@ def run(command, gw, **environment):
 def tried(cases, gw, shop, where, **environment):
     """Each section's fault, then its commands for that place, one case for each; how many commands there were."""
     known, n, done = reasons(), 0, set()
+    gw.environment = environment
     for heading, text in sections().items():
         here = [c for c in commands(text) if where in c.where]
         if not here or text in done:
