@@ -64,8 +64,13 @@ static void fill(const struct model_struct *s, void *value, struct arena *a) {
             for (uint32_t k = 0; k < count; k++)
                 fill(f->part, *(char **)p + k * f->part->size, a);
             break;
-        case MODEL_T_WORD:
         case MODEL_T_ONE:
+            if (below(2) == 0)
+                break;
+            *(void **)p = arena_alloc(a, f->part->size);
+            fill(f->part, *(void **)p, a);
+            break;
+        case MODEL_T_WORD:
             fail_msg("%s.%s: no message has such a field yet", s->name, f->name);
         }
     }
