@@ -291,19 +291,6 @@ static void json_move(void *arg, struct str id, const struct object *was,
     out_char(l->o, '}');
 }
 
-static int by_key(const void *a, const void *b) {
-    return str_cmp(((const struct map_slot *)a)->key, ((const struct map_slot *)b)->key);
-}
-
-static struct map_slot *sorted(const struct map *m) {
-    struct map_slot *v = mem_array(m->n + 1, sizeof(*v));
-    size_t n = 0;
-    for (struct map_slot *s = NULL; (s = map_next(m, s));)
-        v[n++] = *s;
-    qsort(v, n, sizeof(*v), by_key);
-    return v;
-}
-
 struct live {
     const struct revision *r;
     size_t ready, current;
@@ -330,14 +317,14 @@ static void json_revision(const struct main_history *m, const struct revision *r
             r->added, r->changed, r->removed);
     json_text(o, "note", str_of(r->note));
     out_lit(o, ",\"causes\":[");
-    struct map_slot *v = sorted(&r->changes);
+    struct map_slot *v = map_sorted(&r->changes);
     for (size_t i = 0; i < r->changes.n && i < causes; i++) {
         out_str(o, i == 0 ? STR("") : STR(","));
         json_cause(v[i].value, o);
     }
     mem_free(v);
     out_fmt(o, "],\"n_causes\":%zu,\"n_moves\":%zu,\"moves\":[", r->changes.n, r->moves.n);
-    v = sorted(&r->moves);
+    v = map_sorted(&r->moves);
     for (size_t i = 0; i < r->moves.n && i < moves; i++) {
         const struct history_move *x = v[i].value;
         json_move(&l, v[i].key, x->was, x->now);

@@ -217,22 +217,6 @@ static void compare_routes(struct moves *m, struct move *v, const struct model_r
 
 /* ---- one object ---- */
 
-static bool is_written(const struct object *o) {
-    switch (o->kind) {
-    case MODEL_KIND_gateway:
-    case MODEL_KIND_listener:
-    case MODEL_KIND_host:
-    case MODEL_KIND_route:
-    case MODEL_KIND_backend:
-    case MODEL_KIND_traffic:
-    case MODEL_KIND_auth:
-    case MODEL_KIND_consumer:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* "shop/catalog/80" behind "backend/" */
 static struct str behind_kind(struct str id) {
     struct str kind;
@@ -284,7 +268,7 @@ void moves_add(struct moves *m, const struct object *was, const struct object *n
     static const char *const passed[] = {"origin", NULL};
     const struct object *any = now ? now : was;
     must(any);
-    if (!is_written(any) || (was && now && was->hash == now->hash))
+    if (!object_is_written(any) || (was && now && was->hash == now->hash))
         return;
     const void *a = was ? object_decode(was, &m->arena, NULL) : NULL;
     const void *b = now ? object_decode(now, &m->arena, NULL) : NULL;

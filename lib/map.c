@@ -4,6 +4,8 @@
 #include "lib/hash.h"
 #include "lib/mem.h"
 
+#include <stdlib.h>
+
 void map_init(struct map *m) { *m = (struct map){0}; }
 
 void map_fini(struct map *m) {
@@ -81,4 +83,17 @@ struct map_slot *map_next(const struct map *m, struct map_slot *s) {
         if (s->key.p)
             return s;
     return NULL;
+}
+
+static int by_key(const void *a, const void *b) {
+    return str_cmp(((const struct map_slot *)a)->key, ((const struct map_slot *)b)->key);
+}
+
+struct map_slot *map_sorted(const struct map *m) {
+    struct map_slot *v = mem_array(m->n + 1, sizeof(*v));
+    size_t n = 0;
+    for (struct map_slot *s = NULL; (s = map_next(m, s));)
+        v[n++] = *s;
+    qsort(v, n, sizeof(*v), by_key);
+    return v;
 }

@@ -32,5 +32,7 @@ void *map_del(struct map *m, struct str key); /* the value taken out, or NULL */
 
 /* for (struct map_slot *s = NULL; (s = map_next(m, s));) — any order; the map must not change. */
 struct map_slot *map_next(const struct map *m, struct map_slot *s);
+/* Copies of its slots, n of them, in order of their keys; the caller frees it. */
+struct map_slot *map_sorted(const struct map *m);
 
 #endif

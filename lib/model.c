@@ -582,3 +582,23 @@ uint64_t digest_total(const struct digest *d) {
         total = hash_mix(total, d->bucket[i]);
     return total;
 }
+
+/* Endpoints that a policy's URL says (compile/outside.h) are written; others come and go with pods.
+ */
+bool object_is_written(const struct object *o) {
+    switch (o->kind) {
+    case MODEL_KIND_gateway:
+    case MODEL_KIND_listener:
+    case MODEL_KIND_host:
+    case MODEL_KIND_route:
+    case MODEL_KIND_backend:
+    case MODEL_KIND_traffic:
+    case MODEL_KIND_auth:
+    case MODEL_KIND_consumer:
+        return true;
+    case MODEL_KIND_endpoints:
+        return memchr(object_id(o).p, ':', o->id_n) != NULL;
+    default:
+        return false;
+    }
+}

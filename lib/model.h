@@ -176,6 +176,8 @@ void object_json(const struct object *o, struct out *out);
 /* A copy without what is hidden (HIDE), as it may be kept on a disk. Its hash is that of the whole.
  */
 struct object *object_hide(const struct object *o);
+/* Whether it follows from what somebody wrote: not pods that come and go, certificates or keys. */
+bool object_is_written(const struct object *o);
 /* {"kind":5,"id":...,"hash":"16 hex","bytes":base64 without what is hidden}: for who decodes it */
 void object_wire_json(const struct object *o, struct out *out);
 

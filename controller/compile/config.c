@@ -7,6 +7,7 @@
 #include "controller/compile/clients.h"
 #include "controller/compile/passing.h"
 #include "controller/compile/rate_store.h"
+#include "controller/compile/ref.h"
 #include "controller/compile/tracing.h"
 #include "lib/mem.h"
 #include "lib/units.h"
@@ -272,7 +273,9 @@ static struct str *backends_of_listeners(struct making *m, const struct kube_Gat
         if (!is_passing(&g->listeners[i]))
             continue;
         m->refers = m->u->kind == UNIT_CONFIG;
-        all[i] = passing_backend(m, AT_I(AT(NULL, "spec"), "listeners", i), g, &g->listeners[i]);
+        const struct ref ref = ref_to(g->listeners[i].backend_ref);
+        const struct at *at = AT(AT_I(AT(NULL, "spec"), "listeners", i), "backendRef");
+        all[i] = ref_of_config(m, at, g, &ref);
     }
     return all;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/compile/passing.h"
 
-#include "controller/compile/ref.h"
-
 /* The TLS is the backend's: nothing of it can be said here. */
 static int check_tls(struct making *m, const struct at *at, const struct kube_listener_tls *t) {
     if (!t || t->mode != MODEL_PASSTHROUGH)
@@ -77,21 +75,4 @@ int passing_check_port(struct making *m, const struct at *at, const struct kube_
             return -1;
     }
     return 0;
-}
-
-struct str passing_backend(struct making *m, const struct at *at,
-                           const struct kube_GatewayConfig *g, const struct kube_listener *l) {
-    const struct kube_object_ref *r = l->backend_ref;
-    const struct ref ref = {.group = r->group,
-                            .kind = r->kind,
-                            .namespace = r->namespace,
-                            .name = r->name,
-                            .port = {.number = (uint16_t)r->port},
-                            .bytes = true};
-    const struct class_ own = {.config = g}; /* which external names may be called */
-    const struct class_ *before = m->class;
-    m->class = &own;
-    struct str id = ref_resolve(m, AT(at, "backendRef"), &ref);
-    m->class = before;
-    return id;
 }

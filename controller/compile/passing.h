@@ -21,9 +21,4 @@ int passing_check(struct making *m, const struct at *at, const struct kube_liste
 /* Listener i against those before it: which may share a port. */
 int passing_check_port(struct making *m, const struct at *at, const struct kube_GatewayConfig *g,
                        uint32_t i);
-/* The id of the backend, which is wanted from now on; n == 0: unresolved() was told why. A
- * GatewayConfig belongs to the whole cluster: no namespace grants it anything. */
-struct str passing_backend(struct making *m, const struct at *at,
-                           const struct kube_GatewayConfig *g, const struct kube_listener *l);
-
 #endif

@@ -151,11 +151,8 @@ static bool find_endpoints(struct making *m, const struct at *at,
                            const struct kube_GatewayConfig *g, const struct place *p,
                            struct model_backend *o) {
     const struct ref ref = {
-        .namespace = p->namespace, .name = p->service, .port = {.number = p->port}, .bytes = true};
-    const struct class_ *before = m->class, own = {.config = g};
-    m->class = &own; /* which external names may be called */
-    struct str id = ref_resolve(m, AT(at, "address"), &ref);
-    m->class = before;
+        .namespace = p->namespace, .name = p->service, .port = {.number = p->port}};
+    struct str id = ref_of_config(m, AT(at, "address"), g, &ref);
     if (id.n == 0)
         return false;
     o->endpoints = model_id(&m->a, MODEL_KIND_endpoints, p->namespace, p->service,

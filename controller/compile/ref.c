@@ -198,3 +198,22 @@ struct str ref_resolve(struct making *m, const struct at *at, const struct ref *
     await_slices(m, ref, &o);
     return backend_id(m, o.ns, ref->name, o.port ? (unsigned)o.port->port : ref->port.number);
 }
+
+struct ref ref_to(const struct kube_object_ref *r) {
+    return (struct ref){.group = r->group,
+                        .kind = r->kind,
+                        .namespace = r->namespace,
+                        .name = r->name,
+                        .port = {.number = (uint16_t)r->port}};
+}
+
+struct str ref_of_config(struct making *m, const struct at *at, const struct kube_GatewayConfig *g,
+                         const struct ref *ref) {
+    const struct class_ *before = m->class, own = {.config = g};
+    struct ref bytes = *ref;
+    bytes.bytes = true;
+    m->class = &own;
+    struct str id = ref_resolve(m, at, &bytes);
+    m->class = before;
+    return id;
+}

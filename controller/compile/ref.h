@@ -34,6 +34,13 @@ bool ref_service(struct making *m, const struct at *at, const struct ref *ref,
  * unresolved() has been told why. */
 struct str ref_resolve(struct making *m, const struct at *at, const struct ref *ref);
 
+/* The same for a GatewayConfig, which belongs to the whole cluster: no namespace grants it
+ * anything, whatever is spoken there may be, and its own words say which external names may be
+ * called. */
+struct str ref_of_config(struct making *m, const struct at *at, const struct kube_GatewayConfig *g,
+                         const struct ref *ref);
+struct ref ref_to(const struct kube_object_ref *r);
+
 /* grant.c: whether a ReferenceGrant lets `from` refer to that object of another namespace. */
 bool granted(struct making *m, const struct resource *from, struct str group, struct str kind,
              struct str ns, struct str name);

@@ -139,18 +139,9 @@ static bool add_headers(struct making *m, const struct at *at, const struct reso
 
 static bool inside_make(struct making *m, const struct at *at, const struct kube_GatewayConfig *g,
                         const struct kube_tracing *k, struct model_tracing *o) {
-    const struct kube_object_ref *r = k->backend_ref;
-    const struct ref ref = {.group = r->group,
-                            .kind = r->kind,
-                            .namespace = r->namespace,
-                            .name = r->name,
-                            .port = {.number = (uint16_t)r->port},
-                            .bytes = true};
-    const struct class_ *before = m->class, own = {.config = g};
-    m->class = &own; /* which external names may be called */
+    const struct ref ref = ref_to(k->backend_ref);
     o->path = k->path.n > 0 ? k->path : STR("/v1/traces");
-    o->backend = ref_resolve(m, AT(at, "backendRef"), &ref);
-    m->class = before;
+    o->backend = ref_of_config(m, AT(at, "backendRef"), g, &ref);
     return o->backend.n > 0;
 }
 

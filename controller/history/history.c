@@ -230,26 +230,6 @@ void history_changed(struct history *h, const struct resource *was, const struct
 
 /* ---- moves ---- */
 
-/* Endpoints that a policy's URL says (compile/outside.h) are written; others come and go with pods.
- */
-static bool is_of_users(const struct object *o) {
-    switch (o->kind) {
-    case MODEL_KIND_gateway:
-    case MODEL_KIND_listener:
-    case MODEL_KIND_host:
-    case MODEL_KIND_route:
-    case MODEL_KIND_backend:
-    case MODEL_KIND_traffic:
-    case MODEL_KIND_auth:
-    case MODEL_KIND_consumer:
-        return true;
-    case MODEL_KIND_endpoints:
-        return memchr(object_id(o).p, ':', o->id_n) != NULL;
-    default:
-        return false;
-    }
-}
-
 static struct object *shown(const struct object *o) { return o ? object_hide(o) : NULL; }
 
 /* A secret of it was rotated. */
@@ -258,7 +238,7 @@ static bool looks_the_same(const struct object *a, const struct object *b) {
 }
 
 void history_moved(struct history *h, const struct object *was, const struct object *now) {
-    if (!is_of_users(now ? now : was))
+    if (!object_is_written(now ? now : was))
         return;
     h->sum += (now ? now->hash : 0) - (was ? was->hash : 0);
     if (!h->begun)
@@ -480,20 +460,6 @@ bool history_leads_back(const struct history *h, const struct revision *r) {
     return true;
 }
 
-static int by_key(const void *a, const void *b) {
-    return str_cmp(((const struct map_slot *)a)->key, ((const struct map_slot *)b)->key);
-}
-
-/* The slots of a map in order of their keys. */
-static struct map_slot *sorted(const struct map *m) {
-    struct map_slot *v = mem_array(m->n + 1, sizeof(*v));
-    size_t n = 0;
-    for (struct map_slot *s = NULL; (s = map_next(m, s));)
-        v[n++] = *s;
-    qsort(v, n, sizeof(*v), by_key);
-    return v;
-}
-
 void history_since(const struct history *h, const struct revision *r,
                    void (*each)(void *arg, struct str key, const struct resource *was,
                                 const struct resource *now),
@@ -507,7 +473,7 @@ void history_since(const struct history *h, const struct revision *r,
                 map_put(&first, s->key, s->value);
             map_put(&last, s->key, s->value);
         }
-    struct map_slot *v = sorted(&first);
+    struct map_slot *v = map_sorted(&first);
     for (size_t i = 0; i < first.n; i++) {
         const struct history_change *c = map_get(&last, v[i].key);
         each(arg, v[i].key, ((const struct history_change *)v[i].value)->was, c->now);
@@ -532,7 +498,7 @@ void history_moves_between(const struct history *h, const struct revision *from,
                 map_put(&first, s->key, s->value);
             map_put(&last, s->key, s->value);
         }
-    struct map_slot *v = sorted(&first);
+    struct map_slot *v = map_sorted(&first);
     for (size_t i = 0; i < first.n; i++) {
         const struct history_move *a = v[i].value, *b = map_get(&last, v[i].key);
         if (a->was ? !b->now || a->was->hash != b->now->hash : b->now != NULL)
