@@ -20,34 +20,36 @@ struct observe *observe_new(unsigned workers) {
     return o;
 }
 
-static void slots_free(struct slots *s) {
+/* fini: of what a block owns, or NULL */
+static void slots_free(struct slots *s, void (*fini)(struct block *b)) {
     for (unsigned p = 0; p < PAGES; p++) {
-        for (unsigned i = 0; s->pages[p] && i < PAGE_SLOTS; i++)
+        for (unsigned i = 0; s->pages[p] && i < PAGE_SLOTS; i++) {
+            if (fini && s->pages[p][i])
+                fini(s->pages[p][i]);
             mem_free(s->pages[p][i]);
+        }
         mem_free(s->pages[p]);
     }
 }
 
-static void exemplars_free(struct observe_worker *w) {
-    for (uint32_t slot = 0; slot < OBSERVE_ROUTES_MAX; slot++) {
-        struct block *b = slots_page(&w->routes, slot) ? slots_get(&w->routes, slot) : NULL;
-        if (b)
-            mem_free(container_of(b, struct route_counts, block)->exemplars);
-    }
-    mem_free(w->other.exemplars);
-    mem_free(w->none.exemplars);
+static void route_fini(struct block *b) {
+    mem_free(container_of(b, struct route_counts, block)->exemplars);
+}
+
+static void worker_free(struct observe_worker *w) {
+    slots_free(&w->routes, route_fini);
+    slots_free(&w->backends, NULL);
+    slots_free(&w->policies, NULL);
+    route_fini(&w->other.block);
+    route_fini(&w->none.block);
+    mem_free(w);
 }
 
 void observe_free(struct observe *o) {
     if (!o)
         return;
-    for (unsigned i = 0; i < o->n_workers; i++) {
-        exemplars_free(o->workers[i]);
-        slots_free(&o->workers[i]->routes);
-        slots_free(&o->workers[i]->backends);
-        slots_free(&o->workers[i]->policies);
-        mem_free(o->workers[i]);
-    }
+    for (unsigned i = 0; i < o->n_workers; i++)
+        worker_free(o->workers[i]);
     if (o->snapshot)
         snapshot_drop(o->snapshot);
     mem_free(o->workers);
