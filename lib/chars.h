@@ -33,6 +33,16 @@ static inline unsigned char_hex(char c) {
 
 /* The first byte in p..end that is not `what`, or end. */
 static inline const char *chars_skip(const char *p, const char *end, enum chars what) {
+    for (; end - p >= 4; p += 4) {
+        if (!char_is(p[0], what))
+            return p;
+        if (!char_is(p[1], what))
+            return p + 1;
+        if (!char_is(p[2], what))
+            return p + 2;
+        if (!char_is(p[3], what))
+            return p + 3;
+    }
     while (p < end && char_is(*p, what))
         p++;
     return p;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/out.h"
 
+#include "lib/digits.h"
 #include "lib/mem.h"
 
 #include <stdarg.h>
@@ -32,14 +33,12 @@ char *out_take_slow(struct out *o, size_t n) {
 }
 
 void out_u64(struct out *o, uint64_t v) {
-    size_t n = 1;
-    for (uint64_t next = 10; v >= next && n < 20; next = n < 20 ? next * 10 : next)
-        n++;
-    char *at = out_take(o, n);
-    if (!at)
+    if (likely(!o->over && o->cap - o->n >= DIGITS_U64)) {
+        o->n = (size_t)(digits_u64(o->p + o->n, v) - o->p);
         return;
-    for (size_t i = n; i-- > 0; v /= 10)
-        at[i] = (char)('0' + v % 10);
+    }
+    char room[DIGITS_U64];
+    out_bytes(o, room, (size_t)(digits_u64(room, v) - room));
 }
 
 void out_i64(struct out *o, int64_t v) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/limit/limit.h"
 
+#include "lib/digits.h"
 #include "lib/mem.h"
 #include "proxy/auth/place.h"
 #include "proxy/limit/ratestore.h"
@@ -294,15 +295,12 @@ static bool comma(struct out *o, bool first, struct str name) {
     return false;
 }
 
-/* `;r=` and the digits, before `at`. */
-static char *number_before(char *at, char name, uint32_t v) {
-    do
-        *--at = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    *--at = '=';
-    *--at = name;
-    *--at = ';';
-    return at;
+/* `;r=` and the digits. */
+static char *put_number(char *at, char name, uint32_t v) {
+    *at++ = ';';
+    *at++ = name;
+    *at++ = '=';
+    return digits_u64(at, v);
 }
 
 /* What a limit may have, and the seconds of some years, are less. */
@@ -312,10 +310,10 @@ static uint32_t small(uint64_t v) { return v < UINT32_MAX ? (uint32_t)v : UINT32
  * again, and where nothing is left, when the next one is allowed. */
 static void write_left(const struct limit_asked *one, struct out *o) {
     const struct limit_count *c = &one->count;
-    char room[64], *end = room + sizeof(room), *at = end; /* from behind: in one piece */
-    at = number_before(at, 't', small(seconds(c->allowed ? c->full_ms : c->wait_ms)));
-    at = number_before(at, 'r', small(c->left));
-    out_bytes(o, at, (size_t)(end - at));
+    char room[64], *at = room; /* in one piece */
+    at = put_number(at, 'r', small(c->left));
+    at = put_number(at, 't', small(seconds(c->allowed ? c->full_ms : c->wait_ms)));
+    out_bytes(o, room, (size_t)(at - room));
 }
 
 static void write_policies(const struct limits_asked *a, struct out *o) {

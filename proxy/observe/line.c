@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proxy/observe/line.h"
 
+#include "lib/digits.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -66,30 +68,6 @@ static char *pen_text(char *at, const char *s) {
 }
 
 /* Two digits at a time: half the divisions. */
-static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                            "25262728293031323334353637383940414243444546474849"
-                            "50515253545556575859606162636465666768697071727374"
-                            "75767778798081828384858687888990919293949596979899";
-
-static inline char *pen_pair(char *at, uint32_t v) { return pen_bytes(at, pairs + v * 2, 2); }
-
-/* At most 20 bytes. Nearly all numbers of a line have three digits or fewer. */
-static char *pen_u64(char *at, uint64_t v) {
-    if (v >= 1000) {
-        at = pen_u64(at, v / 1000);
-        uint32_t rest = (uint32_t)(v % 1000);
-        *at++ = (char)('0' + rest / 100);
-        return pen_pair(at, rest % 100);
-    }
-    uint32_t small = (uint32_t)v;
-    if (small >= 100)
-        *at++ = (char)('0' + small / 100);
-    if (small >= 10)
-        return pen_pair(at, small % 100);
-    *at = (char)('0' + small);
-    return at + 1;
-}
-
 /* Whole microseconds as decimal seconds; at most 27 bytes. */
 static char *pen_seconds(char *at, uint64_t ns) {
     uint64_t us = ns / 1000;
@@ -98,15 +76,15 @@ static char *pen_seconds(char *at, uint64_t ns) {
         *at++ = '0';
         rest = (uint32_t)us;
     } else {
-        at = pen_u64(at, us / 1000000);
+        at = digits_u64(at, us / 1000000);
         rest = (uint32_t)(us % 1000000);
     }
     if (rest == 0)
         return at;
     *at++ = '.';
-    at = pen_pair(at, rest / 10000);
-    at = pen_pair(at, rest / 100 % 100);
-    return pen_pair(at, rest % 100);
+    at = digits_pair(at, rest / 10000);
+    at = digits_pair(at, rest / 100 % 100);
+    return digits_pair(at, rest % 100);
 }
 
 static char *pen_time(char *at, struct line_clock *c, uint64_t start_ns) {
@@ -124,7 +102,7 @@ static char *pen_time(char *at, struct line_clock *c, uint64_t start_ns) {
 
 static char *pen_v4(char *at, const uint8_t address[4]) {
     for (unsigned i = 0; i < 4; i++) {
-        at = pen_u64(at, address[i]);
+        at = digits_u64(at, address[i]);
         *at++ = '.';
     }
     return at - 1;
@@ -151,7 +129,7 @@ static char *pen_endpoint(char *at, const struct endpoint *e) {
         *at++ = ']';
     }
     *at++ = ':';
-    return pen_u64(at, e->port);
+    return digits_u64(at, e->port);
 }
 
 /* ---- the line ---- */
@@ -200,17 +178,17 @@ static void write_numbers(struct out *o, const struct record *r) {
     char *start = out_take(o, NUMBERS_MAX), *at = start;
     if (!start)
         return;
-    at = pen_u64(pen_lit(at, ",\"status\":"), r->status);
+    at = digits_u64(pen_lit(at, ",\"status\":"), r->status);
     at = pen_text(pen_lit(at, ",\"reason\":\""), reason->name);
     at = pen_text(pen_lit(at, "\",\"origin\":\""), origin_names[reason->origin]);
     at = pen_seconds(pen_lit(at, "\",\"duration\":"), r->total_ns);
     at = pen_seconds(pen_lit(at, ",\"gateway\":"), r->gateway_ns);
     at = pen_seconds(pen_lit(at, ",\"upstream\":"), r->upstream_ns);
     at = pen_seconds(pen_lit(at, ",\"connect\":"), r->connect_ns);
-    at = pen_u64(pen_lit(at, ",\"bytes\":"), r->response_bytes);
+    at = digits_u64(pen_lit(at, ",\"bytes\":"), r->response_bytes);
     at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
     at = pen_endpoint(pen_lit(at, "\",\"upstream_addr\":\""), r->endpoint);
-    at = pen_u64(pen_lit(at, "\",\"attempts\":"), r->attempts);
+    at = digits_u64(pen_lit(at, "\",\"attempts\":"), r->attempts);
     at = pen_text(pen_lit(at, ",\"protocol\":\""), r->protocol != NULL ? r->protocol : "");
     *at++ = '"';
     o->n -= NUMBERS_MAX - (size_t)(at - start);
@@ -371,7 +349,7 @@ void line_write_audit(struct out *o, struct line_clock *clock, const struct reco
     char *start = out_take(o, NUMBERS_MAX);
     if (!start)
         return;
-    char *at = pen_u64(pen_lit(start, ",\"status\":"), r->status);
+    char *at = digits_u64(pen_lit(start, ",\"status\":"), r->status);
     at = pen_client(pen_lit(at, ",\"client\":\""), r->client);
     *at++ = '"';
     o->n -= NUMBERS_MAX - (size_t)(at - start);
@@ -398,11 +376,11 @@ void line_write_passed(struct out *o, struct line_clock *clock, const struct pas
     at = pen_text(pen_lit(at, "\",\"origin\":\""), origin_names[reason->origin]);
     at = pen_seconds(pen_lit(at, "\",\"duration\":"), p->total_ns);
     at = pen_seconds(pen_lit(at, ",\"connect\":"), p->connect_ns);
-    at = pen_u64(pen_lit(at, ",\"bytes\":"), p->sent);
-    at = pen_u64(pen_lit(at, ",\"received\":"), p->received);
+    at = digits_u64(pen_lit(at, ",\"bytes\":"), p->sent);
+    at = digits_u64(pen_lit(at, ",\"received\":"), p->received);
     at = pen_client(pen_lit(at, ",\"client\":\""), p->client);
     at = pen_endpoint(pen_lit(at, "\",\"upstream_addr\":\""), p->endpoint);
-    at = pen_u64(pen_lit(at, "\",\"attempts\":"), p->attempts);
+    at = digits_u64(pen_lit(at, "\",\"attempts\":"), p->attempts);
     at = pen_text(pen_lit(at, ",\"protocol\":\""), p->protocol);
     at = pen_lit(at, "\"}\n");
     o->n -= NUMBERS_MAX - (size_t)(at - start);

@@ -6,16 +6,17 @@
 #include "proxy/policy/forwarded.h"
 #include "proxy/policy/policy.h"
 
+/* Lines are written in one piece: room is asked for once. */
+static inline char *put(char *at, struct str s) { return (char *)memcpy(at, s.p, s.n) + s.n; }
+
 static inline void write_field(struct out *o, struct str name, struct str value) {
     char *at = out_take(o, name.n + value.n + 4);
     if (unlikely(at == NULL))
         return;
-    memcpy(at, name.p, name.n);
-    at += name.n;
+    at = put(at, name);
     *at++ = ':';
     *at++ = ' ';
-    memcpy(at, value.p, value.n);
-    at += value.n;
+    at = put(at, value);
     *at++ = '\r';
     *at = '\n';
 }
@@ -130,22 +131,29 @@ static void write_service(const struct exchange *x, struct out *o) {
     }
 }
 
-static void write_host(const struct exchange *x, struct str rewritten, struct out *o) {
+static void write_host_with_port(struct str host, uint16_t port, struct out *o) {
     out_lit(o, "host: ");
-    if (rewritten.n > 0) {
-        out_str(o, rewritten);
-    } else if (unlikely(x->backend != NULL && x->backend->host.n > 0)) {
-        out_str(o, x->backend->host);
-    } else if (unlikely(x->request->host.n == 0)) {
-        write_service(x, o);
-    } else {
-        out_str(o, head_str(x->request, x->request->host));
-        if (x->host_port > 0) {
-            out_char(o, ':');
-            out_u64(o, x->host_port);
-        }
-    }
+    out_str(o, host);
+    out_char(o, ':');
+    out_u64(o, port);
     out_lit(o, "\r\n");
+}
+
+static void write_host(const struct exchange *x, struct str rewritten, struct out *o) {
+    struct str host = head_str(x->request, x->request->host);
+    if (unlikely(rewritten.n > 0)) {
+        write_named(o, "host", rewritten);
+    } else if (unlikely(x->backend != NULL && x->backend->host.n > 0)) {
+        write_named(o, "host", x->backend->host);
+    } else if (unlikely(host.n == 0)) {
+        out_lit(o, "host: ");
+        write_service(x, o);
+        out_lit(o, "\r\n");
+    } else if (x->host_port > 0) {
+        write_host_with_port(host, x->host_port, o);
+    } else {
+        write_named(o, "host", host);
+    }
 }
 
 static void write_proto(const struct exchange *x, struct out *o) {
@@ -178,8 +186,12 @@ static void write_forwarded_field(const struct exchange *x, struct out *o) {
 
 static inline void write_forwarded_for(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
+    if (likely(!x->trusted)) {
+        write_named(o, "x-forwarded-for", x->peer);
+        return;
+    }
     out_lit(o, "x-forwarded-for: ");
-    for (unsigned i = 0; x->trusted && i < h->n_fields; i++) {
+    for (unsigned i = 0; i < h->n_fields; i++) {
         const struct head_field *f = &h->fields[i];
         if (f->token != TOKEN_X_FORWARDED_FOR || f->dropped)
             continue;
@@ -200,11 +212,8 @@ static void write_forwarded(const struct exchange *x, struct out *o) {
     write_forwarded_for(x, o);
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PROTO) == NULL)
         write_proto(x, o);
-    if (likely(h->host.n > 0) && (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL)) {
-        out_lit(o, "x-forwarded-host: ");
-        out_str(o, head_str(h, h->host));
-        out_lit(o, "\r\n");
-    }
+    if (likely(h->host.n > 0) && (!x->trusted || head_find(h, TOKEN_X_FORWARDED_HOST) == NULL))
+        write_named(o, "x-forwarded-host", head_str(h, h->host));
     if (!x->trusted || head_find(h, TOKEN_X_FORWARDED_PORT) == NULL) {
         out_lit(o, "x-forwarded-port: ");
         out_u64(o, x->port);
@@ -259,10 +268,36 @@ static inline const struct model_rewrite *rewrite_of(const struct exchange *x) {
     return f != NULL ? f->rewrite : NULL;
 }
 
-static inline void write_path(const struct exchange *x, const struct model_rewrite *r,
-                              struct out *o) {
+static void write_path(const struct exchange *x, const struct model_rewrite *r, struct out *o) {
     policy_write_path(x, r != NULL ? r->path_edit : MODEL_PATH_KEEP, r != NULL ? r->path : STR_NONE,
                       o);
+}
+
+static void write_rewritten_line(const struct exchange *x, const struct model_rewrite *r,
+                                 struct out *o) {
+    out_str(o, head_str(x->request, x->request->method_text));
+    out_char(o, ' ');
+    write_path(x, r, o);
+    if (x->has_query) {
+        out_char(o, '?');
+        out_str(o, x->query);
+    }
+    out_lit(o, " HTTP/1.1\r\n");
+}
+
+static void write_request_line(const struct exchange *x, struct out *o) {
+    struct str method = head_str(x->request, x->request->method_text);
+    char *at = out_take(o, method.n + 1 + x->path.n + x->has_query + x->query.n + 11);
+    if (unlikely(at == NULL))
+        return;
+    at = put(at, method);
+    *at++ = ' ';
+    at = put(at, x->path);
+    if (x->has_query) {
+        *at++ = '?';
+        at = put(at, x->query);
+    }
+    put(at, STR(" HTTP/1.1\r\n"));
 }
 
 void policy_write_forwarded_path(const struct exchange *x, struct out *o) {
@@ -272,14 +307,10 @@ void policy_write_forwarded_path(const struct exchange *x, struct out *o) {
 void policy_write_request(const struct exchange *x, struct out *o) {
     const struct head *h = x->request;
     const struct model_rewrite *r = rewrite_of(x);
-    out_str(o, head_str(h, h->method_text));
-    out_char(o, ' ');
-    write_path(x, r, o);
-    if (x->has_query) {
-        out_char(o, '?');
-        out_str(o, x->query);
-    }
-    out_lit(o, " HTTP/1.1\r\n");
+    if (unlikely(r != NULL))
+        write_rewritten_line(x, r, o);
+    else
+        write_request_line(x, o);
     write_host(x, r != NULL ? r->hostname : STR_NONE, o);
     write_fields(x, o);
     if (unlikely(x->identity.n > 0))
@@ -304,16 +335,20 @@ void policy_write_request(const struct exchange *x, struct out *o) {
 
 static void write_status_line(const struct head *h, struct out *o) {
     unsigned s = h->status; /* 100 to 599 */
-    char line[13] = "HTTP/1.1 000 ";
-    line[9] = (char)('0' + s / 100);
-    line[10] = (char)('0' + s / 10 % 10);
-    line[11] = (char)('0' + s % 10);
-    out_bytes(o, line, sizeof(line));
-    if (likely(h->reason_text.n > 0))
-        out_str(o, head_str(h, h->reason_text));
-    else
-        out_str(o, policy_status_text(s)); /* HTTP/2 has none */
-    out_lit(o, "\r\n");
+    struct str text = head_str(h, h->reason_text);
+    if (unlikely(text.n == 0))
+        text = policy_status_text(s); /* HTTP/2 has none */
+    char *at = out_take(o, 13 + text.n + 2);
+    if (unlikely(at == NULL))
+        return;
+    at = put(at, STR("HTTP/1.1 "));
+    *at++ = (char)('0' + s / 100);
+    *at++ = (char)('0' + s / 10 % 10);
+    *at++ = (char)('0' + s % 10);
+    *at++ = ' ';
+    at = put(at, text);
+    *at++ = '\r';
+    *at = '\n';
 }
 
 /* Where the rule has CORS its own words replace the backend's. */

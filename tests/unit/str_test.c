@@ -4,12 +4,16 @@
  * memory that ends where the text does.
  */
 #include "lib/chars.h"
+#include "lib/digits.h"
 #include "lib/mem.h"
+#include "lib/out.h"
 #include "lib/str.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -59,10 +63,57 @@ static void the_empty_line_is_found_wherever_it_is(void **state) {
     }
 }
 
+static void a_scan_ends_at_the_first_other_byte(void **state) {
+    (void)state;
+    for (size_t n = 0; n < LENGTHS; n++) {
+        char *p = mem_alloc(n + 1);
+        for (size_t at = 0; at <= n; at++) {
+            memset(p, 'x', n + 1);
+            if (at < n)
+                p[1 + at] = ' ';
+            assert_ptr_equal(chars_skip(p + 1, p + 1 + n, CHAR_TOKEN), p + 1 + at);
+        }
+        mem_free(p);
+    }
+}
+
+static void a_number_is_written(uint64_t v) {
+    char want[DIGITS_U64 + 1];
+    struct str text = str_mk(want, (size_t)snprintf(want, sizeof(want), "%" PRIu64, v));
+    for (size_t room = 0; room <= DIGITS_U64 + 4; room++) {
+        char *p = mem_alloc(room + 1);
+        struct out o = out_fixed(p, room);
+        out_char(&o, '#');
+        out_u64(&o, v);
+        assert_int_equal(o.over, room < 1 + text.n);
+        if (!o.over) {
+            assert_int_equal(o.n, 1 + text.n);
+            assert_memory_equal(p + 1, text.p, text.n);
+        }
+        mem_free(p);
+    }
+}
+
+static void numbers_are_those_of_printf(void **state) {
+    (void)state;
+    for (uint64_t v = 0; v < 12000; v++)
+        a_number_is_written(v);
+    for (uint64_t ten = 10;; ten *= 10) {
+        a_number_is_written(ten - 1);
+        a_number_is_written(ten);
+        a_number_is_written(ten / 9 * 7);
+        if (ten > UINT64_MAX / 10)
+            break;
+    }
+    a_number_is_written(UINT64_MAX);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lower_case_is_that_of_each_byte),
         cmocka_unit_test(the_empty_line_is_found_wherever_it_is),
+        cmocka_unit_test(a_scan_ends_at_the_first_other_byte),
+        cmocka_unit_test(numbers_are_those_of_printf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
