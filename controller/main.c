@@ -288,6 +288,12 @@ static bool leads(void *arg) {
     return c->status && main_status_leads(c->status);
 }
 
+static void owner(void *arg, struct out *o) {
+    const struct controller *c = arg;
+    if (c->status)
+        main_status_owner(c->status, o);
+}
+
 static struct str own_namespace(const struct controller *c) {
     const char *own = getenv("POD_NAMESPACE");
     return c->client ? link_namespace(c->client) : own && *own ? str_of(own) : STR("default");
@@ -305,8 +311,8 @@ static void start(struct controller *c) {
         fail(&why);
     struct str ns = own_namespace(c);
     compile_own_namespace(turn_compiler(c->turn), ns);
-    const struct main_history_host host = {c->base, c->turn,   c->store, &c->o,
-                                           ns,      c->client, leads,    c};
+    const struct main_history_host host = {c->base,   c->turn, c->store, &c->o, ns,
+                                           c->client, leads,   owner,    c};
     c->history = main_history_new(&host, &why);
     if (!c->history)
         fail(&why);

@@ -34,6 +34,7 @@ struct main_history {
     struct str ns; /* of the pin; owned */
     struct kube_client *client;
     bool (*leads)(void *arg);
+    void (*owner)(void *arg, struct out *o);
     void *arg;
     struct resource *config; /* the ConfigMap, as it was told last; a count. NULL: there is none */
     struct kube_request *patch;
@@ -352,7 +353,7 @@ void main_history_pinned(const struct main_history *m, struct out *o) {
     out_char(o, '}');
 }
 
-/* Where a pin is to be written. */
+/* Where a pin is to be written: "pin" is its metadata. */
 static void json_place(const struct main_history *m, struct out *o) {
     char path[PATH_MAX];
     out_fmt(o, ",\"source\":\"%s\"", m->o->directory ? "dir" : "kube");
@@ -363,6 +364,7 @@ static void json_place(const struct main_history *m, struct out *o) {
     out_lit(o, ",\"pin\":{\"namespace\":");
     out_json(o, m->ns);
     json_text(o, "name", str_of(m->o->pin));
+    m->owner(m->arg, o);
     out_char(o, '}');
 }
 
@@ -473,6 +475,7 @@ struct main_history *main_history_new(const struct main_history_host *host, stru
     m->ns = str_of(str_dup(host->ns));
     m->client = host->client;
     m->leads = host->leads;
+    m->owner = host->owner;
     m->arg = host->arg;
     m->save = evtimer_new(host->base, on_save, m);
     history_init(&m->history, turn_compiler(turn), BYTES_MAX);

@@ -28,6 +28,8 @@ struct main_history_host {
     struct str ns;              /* our own namespace; copied */
     struct kube_client *client; /* NULL for a directory */
     bool (*leads)(void *arg);   /* whether this controller writes */
+    /* ,"ownerReferences":[...] of a pin, so that it goes when we are uninstalled; or nothing */
+    void (*owner)(void *arg, struct out *o);
     void *arg;
 };
 

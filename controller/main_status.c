@@ -104,6 +104,8 @@ bool main_status_leads(const struct main_status *m) { return m->began && lease_l
 
 static bool leads(void *arg) { return main_status_leads(arg); }
 
+void main_status_owner(const struct main_status *m, struct out *o) { owner_print(m->owner, o); }
+
 static void on_lead(void *arg, bool lead) {
     struct main_status *m = arg;
     writer_lead(m->writer, lead);

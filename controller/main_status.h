@@ -38,6 +38,9 @@ void main_status_stop(struct main_status *m, void (*done)(void *arg), void *arg)
 
 bool main_status_leads(const struct main_status *m);
 
+/* owner_print(), also for what others make for us. */
+void main_status_owner(const struct main_status *m, struct out *o);
+
 /* What cannot be written now, a sentence each. */
 void main_status_faults(const struct main_status *m, void (*each)(void *arg, struct str fault),
                         void *arg);

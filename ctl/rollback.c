@@ -44,6 +44,7 @@ struct place {
     bool directory;
     char path[PATH_MAX];
     const char *ns, *name; /* borrowed from the document */
+    const cJSON *meta;     /* those two, and who owns it; the same */
 };
 
 static enum ctl_exit place_of(struct ctl *c, const cJSON *doc, struct place *p) {
@@ -51,7 +52,8 @@ static enum ctl_exit place_of(struct ctl *c, const cJSON *doc, struct place *p) 
     const char *directory = doc_get(doc, "directory");
     *p = (struct place){.directory = strcmp(doc_get(doc, "source"), "dir") == 0,
                         .ns = doc_get(pin, "namespace"),
-                        .name = doc_get(pin, "name")};
+                        .name = doc_get(pin, "name"),
+                        .meta = pin};
     if (!p->name[0])
         return ctl_fail(c, CTL_PROBLEMS,
                         "this controller has no place for a pin: start it with --pin NAME");
@@ -95,11 +97,10 @@ static void add_head(struct ctl *c, cJSON *data) {
 
 /* Takes data. */
 static char *config_map(const struct place *p, cJSON *data) {
-    cJSON *o = cJSON_CreateObject(), *meta = cJSON_AddObjectToObject(o, "metadata");
+    cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "apiVersion", "v1");
     cJSON_AddStringToObject(o, "kind", "ConfigMap");
-    cJSON_AddStringToObject(meta, "name", p->name);
-    cJSON_AddStringToObject(meta, "namespace", p->ns);
+    cJSON_AddItemToObject(o, "metadata", cJSON_Duplicate(p->meta, true));
     cJSON_AddItemToObject(o, "data", data);
     char *text = cJSON_Print(o);
     cJSON_Delete(o);

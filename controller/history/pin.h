@@ -2,7 +2,7 @@
  *
  * pin: the fleet stays at a revision although the resources say something else. A pin is a
  * ConfigMap, so that it is where the resources are: it outlives every controller, all of them read
- * it, and who may write it may pin.
+ * it, and who may write it may pin. It goes with its owner, the controllers' Deployment.
  *
  *     data:
  *       revision: 3fb2c1d0a4e59b77

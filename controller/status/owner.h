@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * owner: the Deployment that this controller is part of. What the controller creates in its
- * namespace names it as its owner, so that the cluster's garbage collector removes it when the
- * release is uninstalled; and a controller that is asked to end can find out whether that is why.
+ * namespace names it as its owner, and so does a pin, so that the cluster's garbage collector
+ * removes it when the release is uninstalled; and a controller that is asked to end can find out
+ * whether that is why.
  *
  * Needs get on that one Deployment. Without it things are created without an owner, and an end is
  * never taken for an uninstall.

@@ -10,6 +10,11 @@ INGRESSES = '/apis/networking.k8s.io/v1/namespaces/default/ingresses'
 LEASES = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
 EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events'
 WRITES = r'^PATCH .*/status$'
+# what the controller says it is part of
+DEPLOYMENT = {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name': 'sluice'},
+              'spec': {'selector': {'matchLabels': {'a': 'b'}}, 'template': {
+                  'metadata': {'labels': {'a': 'b'}},
+                  'spec': {'containers': [{'name': 'c', 'image': 'none'}]}}}}
 
 
 def written(cluster, resource):
