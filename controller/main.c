@@ -100,10 +100,12 @@ static void proxies(void *arg, struct out *o) {
     report_proxies(c->turn, NULL, o);
 }
 
-static void resources(void *arg, struct str kind, struct str ns, struct str name, struct out *o) {
+static struct httpd_pieces resources(void *arg, struct str kind, struct str ns, struct str name) {
     struct controller *c = arg;
     const struct status_fleet fleet = main_fleet(c->turn);
-    status_json(c->store, turn_compiler(c->turn), &fleet, kind, ns, name, o);
+    return (struct httpd_pieces){
+        status_lines_more, status_lines_free,
+        status_lines_new(c->store, turn_compiler(c->turn), &fleet, kind, ns, name)};
 }
 
 static void how_linked(void *arg, struct out *o) {
@@ -178,20 +180,43 @@ static void live(void *arg, size_t routes, struct out *o) {
     out_lit(o, "}\n");
 }
 
+/* The resources themselves. */
+struct writing {
+    struct store_walk *walk;
+    size_t n;
+    bool begun;
+};
+
+static bool more_written(void *arg, struct out *o) {
+    struct writing *w = arg;
+    const struct resource *r = store_walk_next(w->walk);
+    out_str(o, w->begun ? STR("") : STR("["));
+    w->begun = true;
+    if (r && r->fields) {
+        out_str(o, w->n++ == 0 ? STR("") : STR(",\n"));
+        resource_write(r, o);
+    }
+    if (!r)
+        out_char(o, ']');
+    return r != NULL;
+}
+
+static void end_written(void *arg) {
+    struct writing *w = arg;
+    store_walk_end(w->walk);
+    mem_free(w);
+}
+
 /* Not what is secret, nor what follows by itself. */
-static void written(void *arg, struct out *o) {
+static struct httpd_pieces written(void *arg) {
     const struct controller *c = arg;
-    const char *before = "";
-    out_char(o, '[');
+    struct writing *w = mem_zalloc(sizeof(*w));
+    uint64_t kinds = 0;
     for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
-        for (const struct resource *r = NULL; (r = store_next(c->store, k, r));) {
-            if (!r->fields || k == KUBE_Secret || k == KUBE_ConfigMap || k == KUBE_EndpointSlice)
-                continue;
-            out_str(o, str_of(before));
-            resource_write(r, o);
-            before = ",\n";
-        }
-    out_char(o, ']');
+        if (k != KUBE_Secret && k != KUBE_ConfigMap && k != KUBE_EndpointSlice)
+            kinds |= UINT64_C(1) << k;
+    w->walk = store_walk_begin(c->store, kinds, true);
+    return (struct httpd_pieces){more_written, end_written, w};
 }
 
 static void pinned(void *arg, struct out *o) {

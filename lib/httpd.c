@@ -6,6 +6,10 @@
  *     accept ──► head, at most HTTPD_TIMEOUT_S ──► answer, at most HTTPD_TIMEOUT_S of silence ──►
  * gone
  *
+ * An answer in pieces is hungry whenever all that it has made is written. The hungry ones are in a
+ * ring, and one turn of the loop feeds the first of them: so many readers hold it up as little as
+ * one.
+ *
  * On bufferevents and not on evhttp, because that one cannot bound its connections (it says nobody
  * when one ends); its parsers of targets and queries are used.
  */
@@ -27,6 +31,7 @@
 #include <openssl/ssl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 
 struct httpd {
     struct event_base *base;
@@ -37,6 +42,8 @@ struct httpd {
     unsigned flags;
     unsigned n_connections;
     struct list connections;
+    struct list hungry; /* struct connection, hungry_link */
+    struct event *feed; /* pending while somebody is */
     uint16_t port;
 };
 
@@ -44,9 +51,11 @@ struct connection {
     struct httpd *server;
     struct bufferevent *io;
     struct event *late; /* the answer is not there in time */
-    struct list link;
+    struct list link, hungry_link;
     struct httpd_later *later;
+    struct httpd_pieces pieces; /* more == NULL: there are none to come */
     bool answered, head_only;
+    bool chunked; /* else the end of the connection is that of the answer: HTTP/1.0 */
 };
 
 struct httpd_later {
@@ -146,19 +155,26 @@ static const char *phrase(int status) {
     return "Answer";
 }
 
-static void reply(struct connection *c, int status, const char *type, const char *fields,
-                  struct str body) {
-    struct evbuffer *to = bufferevent_get_output(c->io);
+/* framing: how long the body is, a line of the head. */
+static void reply_head(struct connection *c, int status, const char *type, const char *framing,
+                       const char *fields) {
     c->answered = true;
     event_del(c->late);
     bufferevent_disable(c->io, EV_READ);
-    evbuffer_add_printf(to,
-                        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+    evbuffer_add_printf(bufferevent_get_output(c->io),
+                        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s"
                         "%sCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
                         "Connection: close\r\n\r\n",
-                        status, phrase(status), type, body.n, fields);
+                        status, phrase(status), type, framing, fields);
+}
+
+static void reply(struct connection *c, int status, const char *type, const char *fields,
+                  struct str body) {
+    char framing[64];
+    snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", body.n);
+    reply_head(c, status, type, framing, fields);
     if (!c->head_only)
-        evbuffer_add(to, body.p, body.n);
+        evbuffer_add(bufferevent_get_output(c->io), body.p, body.n);
 }
 
 static void reply_text(struct connection *c, int status, const char *text) {
@@ -166,11 +182,115 @@ static void reply_text(struct connection *c, int status, const char *text) {
           str_of(text));
 }
 
-static void reply_answer(struct connection *c, const struct httpd_answer *a) {
+/* ---- answers in pieces ---- */
+
+static void connection_free(struct connection *c);
+
+static void pieces_end(struct httpd_pieces *p) {
+    if (p->more)
+        p->end(p->arg);
+    *p = (struct httpd_pieces){0};
+}
+
+static void be_hungry(struct connection *c) {
+    static const struct timeval now = {0, 0};
+    struct httpd *h = c->server;
+    list_del(&c->hungry_link);
+    list_append(&h->hungry, &c->hungry_link);
+    if (!evtimer_pending(h->feed, NULL))
+        evtimer_add(h->feed, &now);
+}
+
+static void write_piece(struct connection *c, struct str piece) {
+    struct evbuffer *to = bufferevent_get_output(c->io);
+    if (piece.n == 0)
+        return;
+    if (c->chunked)
+        evbuffer_add_printf(to, "%zx\r\n", piece.n);
+    evbuffer_add(to, piece.p, piece.n);
+    if (c->chunked)
+        evbuffer_add(to, "\r\n", 2);
+}
+
+/* What has been written is all; where the end says so, that is written too. */
+static void last_piece(struct connection *c) {
+    pieces_end(&c->pieces);
+    if (c->chunked)
+        evbuffer_add(bufferevent_get_output(c->io), "0\r\n\r\n", 5);
+    if (evbuffer_get_length(bufferevent_get_output(c->io)) == 0)
+        connection_free(c);
+}
+
+static int64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* One slice: a piece is there, or the time is over, or that was all. */
+static bool make_piece(struct connection *c, struct out *o) {
+    int64_t until = now_us() + HTTPD_SLICE_US;
+    bool more;
+    do {
+        more = c->pieces.more(c->pieces.arg, o);
+    } while (more && o->n < HTTPD_PIECE && now_us() < until);
+    return more;
+}
+
+static void feed(struct connection *c) {
+    struct out o = out_heap(HTTPD_BODY_MAX);
+    bool more = make_piece(c, &o);
+    bool over = o.over, empty = o.n == 0;
+    if (!over)
+        write_piece(c, out_done(&o));
+    out_fini(&o);
+    if (over) /* cut, so that nobody takes it for the whole */
+        connection_free(c);
+    else if (!more)
+        last_piece(c);
+    else if (empty)
+        be_hungry(c);
+}
+
+static void on_feed(evutil_socket_t fd, short what, void *arg) {
+    static const struct timeval now = {0, 0};
+    struct httpd *h = arg;
+    (void)fd, (void)what;
+    struct list *first = list_pop(&h->hungry);
+    if (!list_empty(&h->hungry))
+        evtimer_add(h->feed, &now);
+    if (first)
+        feed(list_entry(first, struct connection, hungry_link));
+}
+
+/* Takes the pieces. */
+static void reply_pieces(struct connection *c, struct httpd_answer *a) {
+    static const struct timeval all = {HTTPD_PIECES_S, 0};
+    reply_head(c, a->status, a->content_type, c->chunked ? "Transfer-Encoding: chunked\r\n" : "",
+               a->fields ? a->fields : "");
+    if (c->head_only)
+        return;
+    evtimer_add(c->late, &all);
+    write_piece(c, out_done(&a->body));
+    c->pieces = a->pieces;
+    a->pieces = (struct httpd_pieces){0};
+}
+
+/* ---- answers, whole ---- */
+
+/* Takes the body and the pieces. */
+static void reply_answer(struct connection *c, struct httpd_answer *a) {
     if (a->body.over)
         reply_text(c, 500, "the answer is too large; ask for a part of it\n");
+    else if (a->pieces.more)
+        reply_pieces(c, a);
     else
         reply(c, a->status, a->content_type, a->fields ? a->fields : "", out_done(&a->body));
+}
+
+static void answer_fini(struct httpd_answer *a) {
+    pieces_end(&a->pieces);
+    out_fini(&a->body);
 }
 
 struct httpd_answer httpd_answer(void) {
@@ -185,7 +305,7 @@ static void call(struct connection *c, const struct httpd_route *route,
     route->handle(route->arg, rq, &a);
     if (!c->later && !c->answered)
         reply_answer(c, &a);
-    out_fini(&a.body);
+    answer_fini(&a);
 }
 
 struct httpd_later *httpd_defer(const struct httpd_request *rq) {
@@ -200,7 +320,7 @@ void httpd_finish(struct httpd_later *l, struct httpd_answer *a) {
         l->c->later = NULL;
         reply_answer(l->c, a);
     }
-    out_fini(&a->body);
+    answer_fini(a);
     mem_free(l);
 }
 
@@ -209,6 +329,7 @@ void httpd_finish(struct httpd_later *l, struct httpd_answer *a) {
 struct head {
     struct str method, target, host, accept;
     struct str fields; /* all lines but the first */
+    bool chunks;       /* HTTP/1.1 */
 };
 
 static bool head_parse(struct head *h, struct str text) {
@@ -225,6 +346,7 @@ static bool head_parse(struct head *h, struct str text) {
             if (h->target.n == 0 ||
                 !(str_eq(version, STR("HTTP/1.1")) || str_eq(version, STR("HTTP/1.0"))))
                 return false;
+            h->chunks = str_eq(version, STR("HTTP/1.1"));
             h->fields = text;
             continue;
         }
@@ -318,6 +440,8 @@ static void connection_free(struct connection *c) {
     struct httpd *h = c->server;
     if (c->later)
         c->later->c = NULL;
+    pieces_end(&c->pieces);
+    list_del(&c->hungry_link);
     list_del(&c->link);
     if (h->n_connections-- == HTTPD_CONNECTIONS)
         evconnlistener_enable(h->listener);
@@ -345,6 +469,7 @@ static void on_read(struct bufferevent *io, void *arg) {
         return;
     }
     c->head_only = str_eq(head.method, STR("HEAD"));
+    c->chunked = head.chunks;
     char *target = str_dup(head.target);
     serve(c, &head, target);
     mem_free(target);
@@ -352,7 +477,11 @@ static void on_read(struct bufferevent *io, void *arg) {
 
 static void on_written(struct bufferevent *io, void *arg) {
     struct connection *c = arg;
-    if (c->answered && evbuffer_get_length(bufferevent_get_output(io)) == 0)
+    if (!c->answered || evbuffer_get_length(bufferevent_get_output(io)) > 0)
+        return;
+    if (c->pieces.more)
+        be_hungry(c);
+    else
         connection_free(c);
 }
 
@@ -402,6 +531,7 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
     bufferevent_setwatermark(c->io, EV_READ, 0, HTTPD_HEAD_MAX);
     bufferevent_set_timeouts(c->io, NULL, &timeout);
     bufferevent_enable(c->io, EV_READ);
+    list_init(&c->hungry_link);
     list_push(&h->connections, &c->link);
     if (++h->n_connections == HTTPD_CONNECTIONS)
         evconnlistener_disable(l);
@@ -444,6 +574,9 @@ struct httpd *httpd_new(struct event_base *base, const char *address,
         return NULL;
     struct httpd *h = mem_zalloc(sizeof(*h));
     list_init(&h->connections);
+    list_init(&h->hungry);
+    h->feed = evtimer_new(base, on_feed, h);
+    must(h->feed);
     h->base = base;
     h->flags = flags;
     h->n_routes = n_routes;
@@ -473,6 +606,7 @@ void httpd_free(struct httpd *h) {
         connection_free(list_entry(l, struct connection, link));
     if (h->listener)
         evconnlistener_free(h->listener);
+    event_free(h->feed);
     SSL_CTX_free(h->tls);
     mem_free(h->routes);
     mem_free(h);

@@ -2,13 +2,16 @@
  *
  * httpd: the little HTTP server behind the telemetry and admin ports of both programs, on
  * bufferevents. GET and HEAD of a few paths; each answer is put together at once, or later
- * (httpd_defer), on the thread that runs the event_base. Plain, or TLS. Not for traffic.
+ * (httpd_defer), or in pieces (struct httpd_pieces), on the thread that runs the event_base. Plain,
+ * or TLS. Not for traffic.
  *
  *   static const struct httpd_route routes[] = {{"/live", live, NULL}, ...};
  *   struct httpd *h = httpd_new(base, "127.0.0.1:7501", routes, n, 0, &why);
  *
  * Bounds: HTTPD_CONNECTIONS at once (more wait in the kernel), HTTPD_HEAD_MAX bytes of head, no
- * body, HTTPD_TIMEOUT_S for a head and of silence, HTTPD_BODY_MAX bytes of answer.
+ * body, HTTPD_TIMEOUT_S for a head and of silence, HTTPD_BODY_MAX bytes of answer. An answer in
+ * pieces may be of any size and takes HTTPD_PIECES_S at most; of it about HTTPD_PIECE bytes are in
+ * memory, and a turn of the loop goes on with one such answer, for about HTTPD_SLICE_US.
  */
 #ifndef SLUICE_LIB_HTTPD_H
 #define SLUICE_LIB_HTTPD_H
@@ -24,6 +27,9 @@ enum {
     HTTPD_HEAD_MAX = 8 << 10,
     HTTPD_TIMEOUT_S = 10,
     HTTPD_BODY_MAX = 256 << 20,
+    HTTPD_PIECES_S = 300,
+    HTTPD_PIECE = 64 << 10,
+    HTTPD_SLICE_US = 1000,
     HTTPD_PARAMS = 8, /* query parameters; a request with more is refused */
 };
 
@@ -56,6 +62,15 @@ struct str httpd_param(const struct httpd_request *rq, const char *name);
 /* The head's fields one by one: *at starts as 0; false at the end. */
 bool httpd_field(const struct httpd_request *rq, size_t *at, struct str *name, struct str *value);
 
+/* The rest of an answer that grows with the configuration, behind what stands in its body: made when
+ * the reader has taken what came before, so neither its size nor a slow reader holds up the loop or
+ * takes memory. The state that it is told from goes on meanwhile. */
+struct httpd_pieces {
+    bool (*more)(void *arg, struct out *o); /* appends a little, or nothing; false: that was all */
+    void (*end)(void *arg);                 /* exactly once, told to the end or not */
+    void *arg;
+};
+
 /* The handler fills it; 200 and text/plain stand before it is called. A body that went over its
  * bound is answered with 500. */
 struct httpd_answer {
@@ -63,6 +78,7 @@ struct httpd_answer {
     const char *content_type; /* constant */
     const char *fields;       /* more lines of the head, each with its CRLF, constant; NULL: none */
     struct out body;
+    struct httpd_pieces pieces; /* more == NULL: the body is all */
 };
 
 /* For an answer that must wait: the handler calls this and returns, and what it has written is not

@@ -212,16 +212,9 @@ static uint64_t revision(void *arg) {
     return config_revision(p->config);
 }
 
-static void objects(void *arg, void (*each)(void *each_arg, const struct object *o),
-                    void *each_arg) {
+static struct object **objects(void *arg, size_t *n) {
     struct proxy *p = arg;
-    size_t n;
-    struct object **list = config_objects(p->config, &n);
-    for (size_t i = 0; i < n; i++) {
-        each(each_arg, list[i]);
-        object_drop(list[i]);
-    }
-    mem_free(list);
+    return config_objects(p->config, n);
 }
 
 static void live(void *arg, struct out *o) {

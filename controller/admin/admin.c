@@ -48,6 +48,45 @@ static void begin(const struct admin *a, struct httpd_answer *answer) {
     out_char(&answer->body, '"');
 }
 
+enum { PARTS_MAX = 2 };
+
+/* An answer whose last members are in pieces, one after the other. */
+struct telling {
+    struct part {
+        const char *name;
+        struct httpd_pieces value;
+    } parts[PARTS_MAX];
+    size_t n, at;
+    bool begun; /* the one at `at` */
+};
+
+static bool tell_more(void *arg, struct out *o) {
+    struct telling *t = arg;
+    struct part *p = &t->parts[t->at];
+    if (!t->begun)
+        out_fmt(o, ",\"%s\":", p->name);
+    t->begun = p->value.more(p->value.arg, o);
+    if (!t->begun && ++t->at == t->n)
+        out_lit(o, "}\n");
+    return t->at < t->n;
+}
+
+static void tell_end(void *arg) {
+    struct telling *t = arg;
+    for (size_t i = 0; i < t->n; i++)
+        t->parts[i].value.end(t->parts[i].value.arg);
+    mem_free(t);
+}
+
+static void tell(struct httpd_answer *answer, const char *name, struct httpd_pieces value) {
+    struct telling *t = answer->pieces.arg;
+    if (!t)
+        t = mem_zalloc(sizeof(*t));
+    must(t->n < PARTS_MAX);
+    t->parts[t->n++] = (struct part){name, value};
+    answer->pieces = (struct httpd_pieces){tell_more, tell_end, t};
+}
+
 static void status(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
     const struct admin *a = arg;
     struct out *o = &answer->body;
@@ -60,45 +99,82 @@ static void status(void *arg, const struct httpd_request *rq, struct httpd_answe
     a->host.link(a->host.arg, o);
     out_lit(o, ",\"source\":");
     a->host.source(a->host.arg, o);
-    out_lit(o, ",\"resources\":");
-    a->host.resources(a->host.arg, httpd_param(rq, "kind"), httpd_param(rq, "namespace"),
-                      httpd_param(rq, "name"), o);
-    out_lit(o, "}\n");
+    tell(answer, "resources",
+         a->host.resources(a->host.arg, httpd_param(rq, "kind"), httpd_param(rq, "namespace"),
+                           httpd_param(rq, "name")));
 }
 
-static void objects(const struct admin *a, struct str kind, struct str id, struct out *o) {
-    size_t n = compile_objects(a->host.compiler, NULL, 0);
-    const struct object **v = mem_array(n + 1, sizeof(*v));
-    bool first = true;
-    compile_objects(a->host.compiler, v, n);
-    out_char(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        if ((kind.n > 0 && !str_eq(kind, str_of(model_kind_name((enum model_kind)v[i]->kind)))) ||
-            (id.n > 0 && !str_eq(id, object_id(v[i]))))
-            continue;
-        if (!first)
-            out_lit(o, ",\n");
-        first = false;
-        object_json(v[i], o);
+struct objects {
+    struct compile_walk *walk;
+    struct str kind; /* n == 0: any; a copy */
+    size_t n;
+    bool begun;
+};
+
+static bool is_of(const struct object *v, struct str kind) {
+    return kind.n == 0 || str_eq(kind, str_of(model_kind_name((enum model_kind)v->kind)));
+}
+
+static void one_object(struct objects *x, const struct object *v, struct out *o) {
+    if (!is_of(v, x->kind))
+        return;
+    out_str(o, x->n++ == 0 ? STR("") : STR(",\n"));
+    object_json(v, o);
+}
+
+static bool more_objects(void *arg, struct out *o) {
+    struct objects *x = arg;
+    struct object *const *v;
+    size_t n;
+    out_str(o, x->begun ? STR("") : STR("["));
+    x->begun = true;
+    if (!compile_walk_next(x->walk, &v, &n)) {
+        out_char(o, ']');
+        return false;
     }
-    out_char(o, ']');
-    mem_free(v);
+    for (size_t i = 0; i < n; i++)
+        one_object(x, v[i], o);
+    return true;
+}
+
+static void end_objects(void *arg) {
+    struct objects *x = arg;
+    compile_walk_end(x->walk);
+    mem_free((char *)(uintptr_t)x->kind.p);
+    mem_free(x);
+}
+
+static struct httpd_pieces objects(const struct admin *a, struct str kind) {
+    struct objects *x = mem_zalloc(sizeof(*x));
+    x->walk = compile_walk_begin(a->host.compiler);
+    x->kind = str_of(str_dup(kind));
+    return (struct httpd_pieces){more_objects, end_objects, x};
+}
+
+/* The object of that id, which nobody has to look for. */
+static void object_of(const struct admin *a, struct str kind, struct str id, struct out *o) {
+    const struct object *v = compile_object(a->host.compiler, id);
+    out_lit(o, ",\"objects\":[");
+    if (v && is_of(v, kind))
+        object_json(v, o);
+    out_lit(o, "]}\n");
 }
 
 static void config(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
     const struct admin *a = arg;
-    struct out *o = &answer->body;
     struct str kind = httpd_param(rq, "kind"), id = httpd_param(rq, "id");
     begin(a, answer);
-    out_lit(o, ",\"objects\":");
-    objects(a, kind, id, o);
-    if (kind.n == 0 && id.n == 0) {
-        out_lit(o, ",\"proxies\":");
-        a->host.proxies(a->host.arg, o);
-        out_lit(o, ",\"resources\":");
-        a->host.resources(a->host.arg, STR_NONE, STR_NONE, STR_NONE, o);
+    if (id.n > 0) {
+        object_of(a, kind, id, &answer->body);
+        return;
     }
-    out_lit(o, "}\n");
+    if (kind.n == 0) {
+        out_lit(&answer->body, ",\"proxies\":");
+        a->host.proxies(a->host.arg, &answer->body);
+    }
+    tell(answer, "objects", objects(a, kind));
+    if (kind.n == 0)
+        tell(answer, "resources", a->host.resources(a->host.arg, STR_NONE, STR_NONE, STR_NONE));
 }
 
 static void figures(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
@@ -117,14 +193,11 @@ static void figures(void *arg, const struct httpd_request *rq, struct httpd_answ
 
 static void resources(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {
     const struct admin *a = arg;
-    struct out *o = &answer->body;
     (void)rq;
     begin(a, answer);
-    out_lit(o, ",\"pinned\":");
-    a->host.pinned(a->host.arg, o);
-    out_lit(o, ",\"resources\":");
-    a->host.written(a->host.arg, o);
-    out_lit(o, "}\n");
+    out_lit(&answer->body, ",\"pinned\":");
+    a->host.pinned(a->host.arg, &answer->body);
+    tell(answer, "resources", a->host.written(a->host.arg));
 }
 
 static void history(void *arg, const struct httpd_request *rq, struct httpd_answer *answer) {

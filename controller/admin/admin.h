@@ -19,30 +19,34 @@
  *                            resource_write() has it, for `sluicectl diff`
  *   /history                 the revisions; ?revision=, ?since=&to=, ?pin=: see main_history.h
  *
+ * What grows with the configuration is told in pieces (lib/httpd.h), a few resources a turn of the
+ * loop. /resources is the state at the moment of the request, whatever changes while it is read; in
+ * /config and /status each object or resource is as it is when its turn comes.
+ *
  * Secrets (HIDE in lib/model.def) are in none of them.
  */
 #ifndef SLUICE_CONTROLLER_ADMIN_ADMIN_H
 #define SLUICE_CONTROLLER_ADMIN_ADMIN_H
 
 #include "controller/compile/compile.h"
+#include "lib/httpd.h"
 #include "lib/metric.h"
 
 struct event_base;
 struct admin;
-struct httpd_request;
 
-/* What main knows. Each writes one JSON value. */
+/* What main knows. Each writes one JSON value; what grows with the configuration, in pieces. */
 struct admin_host {
-    const struct compiler *compiler;
+    struct compiler *compiler;
     uint64_t (*revision)(void *arg);
     bool (*ready)(void *arg, struct out *body); /* and in words: what for, what is wrong */
     void (*proxies)(void *arg, struct out *o);
     void (*link)(void *arg, struct out *o); /* how it is secured; null: it is plain */
-    void (*resources)(void *arg, struct str kind, struct str ns, struct str name, struct out *o);
+    struct httpd_pieces (*resources)(void *arg, struct str kind, struct str ns, struct str name);
     void (*source)(void *arg, struct out *o); /* what cannot be read */
     void (*metrics)(void *arg, struct metric_text *t);
     void (*live)(void *arg, size_t routes, struct out *o);
-    void (*written)(void *arg, struct out *o); /* the resources themselves */
+    struct httpd_pieces (*written)(void *arg); /* the resources themselves, as they are now */
     void (*pinned)(void *arg, struct out *o);  /* to which revision; null: to none */
     /* False: it cannot be told, for that reason. */
     bool (*history)(void *arg, const struct httpd_request *rq, struct out *o, struct why *why);

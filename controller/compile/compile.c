@@ -63,6 +63,9 @@ static void status_take(struct making *m) {
             *room++ = m->warnings[i];
     }
     s->held = refused && !m->gone && u->objects.n > 0;
+    list_del(&u->refused);
+    if (s->ours && !s->conditions[CONDITION_ACCEPTED].value)
+        list_append(&m->c->refused, &u->refused);
 }
 
 /* Of what a unit says, not of its objects. */
@@ -407,6 +410,8 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     map_init(&c->lost);
     c->own_namespace = str_of(str_dup(STR("default")));
     fetched_init(c);
+    list_init(&c->units);
+    list_init(&c->refused);
     list_init(&c->unproven);
     list_init(&c->nacked);
     list_init(&c->reserved);
@@ -513,6 +518,56 @@ const struct object *compile_object(const struct compiler *c, struct str id) {
     }
     return NULL;
 }
+
+void compile_each_refused(const struct compiler *c,
+                          void (*each)(void *arg, const struct resource *r), void *arg) {
+    list_each(it, &c->refused) {
+        const struct unit *u = list_entry(it, struct unit, refused);
+        enum kube_kind kind = u->kind == UNIT_BACKEND       ? KUBE_Service
+                              : u->kind == UNIT_CERTIFICATE ? KUBE_Secret
+                                                            : unit_resource_kind(u->kind);
+        const struct resource *r = kind ? store_get(c->store, kind, u->ns, u->name) : NULL;
+        if (r)
+            each(arg, r);
+    }
+}
+
+/* ---- a walk ---- */
+
+struct compile_walk {
+    struct compiler *c;
+    struct unit place; /* in the ring of units, behind the one that was told last */
+    size_t left;       /* so many there were: what is made meanwhile does not keep it going */
+};
+
+struct compile_walk *compile_walk_begin(struct compiler *c) {
+    struct compile_walk *w = mem_zalloc(sizeof(*w));
+    w->c = c;
+    w->left = c->n_units;
+    w->place.kind = UNIT_KINDS;
+    list_push(&c->units, &w->place.all);
+    return w;
+}
+
+bool compile_walk_next(struct compile_walk *w, struct object *const **v, size_t *n) {
+    struct list *next = w->place.all.next;
+    if (w->left == 0 || next == &w->c->units)
+        return false;
+    const struct unit *u = list_entry(next, struct unit, all);
+    w->left -= u->kind != UNIT_KINDS;
+    list_del(&w->place.all);
+    list_add_after(next, &w->place.all);
+    *v = u->objects.v;
+    *n = u->objects.n;
+    return true;
+}
+
+void compile_walk_end(struct compile_walk *w) {
+    list_del(&w->place.all);
+    mem_free(w);
+}
+
+/* ---- all of it ---- */
 
 static int by_id(const void *a, const void *b) {
     return str_cmp(object_id((*(const struct object *const *)a)),

@@ -141,6 +141,9 @@ struct compile_status {
  * ports that something refers to, the first with something to say. For a Secret: of its
  * certificate, if something refers to it. Lives until the next call that compiles. */
 const struct compile_status *compile_status(const struct compiler *c, const struct resource *r);
+/* Resources of which a unit is not accepted, in no order, one of several units more than once. */
+void compile_each_refused(const struct compiler *c,
+                          void (*each)(void *arg, const struct resource *r), void *arg);
 /* Counts compile_run() calls that had something to do. */
 uint64_t compile_runs(const struct compiler *c);
 
@@ -148,6 +151,15 @@ uint64_t compile_runs(const struct compiler *c);
  * there are. Borrowed until the next call that compiles. */
 size_t compile_objects(const struct compiler *c, const struct object **v, size_t max);
 const struct object *compile_object(const struct compiler *c, struct str id); /* or NULL */
+
+/* The same a few at a time, with turns of the loop between, in order of the units that make them:
+ * each as it is when its turn comes. What is live all the time is told once. */
+struct compile_walk;
+struct compile_walk *compile_walk_begin(struct compiler *c);
+/* Those of one unit, maybe none, borrowed until the next call that compiles; false: that was all.
+ */
+bool compile_walk_next(struct compile_walk *w, struct object *const **v, size_t *n);
+void compile_walk_end(struct compile_walk *w); /* before the compiler's end */
 
 /* After a host lost its owner it stays reserved for releaseAfter. compile keeps no clock: main asks
  * which are waiting, and releases them when their time is over. Names borrow from the compiler. */

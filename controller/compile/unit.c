@@ -71,6 +71,9 @@ struct unit *unit_get(struct compiler *c, enum unit_kind kind, struct str ns, st
     u->ns = str_of(str_dup(ns));
     u->name = str_of(str_dup(name));
     u->part = str_of(str_dup(part));
+    list_append(&c->units, &u->all);
+    c->n_units++;
+    list_init(&u->refused);
     list_init(&u->unproven_link);
     list_init(&u->nacked_link);
     list_init(&u->claims);
@@ -132,6 +135,9 @@ void unit_end(struct compiler *c, struct unit *u) {
     if (u->host)
         host_end(c, u);
     class_end(c, u);
+    list_del(&u->all);
+    c->n_units--;
+    list_del(&u->refused);
     list_del(&u->unproven_link);
     list_del(&u->nacked_link);
     list_del(&u->certificate_link);

@@ -69,6 +69,8 @@ enum recall { RECALL_NOT, RECALL_ASKED, RECALL_FOUND, RECALL_NOTHING };
 struct unit {
     struct store_unit *su;
     enum unit_kind kind;
+    struct list all;     /* in compiler.units */
+    struct list refused; /* in compiler.refused, while it is not accepted */
     struct str ns, name; /* of the resource; Host: class and hostname; Backend: of the Service */
     struct str part;     /* Backend: the port */
     uint32_t wanted;     /* Backend, Certificate, Host: by so many units; ends at 0 */
@@ -125,6 +127,9 @@ struct compiler {
     uint16_t exposed[COMPILE_PORTS_MAX];
     size_t n_exposed;
     struct str own_namespace; /* owned; where the controller runs */
+    struct list units; /* oldest first, and the places of walks (kind: UNIT_KINDS) */
+    size_t n_units;
+    struct list refused;
     struct list unproven;
     struct list nacked;
     struct list reserved; /* hosts that wait for compile_release() */

@@ -111,6 +111,7 @@ static struct claim *claim_new(struct claimed *o, struct file *f) {
 }
 
 static void claim_free(struct claim *c) {
+    c->file->n_losing -= c->losing;
     list_del(&c->in_object);
     list_del(&c->in_file);
     resource_drop(c->r);
@@ -278,6 +279,7 @@ static void settle(struct dir_source *d, struct claimed *o) {
         struct claim *c = list_entry(it, struct claim, in_object);
         bool was = c->losing;
         c->losing = c != first;
+        c->file->n_losing += (uint32_t)c->losing - (uint32_t)was;
         if (c->losing && !was)
             dir_report_loser(d, c);
     }

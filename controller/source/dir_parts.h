@@ -32,6 +32,7 @@ struct file {
     struct identity identity;
     struct dir_error *errors;
     uint32_t n_errors;
+    uint32_t n_losing; /* of its claims */
     bool parsed;  /* identity is set */
     bool writing; /* somebody has changed it and not yet closed it */
     bool seen;    /* by the scan that runs */

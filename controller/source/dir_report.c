@@ -64,7 +64,8 @@ static size_t errors_of(const struct file *f, struct dir_error *room) {
     for (uint32_t i = 0; i < f->n_errors; i++, n++)
         if (room)
             room[n] = f->errors[i];
-    list_each(it, &f->claims) {
+    for (const struct list *it = f->claims.next; f->n_losing > 0 && it != &f->claims;
+         it = it->next) {
         const struct claim *c = list_entry(it, struct claim, in_file);
         if (!c->losing)
             continue;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller/status/status.h"
 
+#include "controller/store/set.h"
+#include "lib/mem.h"
+
+#include <stdlib.h>
+
 /* Not accepted, by its own fault or because it could not be read: the reason, else NULL. */
 static const char *refused_as(const struct compiler *c, const struct resource *r) {
     const struct compile_status *s = compile_status(c, r);
@@ -129,50 +134,147 @@ static bool is_asked(const struct resource *r, struct str kind, struct str ns, s
            (name.n == 0 || str_eq(name, r->meta.name));
 }
 
-struct held_back {
+/* ---- all of them ---- */
+
+struct status_lines {
+    const struct store *store;
     const struct compiler *c;
     const struct status_fleet *fleet;
+    struct status_fleet fleet_room;
+    struct arena names;
     struct str kind, ns, name;
-    struct out *o;
-    const char *why;
-    bool first;
+    struct store_walk *walk;
+    struct resource **new; /* what is held back and no version of it counts; NULL: not looked for */
+    size_t n_new, at;
+    size_t n; /* lines so far */
+    bool begun;
 };
 
-/* Of those that count their line says it. */
-static void json_new(void *arg, const struct resource *counts, const struct resource *said) {
-    struct held_back *h = arg;
-    if (counts || !said || !kube_has_status(said->kind) || !is_asked(said, h->kind, h->ns, h->name))
-        return;
-    out_str(h->o, h->first ? STR("") : STR(",\n"));
-    h->first = false;
-    json_one(h->c, said, said, h->why, h->fleet, h->o);
+static uint64_t kinds_of(struct str kind) {
+    uint64_t kinds = 0;
+    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
+        if (kind.n == 0 || str_eq_nocase(kind, str_of(kube_kinds[k].kind)))
+            kinds |= UINT64_C(1) << k;
+    return kinds;
 }
 
-void status_json(const struct store *s, const struct compiler *c, const struct status_fleet *fleet,
+struct status_lines *status_lines_new(struct store *s, const struct compiler *c,
+                                      const struct status_fleet *fleet, struct str kind,
+                                      struct str ns, struct str name) {
+    struct status_lines *l = mem_zalloc(sizeof(*l));
+    arena_init(&l->names);
+    l->store = s;
+    l->c = c;
+    l->fleet_room = fleet ? *fleet : (struct status_fleet){0};
+    l->fleet = fleet ? &l->fleet_room : NULL;
+    l->kind = arena_str(&l->names, kind);
+    l->ns = arena_str(&l->names, ns);
+    l->name = arena_str(&l->names, name);
+    l->walk = store_walk_begin(s, kinds_of(kind), false);
+    return l;
+}
+
+void status_lines_free(void *lines) {
+    struct status_lines *l = lines;
+    store_walk_end(l->walk);
+    for (size_t i = 0; i < l->n_new; i++)
+        resource_drop(l->new[i]);
+    mem_free(l->new);
+    arena_fini(&l->names);
+    mem_free(l);
+}
+
+/* said, why: as of json_one(). */
+static void line(struct status_lines *l, const struct resource *r, const struct resource *said,
+                 const char *why, struct out *o) {
+    out_str(o, l->n++ == 0 ? STR("") : STR(",\n"));
+    json_one(l->c, r, said, why, l->fleet, o);
+}
+
+static void line_of(struct status_lines *l, const struct resource *r, struct out *o) {
+    struct str ns = r->meta.namespace, name = r->meta.name;
+    if (!is_asked(r, l->kind, l->ns, l->name) || !has_line(l->c, r))
+        return;
+    bool held = store_is_held_back(l->store, r->kind, ns, name);
+    line(l, r, held ? store_said(l->store, r->kind, ns, name) : NULL,
+         held ? store_is_frozen(l->store) : NULL, o);
+}
+
+/* Of those that count their line says it. */
+static void take_new(void *arg, const struct resource *counts, const struct resource *said) {
+    struct status_lines *l = arg;
+    if (!counts && said && kube_has_status(said->kind) && is_asked(said, l->kind, l->ns, l->name))
+        l->new[l->n_new++] = resource_hold((struct resource *)(uintptr_t)said);
+}
+
+static bool more_new(struct status_lines *l, struct out *o) {
+    if (!l->new) {
+        l->new = mem_array(store_n_held_back(l->store) + 1, sizeof(*l->new));
+        store_each_held_back(l->store, take_new, l);
+    }
+    if (l->at == l->n_new)
+        return false;
+    const struct resource *said = l->new[l->at++];
+    const char *why = store_is_frozen(l->store);
+    if (why) /* still */
+        line(l, said, said, why, o);
+    return true;
+}
+
+bool status_lines_more(void *lines, struct out *o) {
+    struct status_lines *l = lines;
+    const struct resource *r = store_walk_next(l->walk);
+    out_str(o, l->begun ? STR("") : STR("["));
+    l->begun = true;
+    if (r)
+        line_of(l, r, o);
+    else if (!more_new(l, o)) {
+        out_char(o, ']');
+        return false;
+    }
+    return true;
+}
+
+void status_json(struct store *s, const struct compiler *c, const struct status_fleet *fleet,
                  struct str kind, struct str ns, struct str name, struct out *o) {
-    struct held_back h = {c, fleet, kind, ns, name, o, store_is_frozen(s), true};
-    out_char(o, '[');
-    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
-        for (const struct resource *r = NULL; (r = store_next(s, k, r));) {
-            bool held = store_is_held_back(s, k, r->meta.namespace, r->meta.name);
-            if (!is_asked(r, kind, ns, name) || !has_line(c, r))
-                continue;
-            out_str(o, h.first ? STR("") : STR(",\n"));
-            h.first = false;
-            json_one(c, r, held ? store_said(s, k, r->meta.namespace, r->meta.name) : NULL,
-                     held ? h.why : NULL, fleet, o);
-        }
-    store_each_held_back(s, json_new, &h);
-    out_char(o, ']');
+    struct status_lines *l = status_lines_new(s, c, fleet, kind, ns, name);
+    while (status_lines_more(l, o))
+        ;
+    status_lines_free(l);
+}
+
+/* ---- those that are refused ---- */
+
+struct refused {
+    const struct resource **v;
+    size_t n, room;
+};
+
+static void take_refused(void *arg, const struct resource *r) {
+    struct refused *all = arg;
+    if (all->n == all->room) {
+        all->room = all->room ? all->room * 2 : 16;
+        all->v = mem_realloc(all->v, all->room * sizeof(*all->v));
+    }
+    all->v[all->n++] = r;
+}
+
+static int in_order(const void *a, const void *b) {
+    return set_compare(*(const struct resource *const *)a, *(const struct resource *const *)b);
 }
 
 void status_refused(const struct store *s, const struct compiler *c,
                     void (*each)(void *arg, const struct resource *r, const char *reason),
                     void *arg) {
-    for (enum kube_kind k = 1; k < KUBE_KINDS; k++)
-        for (const struct resource *r = NULL; (r = store_next(s, k, r));) {
-            const char *reason = refused_as(c, r);
-            if (reason)
-                each(arg, r, reason);
-        }
+    struct refused all = {0};
+    store_each_refused(s, take_refused, &all);
+    compile_each_refused(c, take_refused, &all);
+    if (all.n > 0)
+        qsort(all.v, all.n, sizeof(*all.v), in_order);
+    for (size_t i = 0; i < all.n; i++) {
+        const char *reason = i > 0 && all.v[i] == all.v[i - 1] ? NULL : refused_as(c, all.v[i]);
+        if (reason)
+            each(arg, all.v[i], reason);
+    }
+    mem_free(all.v);
 }

@@ -27,8 +27,16 @@ struct status_fleet {
 void status_json_one(const struct compiler *c, const struct resource *r,
                      const struct status_fleet *fleet, struct out *o);
 /* An array of all that have a status, and of whatever else could not be read; in order of kind,
- * namespace, name. n == 0: any kind, namespace, name. */
-void status_json(const struct store *s, const struct compiler *c, const struct status_fleet *fleet,
+ * namespace, name. n == 0: any kind, namespace, name. A little at a time, with turns of the loop
+ * between: each as it is when its turn comes. */
+struct status_lines;
+struct status_lines *status_lines_new(struct store *s, const struct compiler *c,
+                                      const struct status_fleet *fleet, struct str kind,
+                                      struct str ns, struct str name);
+bool status_lines_more(void *lines, struct out *o); /* false: that was all */
+void status_lines_free(void *lines);
+/* The same at once. */
+void status_json(struct store *s, const struct compiler *c, const struct status_fleet *fleet,
                  struct str kind, struct str ns, struct str name, struct out *o);
 
 /* Calls each() with every resource that is not accepted, and the reason. */

@@ -20,7 +20,7 @@ static void forget_order(struct set *s) {
 
 void set_fini(struct set *s) { forget_order(s); }
 
-static int compare(const struct resource *a, const struct resource *b) {
+int set_compare(const struct resource *a, const struct resource *b) {
     if (a->kind != b->kind)
         return a->kind < b->kind ? -1 : 1;
     int c = str_cmp(a->meta.namespace, b->meta.namespace);
@@ -28,7 +28,7 @@ static int compare(const struct resource *a, const struct resource *b) {
 }
 
 static int compare_elements(const void *a, const void *b) {
-    return compare(*(const struct resource *const *)a, *(const struct resource *const *)b);
+    return set_compare(*(const struct resource *const *)a, *(const struct resource *const *)b);
 }
 
 /* Index of r's name, or where it would stand among n elements. */
@@ -36,7 +36,7 @@ static size_t place(const struct set *s, size_t n, const struct resource *r) {
     size_t low = 0;
     for (size_t high = n; low < high;) {
         size_t mid = low + (high - low) / 2;
-        if (compare(s->sorted[mid], r) < 0)
+        if (set_compare(s->sorted[mid], r) < 0)
             low = mid + 1;
         else
             high = mid;
@@ -85,6 +85,25 @@ void set_replace(struct set *s, struct member *m, const struct resource *now) {
     m->r = now;
 }
 
+/* Lists come in order of names, and so do files mostly: what stands so is not sorted again, and the
+ * rest of it, which came later, is sorted for itself and laid in between. */
+static void put_in_order(const struct resource **v, size_t n) {
+    size_t first = 1, m;
+    while (first < n && set_compare(v[first - 1], v[first]) < 0)
+        first++;
+    if (first >= n)
+        return;
+    m = n - first;
+    const struct resource **rest = mem_array(m, sizeof(*rest));
+    memcpy(rest, &v[first], m * sizeof(*rest));
+    qsort(rest, m, sizeof(*rest), compare_elements);
+    while (m > 0) {
+        bool before = first > 0 && set_compare(v[first - 1], rest[m - 1]) > 0;
+        v[--n] = before ? v[--first] : rest[--m];
+    }
+    mem_free(rest);
+}
+
 const struct resource *const *set_sorted(struct set *s, size_t *n) {
     *n = s->n;
     s->changes = 0;
@@ -95,7 +114,7 @@ const struct resource *const *set_sorted(struct set *s, size_t *n) {
     size_t i = 0;
     list_each(it, &s->members)
         s->sorted[i++] = list_entry(it, struct member, link)->r;
-    qsort(s->sorted, s->n, sizeof(*s->sorted), compare_elements);
+    put_in_order(s->sorted, s->n);
     return s->sorted;
 }
 
@@ -104,7 +123,7 @@ const struct resource *set_after(struct set *s, const struct resource *r) {
     const struct resource *const *sorted = set_sorted(s, &n);
     if (r && n > 0) {
         i = place(s, n, r);
-        i += i < n && compare(sorted[i], r) == 0;
+        i += i < n && set_compare(sorted[i], r) == 0;
     }
     return i < n ? sorted[i] : NULL;
 }

@@ -19,6 +19,9 @@ struct set {
     unsigned changes;               /* of it, since somebody asked */
 };
 
+/* In order of kind, namespace and name. */
+int set_compare(const struct resource *a, const struct resource *b);
+
 struct member { /* embedded by the store: one resource in one set */
     struct list link;
     const struct resource *r;

@@ -12,6 +12,7 @@
 
 #include "controller/store/index.h"
 #include "controller/store/set.h"
+#include "controller/store/walk.h"
 #include "lib/map.h"
 #include "lib/mem.h"
 
@@ -43,6 +44,7 @@ struct entry {
     struct key *own;
     struct resource *r;
     struct member of_kind;
+    struct list refused; /* in store.refused, while r is */
     struct membership *keys;
 };
 
@@ -70,6 +72,8 @@ struct store {
         void *arg;
     } ask[KUBE_KINDS];
     size_t n_unknown;
+    struct list walks;   /* that show what was */
+    struct list refused; /* struct entry */
 };
 
 /* What the source has said while it does not count. */
@@ -87,6 +91,8 @@ struct store *store_new(void) {
     for (unsigned k = 0; k < KUBE_KINDS; k++)
         set_init(&s->kinds[k]);
     list_init(&s->dirty);
+    list_init(&s->walks);
+    list_init(&s->refused);
     s->room = out_heap(KEY_MAX);
     return s;
 }
@@ -386,6 +392,7 @@ static struct entry *entry_new(struct store *s, struct key *own, struct resource
     e->own = own;
     e->r = r;
     own->entry = e;
+    list_init(&e->refused);
     set_add(&s->kinds[r->kind], &e->of_kind, r);
     return e;
 }
@@ -396,6 +403,7 @@ static void tell_version(struct store *s, const struct resource *was, const stru
 }
 
 static void tell(struct store *s, const struct resource *was, const struct resource *now) {
+    walks_changed(&s->walks, was, now);
     if (s->history)
         s->history(s->history_arg, was, now);
     if (s->resource)
@@ -435,6 +443,9 @@ static bool count_upsert(struct store *s, struct resource *r) {
         set_replace(&s->kinds[r->kind], &e->of_kind, r);
         e->r = r;
     }
+    list_del(&e->refused);
+    if (r->refused)
+        list_append(&s->refused, &e->refused);
     struct adding a = {s, e};
     index_keys(r, add_key, &a);
     touch(s, own);
@@ -451,6 +462,7 @@ static bool count_delete(struct store *s, enum kube_kind kind, struct str ns, st
     struct resource *was = e->r;
     drop_keys(s, e);
     set_del(&s->kinds[kind], &e->of_kind);
+    list_del(&e->refused);
     touch(s, own);
     own->entry = NULL;
     mem_free(e);
@@ -696,6 +708,14 @@ const struct resource *store_next(const struct store *s, enum kube_kind kind,
                                   const struct resource *r) {
     return set_after((struct set *)(uintptr_t)&s->kinds[kind], r); /* orders it if need be */
 }
+
+void store_each_refused(const struct store *s, void (*each)(void *arg, const struct resource *r),
+                        void *arg) {
+    list_each(it, &s->refused)
+        each(arg, list_entry(it, struct entry, refused)->r);
+}
+
+struct list *store_walks(struct store *s) { return &s->walks; }
 
 /* ---- the end ---- */
 

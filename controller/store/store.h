@@ -94,6 +94,20 @@ size_t store_count(const struct store *s, enum kube_kind kind);
 const struct resource *store_next(const struct store *s, enum kube_kind kind,
                                   const struct resource *r);
 
+/* What is not accepted by itself (resource.refused), in no order. */
+void store_each_refused(const struct store *s, void (*each)(void *arg, const struct resource *r),
+                        void *arg);
+
+/* A walk over what counts, a step at a time with turns of the loop between: in order of kind,
+ * namespace and name, over the kinds whose bits are set. as_it_was: everything as it was when the
+ * walk began, and what changes meanwhile is held until the walk has passed it. Else each is as it
+ * is when its turn comes; what is there all the time is told once. */
+struct store_walk;
+struct store_walk *store_walk_begin(struct store *s, uint64_t kinds, bool as_it_was);
+/* Borrowed until the next call; NULL: that was all. */
+const struct resource *store_walk_next(struct store_walk *w);
+void store_walk_end(struct store_walk *w); /* before the store's end; NULL is fine */
+
 /* ---- held back: what users wrote counts as it was, see controller/history/pin.h ---- */
 
 /* Kinds that are held back: what users write that says where traffic goes and who may. Not what

@@ -46,34 +46,54 @@ static void metrics(void *arg, const struct httpd_request *rq, struct httpd_answ
 /* ---- admin ---- */
 
 struct dump {
-    struct out *o;
-    struct str kind, id; /* p == NULL: any */
+    struct object **objects; /* a count each, from `at` on */
+    size_t n, at;
+    struct str kind, id; /* p == NULL: any; copies */
     bool wire;
-    size_t n;
+    size_t told;
 };
 
-static void dump_object(void *arg, const struct object *o) {
-    struct dump *d = arg;
-    if (d->id.p && !str_eq(d->id, object_id(o)))
+static void dump_object(struct dump *d, const struct object *v, struct out *o) {
+    if (d->id.p && !str_eq(d->id, object_id(v)))
         return;
-    if (d->kind.p && !str_eq(d->kind, str_of(model_kind_name((enum model_kind)o->kind))))
+    if (d->kind.p && !str_eq(d->kind, str_of(model_kind_name((enum model_kind)v->kind))))
         return;
-    if (d->n++ > 0)
-        out_lit(d->o, ",\n");
+    if (d->told++ > 0)
+        out_lit(o, ",\n");
     if (d->wire)
-        object_wire_json(o, d->o);
+        object_wire_json(v, o);
     else
-        object_json(o, d->o);
+        object_json(v, o);
 }
+
+static bool dump_more(void *arg, struct out *o) {
+    struct dump *d = arg;
+    if (d->at == d->n) {
+        out_lit(o, "]}\n");
+        return false;
+    }
+    dump_object(d, d->objects[d->at], o);
+    object_drop(d->objects[d->at++]);
+    return true;
+}
+
+static void dump_end(void *arg) {
+    struct dump *d = arg;
+    while (d->at < d->n)
+        object_drop(d->objects[d->at++]);
+    mem_free(d->objects);
+    mem_free((char *)(uintptr_t)d->kind.p);
+    mem_free((char *)(uintptr_t)d->id.p);
+    mem_free(d);
+}
+
+static struct str copy(struct str s) { return s.p ? str_of(str_dup(s)) : STR_NONE; }
 
 static void config(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
     struct admin *admin = arg;
     struct str format = httpd_param(rq, "format");
-    struct dump d = {.o = &a->body,
-                     .kind = httpd_param(rq, "kind"),
-                     .id = httpd_param(rq, "id"),
-                     .wire = str_eq(format, STR("wire"))};
-    if (format.p && !d.wire && !str_eq(format, STR("json"))) {
+    bool wire = str_eq(format, STR("wire"));
+    if (format.p && !wire && !str_eq(format, STR("json"))) {
         a->status = 400;
         out_lit(&a->body, "format is json or wire\n");
         return;
@@ -82,8 +102,12 @@ static void config(void *arg, const struct httpd_request *rq, struct httpd_answe
     out_lit(&a->body, "{\"revision\":\"");
     out_hex(&a->body, admin->host.revision(admin->host.arg), 16);
     out_lit(&a->body, "\",\"objects\":[\n");
-    admin->host.objects(admin->host.arg, dump_object, &d);
-    out_lit(&a->body, "]}\n");
+    struct dump *d = mem_zalloc(sizeof(*d));
+    d->objects = admin->host.objects(admin->host.arg, &d->n);
+    d->kind = copy(httpd_param(rq, "kind"));
+    d->id = copy(httpd_param(rq, "id"));
+    d->wire = wire;
+    a->pieces = (struct httpd_pieces){dump_more, dump_end, d};
 }
 
 static void reason_list(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {

@@ -11,6 +11,9 @@
  * encoding, for sluicectl, which builds the same tables from it /reasons
  * [{"name","origin","status","text","count"}]
  *
+ * /config is the state at the moment of the request, told in pieces (lib/httpd.h): however much it
+ * is, and however slowly it is read, a turn of main's loop makes only a little of it.
+ *
  * Keys and secrets (HIDE in lib/model.def) are in neither form.
  */
 #ifndef SLUICE_PROXY_ADMIN_ADMIN_H
@@ -26,9 +29,8 @@ struct admin_host {
      * words. */
     bool (*ready)(void *arg, struct out *why);
     uint64_t (*revision)(void *arg);
-    /* Calls each() with every applied object. */
-    void (*objects)(void *arg, void (*each)(void *each_arg, const struct object *o),
-                    void *each_arg);
+    /* Every applied object, a count each; the caller frees the array. */
+    struct object **(*objects)(void *arg, size_t *n);
     void (*live)(void *arg, struct out *o); /* JSON: what this proxy does now, docs/live.md */
     void *arg;
 };

@@ -53,6 +53,35 @@ static void refuses_at_once(void *arg, const struct httpd_request *rq,
     httpd_finish(httpd_defer(rq), &a);
 }
 
+/* Pieces: "0 ", "1 ", ... below `of`; of SIZE_MAX there is no end, and each is a lot. */
+struct counting {
+    size_t of, at, ended;
+};
+static struct counting counting;
+
+static bool more_numbers(void *arg, struct out *o) {
+    struct counting *k = arg;
+    if (k->at++ % 3 == 2) /* nothing to tell this time */
+        return true;
+    for (unsigned i = 0; k->of == SIZE_MAX && i < 1000; i++)
+        out_lit(o, "more and more ");
+    out_fmt(o, "%zu ", k->at);
+    return k->at < k->of;
+}
+
+static void end_numbers(void *arg) { ((struct counting *)arg)->ended++; }
+
+static void numbers(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
+    struct counting *k = arg;
+    uint64_t of = SIZE_MAX;
+    uint64_t end = str_to_u64(httpd_param(rq, "of"), SIZE_MAX, &of) ? of : SIZE_MAX;
+    *k = (struct counting){.of = end};
+    out_lit(&a->body, "all: ");
+    a->pieces = (struct httpd_pieces){more_numbers, end_numbers, k};
+    if (httpd_param(rq, "late").p)
+        httpd_finish(httpd_defer(rq), a);
+}
+
 static void shows_fields(void *arg, const struct httpd_request *rq, struct httpd_answer *a) {
     struct str name, value;
     (void)arg;
@@ -68,6 +97,7 @@ static int start(void **state) {
                                          {"/not-ready", created, NULL},
                                          {"/later", waits, NULL},
                                          {"/refused", refuses_at_once, NULL},
+                                         {"/numbers", numbers, &counting},
                                          {"/fields/*", shows_fields, NULL}};
     struct why why = {0};
     base = event_base_new();
@@ -252,6 +282,51 @@ static void paths_by_prefix_and_fields(void **state) {
     expect("GET /fields HTTP/1.0\r\n\r\n", "HTTP/1.1 404 ", "");
 }
 
+/* ---- pieces ---- */
+
+static void answers_in_pieces(void **state) {
+    (void)state;
+    expect("GET /numbers?of=8 HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n",
+           "\r\n\r\nall: 1 2 4 5 7 8 ");
+    assert_int_equal(counting.ended, 1);
+    expect("GET /numbers?of=5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+           "HTTP/1.1 200 OK\r\n",
+           "Connection: close\r\n\r\n5\r\nall: \r\n8\r\n1 2 4 5 \r\n0\r\n\r\n");
+    assert_int_equal(counting.ended, 1);
+    expect("GET /numbers?of=2&late=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 200 ",
+           "all: \r\n4\r\n1 2 \r\n0\r\n\r\n");
+    assert_int_equal(counting.ended, 1);
+    char room[4096] = "";
+    int fd = dial();
+    ask(fd, "HEAD /numbers?of=9 HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL, room, sizeof(room));
+    close(fd);
+    assert_non_null(strstr(room, "Transfer-Encoding: chunked\r\n"));
+    assert_true(str_ends(str_of(room), STR("\r\n\r\n")));
+    assert_int_equal(counting.ended, 1);
+    assert_int_equal(counting.at, 0);
+}
+
+/* Who does not read is not told more, others are answered meanwhile, and what was begun is ended
+ * with the connection. */
+static void who_does_not_read_gets_no_more(void **state) {
+    (void)state;
+    int fd = dial();
+    static const char text[] = "GET /numbers HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    counting = (struct counting){0};
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    for (size_t still = 0, last = 0; still < 200; last = counting.at) {
+        event_base_loop(base, EVLOOP_NONBLOCK);
+        still = counting.at > 0 && counting.at == last ? still + 1 : 0;
+        assert_true(counting.at * 14000 < 64 << 20); /* what the kernel takes, and a piece */
+    }
+    expect("GET /echo HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ", "echo:");
+    assert_int_equal(counting.ended, 0);
+    close(fd);
+    while (httpd_connections(server) > 0)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    assert_int_equal(counting.ended, 1);
+}
+
 /* ---- TLS ---- */
 
 static SSL_CTX *server_tls(void) {
@@ -355,6 +430,8 @@ int main(void) {
         cmocka_unit_test(answers_that_come_later),
         cmocka_unit_test(a_client_may_leave_before_the_answer),
         cmocka_unit_test(paths_by_prefix_and_fields),
+        cmocka_unit_test(answers_in_pieces),
+        cmocka_unit_test(who_does_not_read_gets_no_more),
         cmocka_unit_test(speaks_tls_alone),
         cmocka_unit_test(addresses),
     };
