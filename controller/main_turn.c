@@ -679,7 +679,8 @@ struct turn *turn_new(struct event_base *base, struct store *store, const char *
                                               .on_token = on_token,
                                               .on_gone = on_gone};
     struct turn *t = mem_zalloc(sizeof(*t));
-    const struct compile_sink sink = {put, del, lost, found, status, t};
+    const struct compile_sink sink = {
+        .put = put, .del = del, .lost = lost, .found = found, .status = status, .arg = t};
     t->store = store;
     map_init(&t->fosters);
     map_init(&t->lost);

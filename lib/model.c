@@ -559,12 +559,17 @@ void object_json(const struct object *o, struct out *out) {
 
 struct str model_id(struct arena *a, enum model_kind kind, struct str ns, struct str name,
                     struct str part) {
-    if (ns.n == 0)
-        ns = STR("-");
-    if (part.n == 0)
-        return arena_fmt(a, "%s/%.*s/%.*s", model_kind_name(kind), STR_FMT(ns), STR_FMT(name));
-    return arena_fmt(a, "%s/%.*s/%.*s/%.*s", model_kind_name(kind), STR_FMT(ns), STR_FMT(name),
-                     STR_FMT(part));
+    const struct str parts[] = {str_of(model_kind_name(kind)), ns.n > 0 ? ns : STR("-"), name,
+                                part};
+    size_t most = 0, n = part.n > 0 ? 4 : 3;
+    for (size_t i = 0; i < n; i++)
+        most += parts[i].n + 1;
+    struct out o = out_fixed(arena_alloc(a, most), most);
+    for (size_t i = 0; i < n; i++) {
+        out_str(&o, parts[i]);
+        out_char(&o, i + 1 < n ? '/' : 0);
+    }
+    return str_mk(o.p, o.n - 1);
 }
 
 /* ---- digest ---- */

@@ -5,7 +5,12 @@
 
 static struct str target_key(char room[600], struct str kind, struct str ns, struct str name) {
     struct out o = out_fixed(room, 600);
-    out_fmt(&o, "targets/%.*s/%.*s/%.*s", STR_FMT(kind), STR_FMT(ns), STR_FMT(name));
+    out_lit(&o, "targets/");
+    out_str(&o, kind);
+    out_char(&o, '/');
+    out_str(&o, ns);
+    out_char(&o, '/');
+    out_str(&o, name);
     return out_done(&o);
 }
 

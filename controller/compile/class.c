@@ -50,7 +50,8 @@ void default_class_compile(struct making *m) {
 
 static struct str class_key(char room[300], struct str name) {
     struct out o = out_fixed(room, 300);
-    out_fmt(&o, "class-fact/%.*s", STR_FMT(name)); /* "class/" is an index of the store */
+    out_lit(&o, "class-fact/"); /* "class/" is an index of the store */
+    out_str(&o, name);
     return out_done(&o);
 }
 

@@ -38,6 +38,9 @@ struct keyset_want;
 struct compile_sink {
     void (*put)(void *arg, struct object *o); /* takes the count */
     void (*del)(void *arg, struct str id);
+    /* Both in one, borrowed; was == NULL: it is new; now == NULL: it is gone. An id that goes from
+     * one unit to another is told twice. */
+    void (*moved)(void *arg, const struct object *was, const struct object *now);
     /* A resource is refused and was never good here. Its ids are those that begin with prefix when
      * that ends in '/', else prefix is the whole id. */
     void (*lost)(void *arg, struct str prefix);

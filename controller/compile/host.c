@@ -11,7 +11,10 @@
 
 static struct str host_key(char room[600], const struct unit *u) {
     struct out o = out_fixed(room, 600);
-    out_fmt(&o, "host-owner/%.*s/%.*s", STR_FMT(u->ns), STR_FMT(u->name));
+    out_lit(&o, "host-owner/");
+    out_str(&o, u->ns);
+    out_char(&o, '/');
+    out_str(&o, u->name);
     return out_done(&o);
 }
 

@@ -29,7 +29,7 @@ static void print_at(struct out *o, const struct at *at) {
         out_str(o, str_of(at->name));
     }
     if (at->index >= 0)
-        out_fmt(o, "[%lld]", (long long)at->index);
+        out_char(o, '['), out_i64(o, at->index), out_char(o, ']');
 }
 
 struct str at_print(struct arena *a, const struct at *at) {

@@ -222,10 +222,21 @@ static void unproven(struct compiler *c, struct unit *u) {
     list_append(&c->unproven, &u->unproven_link);
 }
 
-static void put(struct compiler *c, struct unit *u, struct object *o) {
+/* was: what it made of that id before, or NULL. */
+static void put(struct compiler *c, struct unit *u, const struct object *was, struct object *o) {
     map_put(&c->owners, object_id(o), u);
     if (c->sink.put)
         c->sink.put(c->sink.arg, object_hold(o));
+    if (c->sink.moved)
+        c->sink.moved(c->sink.arg, was, o);
+}
+
+static void del(struct compiler *c, const struct object *was) {
+    map_del(&c->owners, object_id(was));
+    if (c->sink.del)
+        c->sink.del(c->sink.arg, object_id(was));
+    if (c->sink.moved)
+        c->sink.moved(c->sink.arg, was, NULL);
 }
 
 /* The differences between two lists that are sorted by id go out; *now is taken and becomes live.
@@ -245,18 +256,15 @@ void unit_replace(struct compiler *c, struct unit *u, struct objects *now) {
                     : k == u->objects.n ? -1
                                         : str_cmp(object_id(was.v[i]), object_id(u->objects.v[k]));
         if (order < 0) {
-            map_del(&c->owners, object_id(was.v[i]));
-            if (c->sink.del)
-                c->sink.del(c->sink.arg, object_id(was.v[i]));
-            i++;
+            del(c, was.v[i++]);
         } else if (order > 0) {
-            put(c, u, u->objects.v[k++]);
+            put(c, u, NULL, u->objects.v[k++]);
         } else {
             map_del(&c->owners, object_id(was.v[i])); /* the key's memory is the object's */
             if (was.v[i]->hash == u->objects.v[k]->hash)
                 map_put(&c->owners, object_id(u->objects.v[k]), u);
             else
-                put(c, u, u->objects.v[k]);
+                put(c, u, was.v[i], u->objects.v[k]);
             i++, k++;
         }
     }
