@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <sys/inotify.h>
@@ -137,6 +138,11 @@ static void scan_entry(struct dir_source *d, struct str directory, const char *e
         found(d, out_done(&path), name, depth);
 }
 
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* In order of names, as the store will be asked for what is in them. */
 static int scan_directory(struct dir_source *d, struct str path, unsigned depth, struct why *why) {
     char room[4096];
     const char *full = dir_path(d, path, room);
@@ -145,13 +151,15 @@ static int scan_directory(struct dir_source *d, struct str path, unsigned depth,
                         STR_FMT(path));
     if (watch(d, path, full, why) != 0)
         return -1;
-    DIR *dir = opendir(full);
-    if (!dir)
+    struct dirent **entries;
+    int n = scandir(full, &entries, NULL, by_name);
+    if (n < 0)
         return why_text(why, "directory %s cannot be read: %s", full, strerror(errno));
-    struct dirent *entry;
-    while ((entry = readdir(dir)))
-        scan_entry(d, path, entry->d_name, depth);
-    closedir(dir);
+    for (int i = 0; i < n; i++) {
+        scan_entry(d, path, entries[i]->d_name, depth);
+        free(entries[i]);
+    }
+    free(entries);
     return 0;
 }
 

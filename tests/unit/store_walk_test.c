@@ -96,6 +96,24 @@ static void shows_what_is(void **state) {
     store_walk_end(walk);
 }
 
+/* In whatever order they came, and however much of that was right. */
+static void is_in_order(void **state) {
+    (void)state;
+    srand(2);
+    for (int round = 0; round < 200; round++) {
+        int n = 0, last = -1, right = rand() % NAMES;
+        for (int i = 0; i < NAMES; i++) /* more changes than an order is kept for */
+            take(i);
+        for (int i = 0; i < NAMES; i++)
+            put(i < right ? i : rand() % NAMES, 1);
+        for (const struct resource *r = NULL; (r = store_next(w.store, KUBE_Route, r)); n++) {
+            assert_true(name_of(r) > last);
+            last = name_of(r);
+        }
+        assert_int_equal(n, store_count(w.store, KUBE_Route));
+    }
+}
+
 /* What was held for it goes when it has passed, or ends. */
 static void ends_in_the_middle(void **state) {
     (void)state;
@@ -145,6 +163,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(shows_what_was, setup, teardown),
         cmocka_unit_test_setup_teardown(shows_what_is, setup, teardown),
+        cmocka_unit_test_setup_teardown(is_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(ends_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(walks_objects, setup, teardown),
     };
