@@ -459,8 +459,7 @@ static uint64_t revision(void *arg) {
 }
 
 /* A route with all that a proxy needs, and a consumer with a secret. */
-static void objects(void *arg, void (*each)(void *each_arg, const struct object *o),
-                    void *each_arg) {
+static struct object **objects(void *arg, size_t *n) {
     (void)arg;
     struct str host = STR("host/sluice/p.example.com");
     struct model_host h = {.hostname = STR("p.example.com")};
@@ -483,13 +482,12 @@ static void objects(void *arg, void (*each)(void *each_arg, const struct object 
                             .n_filters = 1};
     struct model_credential secret = {.name = STR("id"), .digest = STR("hunter2hunter2hu")};
     struct model_consumer c = {.credentials = &secret, .n_credentials = 1};
-    struct object *all[] = {object_new(MODEL_KIND_host, host, &h),
-                            object_new(MODEL_KIND_route, STR("route/n/p/direct"), &r),
-                            object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c)};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        each(each_arg, all[i]);
-        object_drop(all[i]);
-    }
+    *n = 3;
+    struct object **all = mem_array(*n, sizeof(*all));
+    all[0] = object_new(MODEL_KIND_host, host, &h);
+    all[1] = object_new(MODEL_KIND_route, STR("route/n/p/direct"), &r);
+    all[2] = object_new(MODEL_KIND_consumer, STR("consumer/n/c"), &c);
+    return all;
 }
 
 static const char status_text[] =
