@@ -62,9 +62,9 @@ struct str httpd_param(const struct httpd_request *rq, const char *name);
 /* The head's fields one by one: *at starts as 0; false at the end. */
 bool httpd_field(const struct httpd_request *rq, size_t *at, struct str *name, struct str *value);
 
-/* The rest of an answer that grows with the configuration, behind what stands in its body: made when
- * the reader has taken what came before, so neither its size nor a slow reader holds up the loop or
- * takes memory. The state that it is told from goes on meanwhile. */
+/* The rest of an answer that grows with the configuration, behind what stands in its body: made
+ * when the reader has taken what came before, so neither its size nor a slow reader holds up the
+ * loop or takes memory. The state that it is told from goes on meanwhile. */
 struct httpd_pieces {
     bool (*more)(void *arg, struct out *o); /* appends a little, or nothing; false: that was all */
     void (*end)(void *arg);                 /* exactly once, told to the end or not */

@@ -34,8 +34,7 @@ void *map_get(const struct map *m, struct str key) {
     return m->n == 0 ? NULL : find(m, key)->value;
 }
 
-/* The same for a key that is not in it: no other key is looked at, which would be a cache miss each.
- */
+/* The same for a key that is not in it: no other key is looked at, each a cache miss. */
 static struct map_slot *find_empty(const struct map *m, struct str key) {
     size_t i = home_of(m, key);
     while (m->slots[i].key.p)

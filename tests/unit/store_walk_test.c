@@ -4,7 +4,6 @@
  * at its start.
  */
 #include "compile_world.h"
-#include "lib/mem.h"
 
 #include <stdlib.h>
 
@@ -38,9 +37,16 @@ static void take(int name) {
     store_delete(w.store, KUBE_Route, STR("shop"), str_of(text));
 }
 
-static int name_of(const struct resource *r) { return atoi(r->meta.name.p + 1); }
+/* That it begins with. */
+static unsigned number(struct str s) {
+    unsigned v = 0;
+    for (size_t i = 0; i < s.n && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+        v = v * 10 + (unsigned)(s.p[i] - '0');
+    return v;
+}
+static int name_of(const struct resource *r) { return (int)number(str_skip(r->meta.name, 1)); }
 static unsigned version_of(const struct resource *r) {
-    return (unsigned)atoi(resource_Route(r)->hostnames[0].p + 1);
+    return number(str_skip(resource_Route(r)->hostnames[0], 1));
 }
 
 static void shows_what_was(void **state) {
@@ -147,7 +153,7 @@ static void walks_objects(void **state) {
     for (int step = 0; compile_walk_next(walk, &v, &n); step++) {
         for (size_t i = 0; i < n; i++)
             if (str_starts(object_id(v[i]), STR("route/shop/r")))
-                seen[atoi(object_id(v[i]).p + 12)]++;
+                seen[number(str_skip(object_id(v[i]), 12))]++;
         if (step % 5 == 0)
             (void)compile_walk_next(other, &v, &n);
         take(step % NAMES / 2);
