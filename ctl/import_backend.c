@@ -17,7 +17,7 @@
 
 #include <arpa/inet.h>
 
-enum { TARGETS_MAX = 16, ENDPOINTS_MAX = 100 };
+enum { TARGETS_MAX = 16, ENDPOINTS_MAX = 100, WEIGHT_MAX = 65535 };
 
 struct target {
     struct str host;
@@ -287,7 +287,13 @@ static bool take_target(struct building *w, const struct kong_entity *e, struct 
         host = text; /* an IPv6 address without port, or nothing good */
         number = 8000;
     }
-    *t = (struct target){lower(w, host), (uint16_t)number, kong_int(e->json, "weight", 100)};
+    int64_t weight = kong_int(e->json, "weight", 100);
+    if (weight < 0 || weight > WEIGHT_MAX) {
+        close_backend(w, "targets.weight", arena_fmt(&w->i->arena, "%lld", (long long)weight),
+                      "is no weight (0 to 65535); write backendRefs");
+        weight = 0;
+    }
+    *t = (struct target){lower(w, host), (uint16_t)number, weight};
     static const char *const known[] = {"target", "weight", "upstream", NULL};
     import_unknown(w->i, e, e->json, "", known);
     return host.n > 0;

@@ -58,7 +58,7 @@ static const char *unfit(const cJSON *part, const char *list, bool request, stru
         return no;
     if (kube_rule_check(KUBE_HEADER, name, &why) != 0)
         return "is no name of a header";
-    if (set && memmem(value.p, value.n, "$(", 2))
+    if (set && str_has(value, STR("$(")))
         return "is a template, and filters have none";
     if (set && kube_rule_check(KUBE_HEADER_VALUE, value, &why) != 0)
         return "is no value of a header";
@@ -109,6 +109,11 @@ static void edit_one(struct import *i, const struct kong_entity *p, const char *
 static void edit_action(struct import *i, const struct kong_entity *p, const char *action,
                         bool request, cJSON *part) {
     const cJSON *of = json_get(import_plugin_config(i, p), action), *f, *item;
+    if (cJSON_IsArray(of) && of->child) {
+        import_say(i, IMPORT_LOST, import_object(i, p), arena_fmt(&i->arena, "config.%s", action),
+                   import_value(i, action, of), "is a list, and no map of changes");
+        return;
+    }
     cJSON_ArrayForEach(f, of) {
         bool uri = strcmp(f->string, "uri") == 0 && strcmp(action, "replace") == 0 && request;
         bool empty = cJSON_IsNull(f) || (cJSON_IsArray(f) && !f->child);
@@ -380,7 +385,7 @@ static void check_paths(struct import *i, struct import_route *r) {
     const struct kong_entity *p = import_plugin(i, r->e, "request-transformer");
     struct str uri = said_uri(i, p), path = r->backend ? r->backend->path : STR_NONE;
     if (uri.n > 0 && (uri.n > PATH_MAX_BYTES || uri.p[0] != '/' || !path_is_canonical(uri) ||
-                      memmem(uri.p, uri.n, "$(", 2)))
+                      str_has(uri, STR("$("))))
         import_close(i, r, import_object(i, p), STR("config.replace.uri"), uri,
                      "is a template or no plain path; write a rule for each path");
     const cJSON *m;

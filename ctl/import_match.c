@@ -55,7 +55,7 @@ static bool ends_itself(struct str e) {
 /* Kong's matches the beginning of a path, ours all of it. */
 static struct str whole(struct import *i, struct str e) {
     bool choice = str_find(e, '|', 0) < e.n;
-    const char *end = memmem(e.p, e.n, "\\Q", 2) ? "\\E" : ""; /* harmless where none is open */
+    const char *end = str_has(e, STR("\\Q")) ? "\\E" : ""; /* harmless where none is open */
     if (!choice && end[0] == 0 && ends_itself(e))
         return e;
     return arena_fmt(&i->arena, choice ? "(?:%.*s%s).*" : "%.*s%s.*", STR_FMT(e), end);

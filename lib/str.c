@@ -65,6 +65,10 @@ size_t str_find(struct str s, char c, size_t from) {
     return at ? (size_t)(at - s.p) : s.n;
 }
 
+bool str_has(struct str s, struct str part) {
+    return part.n == 0 || (s.n >= part.n && memmem(s.p, s.n, part.p, part.n) != NULL);
+}
+
 struct str str_cut(struct str s, char sep, struct str *head) {
     size_t at = str_find(s, sep, 0);
     *head = str_mk(s.p, at);

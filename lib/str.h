@@ -46,6 +46,7 @@ bool str_eq_nocase(struct str a, struct str b); /* ASCII case only */
 int str_cmp(struct str a, struct str b);        /* bytes, then length: <0, 0, >0 */
 /* Index of the first c at or after from, or s.n. */
 size_t str_find(struct str s, char c, size_t from);
+bool str_has(struct str s, struct str part);
 /* Cuts at the first sep: *head is before it, the rest after it is returned. Without sep: *head is
  * all of s and the rest is STR_NONE (p == NULL). */
 struct str str_cut(struct str s, char sep, struct str *head);

@@ -7,14 +7,10 @@
 
 #define NGINX STR("nginx.ingress.kubernetes.io/")
 
-static bool contains(struct str s, struct str part) {
-    return s.n >= part.n && memmem(s.p, s.n, part.p, part.n) != NULL;
-}
-
 static bool restricts(struct str name) {
     return str_starts(name, STR("auth-")) ||
-           (contains(name, STR("global-")) &&
-            contains(name, STR("auth"))) || /* global-*auth*, enable-global-auth */
+           (str_has(name, STR("global-")) &&
+            str_has(name, STR("auth"))) || /* global-*auth*, enable-global-auth */
            str_eq(name, STR("satisfy")) ||
            str_eq(name, STR("whitelist-source-range")) ||
            str_eq(name, STR("denylist-source-range")) || str_starts(name, STR("limit-")) ||
