@@ -287,7 +287,8 @@ static void write_rewritten_line(const struct exchange *x, const struct model_re
 
 static void write_request_line(const struct exchange *x, struct out *o) {
     struct str method = head_str(x->request, x->request->method_text);
-    char *at = out_take(o, method.n + 1 + x->path.n + x->has_query + x->query.n + 11);
+    size_t query = x->has_query ? 1 + x->query.n : 0;
+    char *at = out_take(o, method.n + 1 + x->path.n + query + 11);
     if (unlikely(at == NULL))
         return;
     at = put(at, method);
