@@ -491,6 +491,7 @@ static void end(struct conn *c, void (*freed)(struct conn *c)) {
     list_del(&c->ready_link);
     list_del(&c->dirty_link);
     list_append(&c->loop->doomed, &c->dirty_link);
+    c->loop->n_doomed++;
 }
 
 void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
@@ -501,13 +502,14 @@ void conn_close(struct conn *c, bool reset, void (*freed)(struct conn *c)) {
     if (reset)
         conn_will_reset(c);
     end(c, freed);
-    close(c->fd);
 }
 
 int conn_give_up(struct conn *c, void (*freed)(struct conn *c)) {
     debug_must(!c->closed && c->tls == NULL && c->in.p == NULL && conn_pending(c) == 0);
     end(c, freed);
-    return c->fd;
+    int fd = c->fd;
+    c->fd = -1;
+    return fd;
 }
 
 /* ---- the loop's part ---- */
@@ -548,10 +550,18 @@ void conns_flush(struct loop *l, bool lazy) {
         flush(list_entry(n, struct conn, dirty_link));
 }
 
-void conns_end_turn(struct loop *l) {
-    for (struct list *n; (n = list_pop(&l->doomed)) != NULL;) {
+static void bury(struct loop *l, size_t most) {
+    for (struct list *n; most > 0 && (n = list_pop(&l->doomed)) != NULL; most--) {
         struct conn *c = list_entry(n, struct conn, dirty_link);
+        l->n_doomed--;
+        if (c->fd >= 0)
+            close(c->fd);
         if (c->freed != NULL)
             c->freed(c);
     }
 }
+
+/* A quarter, so that they do not become more when each turn brings many. */
+void conns_end_turn(struct loop *l) { bury(l, size_max(CONN_CLOSES, l->n_doomed / 4)); }
+
+void conns_end(struct loop *l) { bury(l, SIZE_MAX); }

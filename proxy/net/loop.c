@@ -70,7 +70,7 @@ int loop_init(struct loop *l, size_t limit, size_t keep) {
 }
 
 void loop_fini(struct loop *l) {
-    conns_end_turn(l);
+    conns_end(l);
     wheel_free(l->wheel);
     slabs_fini(&l->slabs);
     loop_watch_free(l->tick);
@@ -79,7 +79,7 @@ void loop_fini(struct loop *l) {
 }
 
 static void wait_for_events(struct loop *l) {
-    if (!list_empty(&l->ready)) {
+    if (!list_empty(&l->ready) || !list_empty(&l->doomed)) {
         event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
         return;
     }

@@ -36,7 +36,8 @@ struct loop {
     struct list ready;  /* conn.ready_link: more to read without a new event */
     struct list hot;    /* conn.dirty_link: bytes to flush after this handler */
     struct list dirty;  /* conn.dirty_link: at the end of the turn */
-    struct list doomed; /* conn.dirty_link: closed, freed at the end of the turn */
+    struct list doomed; /* conn.dirty_link: over, closed and freed at the end of a turn */
+    size_t n_doomed;
     bool stop;
     uint64_t lag_ns_max; /* longest turn since it was last read; relaxed, the scrape sets it to 0 */
 };

@@ -12,6 +12,7 @@ enum {
     HEARD_MAX = 256 * 1024,  /* of one head, whatever the limits let it keep */
     BUDGET_PER_SECOND = 100, /* it fills by time */
     TURN_SPENDS = 64,        /* then it is the other connections' turn */
+    TURN_HEARD = 16 * 1024,  /* the same, in bytes of heads: each of them is work elsewhere */
     USEFUL_BYTES = 512,      /* a DATA frame of so many pays for another one */
 };
 
@@ -202,6 +203,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg) {
     int rv = 0;
     (void)ng;
     if (f->hd.type == NGHTTP2_HEADERS && l->head.room != NULL) {
+        l->heard += l->head.heard;
         if (l->head.trailers)
             on_trailers(l, f);
         else
@@ -342,9 +344,10 @@ static bool read_more(struct h2_link *l) {
 
 void h2_link_read(struct h2_link *l) {
     int64_t least = l->budget - TURN_SPENDS;
-    while (may_read(l) && l->budget >= least && read_more(l)) {
+    l->heard = 0;
+    while (may_read(l) && l->budget >= least && l->heard < TURN_HEARD && read_more(l)) {
     }
-    if (l->budget < least)
+    if (l->budget < least || l->heard >= TURN_HEARD)
         conn_again(l->conn);
 }
 

@@ -88,6 +88,7 @@ struct h2_link {
     uint8_t frame_n;
     uint32_t frame_left; /* then its payload; first of all the preface */
     int64_t budget;
+    uint64_t heard; /* bytes of heads in this turn */
     int32_t resets[H2_RESETS_MAX]; /* that we have reset lately: the peer may not know yet */
     uint32_t n_resets;
     bool deaf;   /* nothing more is read */

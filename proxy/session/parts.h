@@ -12,7 +12,7 @@
 enum { SESSION_LINGER_MS = 2000, SESSION_LINGER_BYTES = 256 * 1024 };
 
 void session_idle(struct session *s, bool idle); /* counted as one that waits for a request */
-/* The connection is closed at once; it is freed at the end of the turn. */
+/* The connection is over; it is closed and freed at the end of a turn (conn.h). */
 void session_end(struct session *s, bool reset);
 /* FIN after what is in its buffer; what still comes is thrown away for a while. */
 void session_linger(struct session *s);

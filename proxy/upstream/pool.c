@@ -584,7 +584,7 @@ void upstreams_fini(struct upstreams *us) {
     for (uint32_t i = 0; i < us->n_targets; i++)
         if (us->targets[i] != NULL)
             close_all(us->targets[i]);
-    conns_end_turn(us->loop);
+    conns_end(us->loop);
     for (uint32_t i = 0; i < us->n_targets; i++)
         target_free(us->targets[i]);
     for (struct list *n; (n = list_pop(&us->free)) != NULL;)
