@@ -343,7 +343,8 @@ FAULTS = {
 # ---- faults of Sluice's own pods ----
 
 # What a machine with two CPUs for everything may say beside, while all of them are wanted.
-BUSY = {'SluiceWorkersBusy', 'SluiceGatewaySlow', 'SluiceUpstreamSlow', 'SluiceUpstreamErrorsFast', 'SluiceUpstreamErrorsSlow'}
+BUSY = {'SluiceWorkersBusy', 'SluiceGatewaySlow', 'SluiceUpstreamSlow', 'SluiceUpstreamErrorsFast', 'SluiceUpstreamErrorsSlow',
+        'SluiceAuthErrorsFast', 'SluiceAuthErrorsSlow'}
 
 class Deaf:
     """Packets of a pod to some port are dropped, as a NetworkPolicy does it."""

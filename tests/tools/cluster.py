@@ -329,9 +329,10 @@ class Install:
             print(kubectl('-n', namespace, 'get', 'pods,services,endpointslices', '-o', 'wide',
                           check=False))
             print(kubectl('-n', namespace, 'get', 'events', '--sort-by=.lastTimestamp', check=False)[-4000:])
-        for part in ('controller', 'proxy'):
-            print(f'--- {part}')
-            text = kubectl('-n', self.namespace, 'logs', '--prefix', '--all-containers', '--tail=400', '-l',
-                           f'app.kubernetes.io/component={part}', check=False)
-            lines = [line for line in text.splitlines() if '"status":200' not in line]
-            print('\n'.join(lines[-60:]))
+        for part in ('proxy', 'controller'):
+            for pod in objects('pods', self.namespace, f'app.kubernetes.io/component={part}'):
+                name = pod['metadata']['name']
+                print(f'--- {name} {pod["status"].get("podIP")}')
+                text = kubectl('-n', self.namespace, 'logs', '--all-containers', '--tail=100000', name, check=False)
+                lines = [line for line in text.splitlines() if '"status":' not in line]  # of the access log
+                print('\n'.join(lines[-40:]))
