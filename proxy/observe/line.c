@@ -202,6 +202,7 @@ static void write_phases(struct out *o, const struct record *r) {
     } all[] = {{",\"read\":", r->read_ns},
                {",\"auth_wait\":", r->auth_ns},
                {",\"pick\":", r->pick_ns},
+               {",\"retry\":", r->retry_ns},
                {",\"body\":", r->body_ns}};
     char *start = out_take(o, PHASES_MAX), *at = start;
     if (!start)

@@ -62,7 +62,8 @@ struct record {
     const char *protocol; /* of the client: "http/1.1", "http/1.0", "h2"; NULL: unknown */
     uint64_t request_bytes, response_bytes; /* heads and bodies as on the wire */
     uint64_t start_ns;                      /* CLOCK_MONOTONIC, first byte */
-    uint64_t total_ns, gateway_ns, upstream_ns, connect_ns, auth_ns, read_ns, pick_ns, body_ns;
+    uint64_t total_ns, gateway_ns, upstream_ns, connect_ns, auth_ns, read_ns, pick_ns, retry_ns,
+        body_ns;
 };
 
 /* All that is known of one finished connection that was passed on as it came. */

@@ -72,6 +72,7 @@ struct stream {
     uint64_t upstream_ns, connect_ns;
     uint64_t waits_ns,
         auth_ns; /* since when it waits to be judged (0: it does not); how long it did */
+    uint64_t backs_off_ns, retry_ns; /* the same of the wait before it is sent again */
 };
 
 /* stream.c */
@@ -125,6 +126,8 @@ void request_sent(struct stream *st, size_t lent, bool all);
 void request_failed(struct stream *st, enum reason reason);
 bool request_may_retry(const struct stream *st);
 void request_retry_over(struct stream *st);        /* it counts in the budget no more */
+/* How long it has waited before it was sent again, until now. */
+uint64_t request_backed_off(const struct stream *st, uint64_t now_ns);
 void request_retry(struct stream *st, bool reuse); /* reuse: the connection can be kept */
 void request_ready(struct upstream *u);
 void request_turn(struct waiter *w);

@@ -229,6 +229,8 @@ void request_turn(struct waiter *w) {
 /* The wait in the queue was too long, or the backoff is over. */
 void request_timer(struct timer *t) {
     struct stream *st = container_of(t, struct stream, timer);
+    st->retry_ns = request_backed_off(st, loop_clock_ns());
+    st->backs_off_ns = 0;
     if (st->waiter.target != NULL) {
         stream_fail(st, REASON_OVERLOADED);
         return;
@@ -265,6 +267,10 @@ bool request_may_retry(const struct stream *st) {
            retries_code(st, st->upstream_status) && in_budget(st);
 }
 
+uint64_t request_backed_off(const struct stream *st, uint64_t now_ns) {
+    return st->retry_ns + (st->backs_off_ns > 0 ? now_ns - st->backs_off_ns : 0);
+}
+
 void request_retry_over(struct stream *st) {
     if (st->retrying)
         st->env->n_retrying--;
@@ -290,9 +296,11 @@ void request_retry(struct stream *st, bool reuse) {
     }
     st->got_bytes = false;
     st->upstream_status = 0;
+    st->response_ns = 0; /* of an answer that nobody gets */
     if (ms > 0) { /* doubled each time, half of it by chance */
         uint64_t wait = (uint64_t)ms << size_min(st->retries - 1U, 5);
         wait = wait / 2 + prng_below(&st->env->loop->prng, (uint32_t)(wait / 2 + 1));
+        st->backs_off_ns = loop_clock_ns();
         timer_set(st->env->loop->wheel, &st->timer, st->env->loop->now_ms + wait);
     } else {
         request_timer(&st->timer);

@@ -221,6 +221,7 @@ void stream_record(struct stream *st) {
         .upstream_ns = st->upstream_ns,
         .connect_ns = st->connect_ns,
         .auth_ns = st->auth_ns,
+        .retry_ns = request_backed_off(st, now),
     };
     memcpy(r.client, st->address, 16);
     struct record_auth auth;

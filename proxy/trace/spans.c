@@ -245,6 +245,7 @@ static void put_phases(struct out *o, const struct record *r) {
     put_us(o, "sluice.auth_us", r->auth_ns);
     put_us(o, "sluice.pick_us", r->pick_ns);
     put_us(o, "sluice.connect_us", r->connect_ns);
+    put_us(o, "sluice.retry_us", r->retry_ns);
     put_us(o, "sluice.upstream_us", r->upstream_ns);
     put_us(o, "sluice.body_us", r->body_ns);
 }
