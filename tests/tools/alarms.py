@@ -33,6 +33,8 @@ RULES = {'alerts': {
     'burn': {'fast': {'short': '10s', 'long': '20s', 'for': '3s'}, 'slow': {'short': '20s', 'long': '30s', 'for': '5s'}},
     'for': '5s', 'errorWindow': '10s', 'latencyWindow': '10s', 'rejectedWindow': '10s', 'configAgeSeconds': 8,
     'workersBusy': 0.15, 'gatewaySeconds': 0.25}}  # whatever else this machine does: it has two CPUs for all pods
+# What a request costs follows the load while there is so little of it: this rule is looked at while that is the same.
+COST = {'alerts': {'for': '5s', 'cost': {'window': '10s', 'before': '15s', 'factor': 3}}}
 ON = ('alerts.enabled=true', 'serviceMonitor.enabled=true', 'alerts.runbookURL=https://git.example.com/docs/runbook.md')
 SETTINGS = ('proxy.drainDelay=1s', 'proxy.drainTimeout=5s', 'rbac.watchSecrets=true', 'proxy.workers=1',
             'autoscaling.enabled=true', 'autoscaling.minReplicas=2', 'autoscaling.maxReplicas=3')
@@ -44,9 +46,9 @@ class Watch(prometheus.Server):
     """Prometheus beside the cluster. Debian's cannot ask Kubernetes: so the endpoints that the ServiceMonitor selects are
     told to it in a file, with the labels that the operator gives them."""
 
-    def __init__(self, installed):
+    def __init__(self, installed, rules=None):
         self.files = tempfile.mkdtemp(prefix='sluice-alarms-')
-        self.write('values.yaml', json.dumps(RULES))
+        self.write('values.yaml', json.dumps(rules or RULES))
         words = [w for s in (*installed.settings, *ON) for w in ('--set', s)]
         made = [o for o in yaml.safe_load_all(chart.template('-f', os.path.join(self.files, 'values.yaml'), *words)) if o]
         self.monitor = chart.find(made, 'ServiceMonitor', 'sluice')['spec']
@@ -189,6 +191,13 @@ def service(name):
 def route(name, more='', path='{type: PathPrefix, value: /}'):
     """All of a host to the catalogue."""
     return ROUTE.format(name=name, rules=more + '  rules:\n' + one_rule('all', 'catalog', path))
+
+
+def large():
+    """The catalogue, whose answers are ten million bytes now."""
+    path = '{type: ReplaceFullPath, replaceFullPath: /bytes/10000000}'
+    return ROUTE.format(name='catalog', rules='  rules:\n    - name: all\n      backendRefs: [{name: catalog, port: 80}]\n'
+                        f'      filters: [{{type: URLRewrite, urlRewrite: {{path: {path}}}}}]\n')
 
 
 def busy(status):
