@@ -259,6 +259,19 @@ void peer_sent(struct peer *r, size_t cost) {
     peer_pump(r);
 }
 
+/* Whether it changed. */
+static bool set_behind(struct peer *r, bool behind) {
+    if (behind == r->behind)
+        return false;
+    r->behind = behind;
+    log_warn("push", "proxy is %s proxy=%s address=%s", behind ? "behind" : "behind no more",
+             r->name, r->address);
+    return true;
+}
+
+/* What it has is another controller's, who hears while we do not: it is we who are behind. */
+static bool is_ahead(const struct peer *r) { return !r->follows && r->push->deaf_since > 0; }
+
 bool peer_tick(struct peer *r) {
     uint64_t now = push_now_ms();
     if (r->state == PEER_NEW && now - r->opened_at > HELLO_WITHIN_MS && !r->closing) {
@@ -268,15 +281,9 @@ bool peer_tick(struct peer *r) {
         ws_close(r->push->ws, r->conn, NULL);
     }
     peer_pump(r);
-    if (peer_current(r))
+    if (peer_current(r) || is_ahead(r))
         r->waiting_since = 0;
-    bool behind = r->waiting_since != 0 && now - r->waiting_since >= r->push->behind_ms;
-    bool changed = behind != r->behind;
-    r->behind = behind;
-    if (changed)
-        log_warn("push", "proxy is %s proxy=%s address=%s", behind ? "behind" : "current again",
-                 r->name, r->address);
-    return changed;
+    return set_behind(r, r->waiting_since != 0 && now - r->waiting_since >= r->push->behind_ms);
 }
 
 /* ---- receiving ---- */
@@ -331,7 +338,7 @@ static int on_ack(struct peer *r, const struct wire_ack *m, struct why *why) {
     r->nack[0] = 0;
     r->acked_ms = push_unix_ms();
     peer_pump(r);
-    r->behind = false;
+    set_behind(r, false);
     r->waiting_since = peer_current(r) ? 0 : push_now_ms();
     r->push->changed = true;
     struct push_proxy view = peer_view(r);

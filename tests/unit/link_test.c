@@ -495,6 +495,8 @@ static void a_blind_controller_is_followed_only_if_all_are(void **state) {
     push_commit(b);
     until(tally(b).current == 1);
     assert_int_equal(config_count(proxies[0].config), 6);
+    for (int i = 0; i < 15; i++, turn())
+        assert_int_equal(tally(a).behind, 0); /* it is the blind one that does not know it */
     push_heard(b, false); /* nobody sees: it stays */
     push_heard(a, true);
     until(tally(a).follows == 1 && tally(b).follows == 0);
