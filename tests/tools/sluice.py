@@ -10,6 +10,7 @@ is printed when the test fails. Nothing here sleeps for luck: eventually() asks 
 import atexit
 import ctypes
 import http.client
+import json
 import os
 import re
 import shutil
@@ -302,6 +303,11 @@ class Gateway:
         if not self.proxy.alive():
             raise AssertionError('the proxy ended: ' + self.proxy.output()[-500:])
         return get(self.telemetry, '/ready')[0] == 200
+
+    def is_current(self):
+        """Whether each proxy serves what the controller has made of the manifests that it has seen."""
+        proxies = json.loads(get(self.controller_admin, '/status')[1])['proxies']
+        return all(p['current'] for p in proxies) and len(proxies) > 0
 
     def wait_ready(self, seconds=20):
         eventually(self.ready, 'the proxy is ready', seconds)
