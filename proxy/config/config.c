@@ -13,6 +13,7 @@
 
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <malloc.h>
 #include <time.h>
 
 enum {
@@ -91,6 +92,7 @@ static void on_saved(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     if (!lastgood_end(c->lastgood, &took))
         c->dirty = true;
+    malloc_trim(0); /* what messages and tables have left between what stays */
     arm(c->save_due, took * SAVE_SHARE > SAVE_EVERY_MS ? took * SAVE_SHARE : SAVE_EVERY_MS);
 }
 
