@@ -21,8 +21,8 @@
  *
  * Fairness: a connection reads at most CONN_TURN_BYTES in one turn, then goes to the ready list.
  * TLS handshakes, which cost a thousand times what a read does, are done from that list alone, in
- * order, after everything else, and for CONN_SHAKING_NS a turn. Closing, which costs ten times what
- * a read does and comes by the hundred when a client with many streams leaves, is done for
+ * order, after everything else, and for CONN_SHAKING_NS a turn. Closing, which costs more than a
+ * read does and comes by the hundred when a client with many streams leaves, is done for
  * CONN_CLOSES of them a turn, or a quarter of those that wait.
  * Memory: an idle connection holds no buffer. All functions: the worker's thread.
  */
