@@ -51,7 +51,7 @@ class Stream:
 
     def __init__(self, line, sock):
         self.line, self.sock, self.lock = line, sock, threading.Lock()
-        self.alive = True
+        self.alive, self.has_head = True, False
 
     def chunk(self, data):
         with self.lock:
@@ -110,8 +110,8 @@ class Proxy:
             return [s for s in self.streams if re.search(pattern, s.line) and not s.ended()]
 
     def inject(self, pattern, data):
-        """Into every answer that is under way and matches; how many there were."""
-        found = self.live(pattern)
+        """Into every answer whose body is under way and matches; how many there were."""
+        found = [s for s in self.live(pattern) if s.has_head]
         for stream in found:
             stream.chunk(data)
         return len(found)
@@ -203,6 +203,7 @@ class Proxy:
                     head += f'{name}: {got.headers[name]}\r\n'
             with stream.lock:
                 sock.sendall(head.encode() + b'\r\n')
+            stream.has_head = True
             left = action[1] if action and action[0] == 'cut' else None
             while stream.alive:
                 data = got.read1(65536)

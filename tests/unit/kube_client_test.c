@@ -367,7 +367,7 @@ static void too_many_requests(void **state) {
     retry_after("/retry/-90", 85000, 91000); /* a date, in whole seconds of a clock of ticks */
     retry_after("/retry/86400", KUBE_RETRY_AFTER_MAX_MS, KUBE_RETRY_AFTER_MAX_MS);
     retry_after("/retry/soon", 0, 0);
-    retry_after("/retry/-0", 0, 0); /* a date that is over */
+    retry_after("/retry/--5", 0, 0); /* a date that is over */
     hang_up();
 }
 

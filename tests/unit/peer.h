@@ -156,7 +156,9 @@ struct message {
     char text[2048]; /* the body's first bytes, NUL-terminated */
 };
 
-static inline uint64_t peer_sum(uint64_t sum, const char *p, size_t n) {
+/* Of megabytes, while a gate's clocks run: a sanitizer would make it a matter of seconds. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static inline uint64_t
+peer_sum(uint64_t sum, const char *p, size_t n) {
     for (size_t i = 0; i < n; i++)
         sum = sum * 1099511628211U + (unsigned char)p[i];
     return sum;
