@@ -623,7 +623,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
         if (faults[i].id.n == 0)
             continue;
         char *text = str_dup(faults[i].reason);
-        compile_quarantine(t->compiler, faults[i].id, text);
+        compile_quarantine(t->compiler, faults[i].id, faults[i].hash, text);
         mem_free(text);
     }
     turn_wake(t);

@@ -501,6 +501,11 @@ static void start_workers(struct proxy *p) {
     }
 }
 
+static void rejected(void *arg, size_t objects) {
+    struct proxy *p = arg;
+    observe_config_rejected(p->observe, objects);
+}
+
 static void start_config(struct proxy *p) {
     struct why why = {0};
     struct config_options c = {
@@ -515,6 +520,7 @@ static void start_config(struct proxy *p) {
         .nameserver = p->o.resolver,
         .publish = publish,
         .greeted = greeted,
+        .rejected = rejected,
         .shares = shares,
         .watched = watched,
         .arg = p,

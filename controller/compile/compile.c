@@ -350,9 +350,11 @@ size_t compile_run(struct compiler *c) {
     if (!store_is_synced(c->store) || store_n_dirty(c->store) == 0)
         return 0;
     c->runs++;
-    while ((su = store_next_dirty(c->store)))
-        if (run_unit(c, su->data))
-            n++;
+    do {
+        while ((su = store_next_dirty(c->store)))
+            if (run_unit(c, su->data))
+                n++;
+    } while (unit_meet_foreseen(c));
     return n;
 }
 
@@ -414,6 +416,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
     list_init(&c->refused);
     list_init(&c->unproven);
     list_init(&c->nacked);
+    list_init(&c->foreseen);
     list_init(&c->reserved);
     list_init(&c->certificates);
     list_init(&c->late);
@@ -426,6 +429,7 @@ struct compiler *compile_new(struct store *s, const struct compile_sink *sink) {
 void compile_free(struct compiler *c) {
     c->sink = (struct compile_sink){0};
     store_on_resource(c->store, NULL, NULL);
+    unit_forget_foreseen(c);
     if (c->watching)
         unit_end(c, c->watching);
     for (unsigned k = 0; k < UNIT_KINDS; k++) {

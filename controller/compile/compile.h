@@ -71,8 +71,12 @@ void compile_zones(struct compiler *c, compile_zone file);
 bool compile_settle(struct compiler *c);
 bool compile_is_late(const struct compiler *c); /* some wait: compile_settle() is to be called */
 /* A proxy could not use this object (nack): the owner is refused with that sentence until it makes
- * something else; what it made when it was last good and not nacked comes back. */
-void compile_quarantine(struct compiler *c, struct str id, const char *text);
+ * something else; what it made when it was last good and not nacked comes back. hash is the
+ * object's, or 0 where the proxy does not say: then it is what is out now. A proxy that follows
+ * another controller may have seen what is not made here yet: that is remembered until it is, of an
+ * object without hash for ten seconds; the newest COMPILE_FORESEEN_MAX. */
+enum { COMPILE_FORESEEN_MAX = 256 };
+void compile_quarantine(struct compiler *c, struct str id, uint64_t hash, const char *text);
 /* Those who said so have gone: all that was refused is tried again. */
 void compile_forgive(struct compiler *c);
 /* Everything that came out so far is served by every ready proxy: it is what a nack goes back to.

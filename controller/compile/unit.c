@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static const struct {
     const char *name;
@@ -314,10 +315,7 @@ void unit_take(struct making *m) {
 
 /* ---- nacks and what was lost ---- */
 
-void compile_quarantine(struct compiler *c, struct str id, const char *text) {
-    struct unit *u = map_get(&c->owners, id);
-    if (!u)
-        return;
+static void step_back(struct compiler *c, struct unit *u, const char *text) {
     u->nacked = objects_revision(&u->objects);
     if (!u->nack)
         u->nack = mem_zalloc(sizeof(*u->nack));
@@ -330,8 +328,72 @@ void compile_quarantine(struct compiler *c, struct str id, const char *text) {
     store_unit_dirty(c->store, u->su); /* for its status */
 }
 
+enum { FORESEEN_S = 10 };
+
+struct foreseen {
+    struct list link; /* in compiler.foreseen, oldest first */
+    char *id, *text;
+    uint64_t hash;
+    time_t until; /* of one without hash; monotonic, seconds */
+};
+
+static time_t now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static void foreseen_end(struct compiler *c, struct foreseen *f) {
+    list_del(&f->link);
+    c->n_foreseen--;
+    mem_free(f->id);
+    mem_free(f->text);
+    mem_free(f);
+}
+
+static bool is_out(const struct unit *u, struct str id, uint64_t hash) {
+    for (size_t i = 0; i < u->objects.n; i++)
+        if (str_eq(object_id(u->objects.v[i]), id))
+            return hash == 0 || u->objects.v[i]->hash == hash;
+    return false;
+}
+
+bool unit_meet_foreseen(struct compiler *c) {
+    bool met = false;
+    list_each_safe(it, &c->foreseen) {
+        struct foreseen *f = list_entry(it, struct foreseen, link);
+        struct str id = str_of(f->id);
+        struct unit *u = map_get(&c->owners, id);
+        bool is_met = u && is_out(u, id, f->hash);
+        if (is_met)
+            step_back(c, u, f->text);
+        if (is_met || (f->hash == 0 && f->until <= now_s()))
+            foreseen_end(c, f);
+        met |= is_met;
+    }
+    return met;
+}
+
+void compile_quarantine(struct compiler *c, struct str id, uint64_t hash, const char *text) {
+    struct foreseen *f = mem_zalloc(sizeof(*f));
+    *f = (struct foreseen){.id = str_dup(id),
+                           .text = str_dup(str_of(text)),
+                           .hash = hash,
+                           .until = now_s() + FORESEEN_S};
+    list_append(&c->foreseen, &f->link);
+    if (++c->n_foreseen > COMPILE_FORESEEN_MAX)
+        foreseen_end(c, list_entry(c->foreseen.next, struct foreseen, link));
+    unit_meet_foreseen(c);
+}
+
+void unit_forget_foreseen(struct compiler *c) {
+    while (!list_empty(&c->foreseen))
+        foreseen_end(c, list_entry(c->foreseen.next, struct foreseen, link));
+}
+
 void compile_forgive(struct compiler *c) {
     struct list *l;
+    unit_forget_foreseen(c);
     while ((l = list_pop(&c->nacked))) {
         struct unit *u = list_entry(l, struct unit, nacked_link);
         if (u->nacked == 0) /* it has made something else since */

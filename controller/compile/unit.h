@@ -132,6 +132,8 @@ struct compiler {
     struct list refused;
     struct list unproven;
     struct list nacked;
+    struct list foreseen; /* see compile_quarantine() */
+    size_t n_foreseen;
     struct list reserved; /* hosts that wait for compile_release() */
     struct list certificates;
     struct list late;   /* units that wait for what their resource names */
@@ -224,6 +226,9 @@ void unit_release(struct compiler *c, struct unit *u);
 /* What was made becomes live; the arrays of m are taken. */
 void unit_take(struct making *m);
 void unit_take_wants(struct making *m);
+/* What is out and has been refused before it was steps back; true: something has, its unit is dirty. */
+bool unit_meet_foreseen(struct compiler *c);
+void unit_forget_foreseen(struct compiler *c);
 /* The unit steps back, or stays as it is: what it has just asked for is wanted as well, so that it
  * is there when the unit comes again. */
 void unit_add_wants(struct making *m);

@@ -377,7 +377,7 @@ static void on_nack(struct peer *r, const struct wire_nack *m) {
         return;
     struct push_fault *faults = mem_array(m->n_faults, sizeof(*faults));
     for (uint32_t i = 0; i < m->n_faults; i++)
-        faults[i] = (struct push_fault){m->faults[i].id, m->faults[i].reason};
+        faults[i] = (struct push_fault){m->faults[i].id, m->faults[i].reason, m->faults[i].hash};
     struct push_proxy view = peer_view(r);
     r->push->events.on_nack(r->push->arg, &view, faults, m->n_faults);
     mem_free(faults);

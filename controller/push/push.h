@@ -63,6 +63,7 @@ struct push_proxy {
 struct push_fault {
     struct str id;     /* "" = the transaction as a whole */
     struct str reason; /* the sentence */
+    uint64_t hash;     /* of the object; 0: the proxy does not say */
 };
 
 /* Any of them may be NULL. */

@@ -66,7 +66,7 @@ static void stage_removal(struct apply *a, struct str id) {
         stage(a, o);
 }
 
-static void fault(struct apply *a, struct str id, const struct why *why) {
+static void fault(struct apply *a, struct str id, uint64_t hash, const struct why *why) {
     struct transaction *t = &a->tx;
     char room[sizeof(*why) + 8];
     struct out o = out_fixed(room, sizeof(room));
@@ -78,6 +78,7 @@ static void fault(struct apply *a, struct str id, const struct why *why) {
     t->faults[t->n_faults++] = (struct wire_fault){
         arena_str(&t->arena, str_mk(id.p, size_min(id.n, MODEL_ID_MAX))),
         arena_str(&t->arena, out_done(&o)),
+        hash,
     };
 }
 
@@ -104,7 +105,7 @@ static void on_put(struct apply *a, const struct wire_put *m) {
     else
         o = object_from_bytes((uint32_t)m->kind, m->id, m->bytes, &why);
     if (!o)
-        fault(a, m->id, &why);
+        fault(a, m->id, 0, &why);
     else if (wire_ids_match(&a->tx.held, object_id(o)))
         object_drop(o);
     else
@@ -191,7 +192,13 @@ static uint64_t total_without_held(const struct apply *a, const struct digest *a
     return digest_total(&d);
 }
 
-static void on_bad(void *arg, struct str id, const struct why *why) { fault(arg, id, why); }
+static void on_bad(void *arg, struct str id, const struct why *why) {
+    struct apply *a = arg;
+    const struct object *o = object_set_get(&a->tx.staged, id);
+    if (!o)
+        o = object_set_get(&a->objects, id);
+    fault(a, id, o ? o->hash : 0, why);
+}
 
 static void tell_builder(struct apply *a, struct object *o) {
     if (is_removal(o))
@@ -270,7 +277,7 @@ static void commit(struct apply *a, uint64_t expected) {
         s = build(a, digest_total(&after));
         if (!s) {
             if (a->tx.n_faults == 0)
-                fault(a, STR_NONE, &(struct why){.text = "the configuration could not be built"});
+                fault(a, STR_NONE, 0, &(struct why){.text = "the configuration could not be built"});
             refuse(a);
             return;
         }

@@ -38,6 +38,7 @@ struct config {
     bool begun; /* the followed controller has given something */
     void (*publish)(void *arg, struct snapshot *s);
     void (*greeted)(void *arg);
+    void (*rejected)(void *arg, size_t objects);
     void (*shares)(void *arg, const struct wire_shares *m);
     void (*watched)(void *arg, const struct wire_watch *m);
     void *arg;
@@ -137,6 +138,8 @@ static void on_ack(void *arg, const struct wire_ack *m) {
 
 static void on_nack(void *arg, const struct wire_nack *m) {
     struct config *c = arg;
+    if (c->rejected && m->n_faults > 0)
+        c->rejected(c->arg, m->n_faults);
     link_send(c->link, LINK_ALL, WIRE_nack, m);
     peers_nack(c->peers, m);
 }
@@ -270,6 +273,7 @@ struct config *config_new(struct event_base *base, const struct config_options *
     c->name = str_dup(str_of(o->name));
     c->publish = o->publish;
     c->greeted = o->greeted;
+    c->rejected = o->rejected;
     c->shares = o->shares;
     c->watched = o->watched;
     c->arg = o->arg;

@@ -36,6 +36,8 @@ struct config_options {
     void (*publish)(void *arg, struct snapshot *s); /* takes the hold of s */
     /* A controller was told who we are, and can be told more; may be NULL. */
     void (*greeted)(void *arg);
+    /* So many objects could not be used and were sent back; may be NULL. */
+    void (*rejected)(void *arg, size_t objects);
     /* Shares of limits over the fleet, of any controller; may be NULL. */
     void (*shares)(void *arg, const struct wire_shares *m);
     /* A controller is being looked at; may be NULL. */

@@ -352,7 +352,7 @@ static void test_nack_goes_back(void **state) {
     compile_proven(w->compiler);
     add_secret(w, "shop", "c", 1, 1, "a.example.com", NULL);
     run(w);
-    compile_quarantine(w->compiler, STR(C), "no such curve");
+    compile_quarantine(w->compiler, STR(C), 0, "no such curve");
     run(w);
     assert_true(need(w, C)->hash == good);
     expect_refs(w, "r", "InvalidCertificateRef",

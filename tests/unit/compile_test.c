@@ -334,7 +334,7 @@ static void test_nack_goes_back(void **state) {
     run(w);
     uint64_t bad = need(w, "route/shop/r/rule-0")->hash;
     assert_true(bad != good);
-    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), 0, "it does not fit");
     run(w);
     assert_true(need(w, "route/shop/r/rule-0")->hash == good);
     assert_string_equal(sentence(w, KUBE_Route, "shop", "r"),
@@ -351,23 +351,72 @@ static void test_nack_goes_back(void **state) {
 
 static void test_nack_of_the_first(void **state) {
     struct world *w = *state; /* nothing is proven yet */
-    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), 0, "it does not fit");
     run(w);
     assert_null(object(w, "route/shop/r/rule-0"));
     assert_false(accepted(w, KUBE_Route, "shop", "r"));
-    compile_quarantine(w->compiler, STR("route/no/such/thing"), "whatever");
+    compile_quarantine(w->compiler, STR("route/no/such/thing"), 0, "whatever");
+}
+
+/* It has come to another controller's proxy first. */
+static void test_nack_comes_before_the_object(void **state) {
+    struct world *w = *state;
+    const char *id = "route/shop/r/rule-0";
+    compile_proven(w->compiler);
+    uint64_t good = need(w, id)->hash;
+    add_route(w, "shop", "r", 2025, "a.example.com", "'timeouts':{'request':'1s'},");
+    run(w);
+    uint64_t bad = need(w, id)->hash;
+    add_route(w, "shop", "r", 2025, "a.example.com", "");
+    run(w);
+    assert_true(need(w, id)->hash == good);
+    compile_proven(w->compiler);
+
+    compile_quarantine(w->compiler, str_of(id), bad, "it does not fit");
+    assert_true(need(w, id)->hash == good);
+    assert_true(accepted(w, KUBE_Route, "shop", "r"));
+    add_route(w, "shop", "r", 2025, "a.example.com", "'timeouts':{'request':'2s'},");
+    run(w); /* another one is another one */
+    assert_true(accepted(w, KUBE_Route, "shop", "r"));
+    compile_proven(w->compiler);
+    add_route(w, "shop", "r", 2025, "a.example.com", "'timeouts':{'request':'1s'},");
+    uint64_t before = need(w, id)->hash;
+    run(w);
+    assert_true(need(w, id)->hash == before);
+    assert_string_equal(sentence(w, KUBE_Route, "shop", "r"),
+                        "a proxy could not use it: it does not fit");
+}
+
+/* A proxy that says no hash: what comes under that id, if it comes soon. */
+static void test_nack_without_hash_comes_before_the_object(void **state) {
+    struct world *w = *state;
+    compile_quarantine(w->compiler, STR("route/shop/soon/rule-0"), 0, "it does not fit");
+    add_route(w, "shop", "soon", 2025, "soon.example.com", "");
+    run(w);
+    assert_null(object(w, "route/shop/soon/rule-0"));
+    assert_false(accepted(w, KUBE_Route, "shop", "soon"));
+    for (unsigned i = 0; i < COMPILE_FORESEEN_MAX + 1; i++) { /* the oldest is forgotten */
+        char id[64];
+        snprintf(id, sizeof(id), "route/shop/r%u/rule-0", i);
+        compile_quarantine(w->compiler, str_of(id), 0, "it does not fit");
+    }
+    add_route(w, "shop", "r0", 2025, "r0.example.com", "");
+    add_route(w, "shop", "r1", 2025, "r1.example.com", "");
+    run(w);
+    assert_true(accepted(w, KUBE_Route, "shop", "r0"));
+    assert_false(accepted(w, KUBE_Route, "shop", "r1"));
 }
 
 static void test_nack_is_forgiven(void **state) {
     struct world *w = *state;
-    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), 0, "it does not fit");
     run(w);
     assert_false(accepted(w, KUBE_Route, "shop", "r"));
     compile_forgive(w->compiler);
     run(w);
     assert_true(accepted(w, KUBE_Route, "shop", "r"));
     need(w, "route/shop/r/rule-0");
-    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), 0, "it does not fit");
     store_delete(w->store, KUBE_Route, STR("shop"), STR("r"));
     run(w);
     compile_forgive(w->compiler); /* of what is not there any more */
@@ -384,7 +433,7 @@ static void test_nack_after_two_edits(void **state) {
         add_route(w, "shop", "r", 2025, "a.example.com", rule);
         run(w);
     }
-    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), "it does not fit");
+    compile_quarantine(w->compiler, STR("route/shop/r/rule-0"), 0, "it does not fit");
     run(w);
     assert_true(need(w, "route/shop/r/rule-0")->hash == good);
 }
@@ -533,6 +582,8 @@ int main(void) {
         T(test_lost_and_deleted),
         T(test_nack_goes_back),
         T(test_nack_of_the_first),
+        T(test_nack_comes_before_the_object),
+        T(test_nack_without_hash_comes_before_the_object),
         T(test_nack_is_forgiven),
         T(test_nack_after_two_edits),
         T(test_host_is_reserved),

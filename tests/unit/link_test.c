@@ -25,6 +25,7 @@ enum { PROXIES = 4, PORT_A = 21101, PORT_B = 21102, WITHIN_S = 30 };
 struct proxy {
     struct config *config;
     unsigned published;
+    size_t rejected; /* objects */
     uint64_t serial;
     bool hold_adoption; /* its workers are stuck */
 };
@@ -40,7 +41,7 @@ static struct pki_pair ca, leaf;
 static struct {
     unsigned changes, acks, nacks, haves, ends, incomplete;
     char nacked_id[200], nacked_reason[200], have_id[200];
-    uint64_t have_hash;
+    uint64_t nacked_hash, have_hash;
 } told;
 
 /* ---- the world ---- */
@@ -70,6 +71,7 @@ static void on_nack(void *arg, const struct push_proxy *p, const struct push_fau
     told.nacks++;
     snprintf(told.nacked_id, sizeof(told.nacked_id), "%.*s", STR_FMT(faults[0].id));
     snprintf(told.nacked_reason, sizeof(told.nacked_reason), "%.*s", STR_FMT(faults[0].reason));
+    told.nacked_hash = faults[0].hash;
 }
 
 static void on_have(void *arg, uint64_t proxy, uint64_t ask, struct object *o) {
@@ -112,6 +114,11 @@ static void identify(struct push *p) {
     out_fini(&key);
 }
 
+static void on_rejected(void *arg, size_t objects) {
+    struct proxy *p = arg;
+    p->rejected += objects;
+}
+
 static struct push *controller(int port) {
     char address[40];
     struct why why = {0};
@@ -139,6 +146,7 @@ static void start_proxy(int i, const char *file) {
                                .token = secure ? world.token : NULL,
                                .lastgood = file,
                                .publish = on_publish,
+                               .rejected = on_rejected,
                                .arg = &proxies[i]};
     proxies[i].config = config_new(base, &o, &why);
     assert_non_null(proxies[i].config);
@@ -337,12 +345,14 @@ static void a_bad_object_changes_nothing_and_is_named(void **state) {
     start_proxy(0, NULL);
     until(tally(a).current == 1);
     uint64_t before = revision(0);
-    put(a, "route/bad/b/rule-0", "one");
+    uint64_t bad = put(a, "route/bad/b/rule-0", "one");
     uint64_t hash = put(a, "route/shop/a/rule-0", "two");
     push_commit(a);
     until(told.nacks == 1);
     assert_string_equal(told.nacked_id, "route/bad/b/rule-0");
     assert_string_equal(told.nacked_reason, "Route bad: it is bad");
+    assert_true(told.nacked_hash == bad);
+    assert_int_equal(proxies[0].rejected, 1);
     assert_int_equal(revision(0), before);
     assert_int_equal(proxies[0].published, 1);
     push_del(a, STR("route/bad/b/rule-0")); /* quarantine */

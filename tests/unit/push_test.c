@@ -490,7 +490,7 @@ static void a_release_of_a_hold_clears_what_may_be_there(void **state) {
 
 static void a_refused_version_is_not_tried_again(void **state) {
     (void)state;
-    static struct wire_fault faults[] = {{{"route/many/r1/rule-0", 20}, {"bad", 3}}};
+    static struct wire_fault faults[] = {{{"route/many/r1/rule-0", 20}, {"bad", 3}, 0}};
     put_many(5, 10, 'a');
     push_commit(push);
     struct proxy *p = proxy_new(false);
