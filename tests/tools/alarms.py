@@ -37,7 +37,11 @@ RULES = {'alerts': {
 COST = {'alerts': {'for': '5s', 'cost': {'window': '10s', 'before': '15s', 'factor': 3}}}
 ON = ('alerts.enabled=true', 'serviceMonitor.enabled=true', 'alerts.runbookURL=https://git.example.com/docs/runbook.md')
 SETTINGS = ('proxy.drainDelay=1s', 'proxy.drainTimeout=5s', 'rbac.watchSecrets=true', 'proxy.workers=1',
-            'autoscaling.enabled=true', 'autoscaling.minReplicas=2', 'autoscaling.maxReplicas=3')
+            'autoscaling.enabled=true', 'autoscaling.minReplicas=2', 'autoscaling.maxReplicas=3',
+            'gatewayConfig.create=true', 'gatewayConfig.spec.auth.allowedPrivateCIDRs={10.96.0.0/16}',
+            'gatewayConfig.spec.listeners[0].name=http', 'gatewayConfig.spec.listeners[0].port=80',
+            'gatewayConfig.spec.listeners[0].protocol=HTTP', 'gatewayConfig.spec.listeners[1].name=https',
+            'gatewayConfig.spec.listeners[1].port=443', 'gatewayConfig.spec.listeners[1].protocol=HTTPS')
 
 
 # ---- Prometheus ----
@@ -365,6 +369,58 @@ class Deaf:
 
     def end(self):
         cluster.run(*self.words, '-D', *self.rule)
+
+
+class Older:
+    """Beside the others a proxy of the version before this one: a rollout that does not go on."""
+    NAME = 'proxy-before'
+
+    def __init__(self, folder):
+        image = 'sluice.test/before:1'
+        cluster.image_of('before', os.path.join(folder, 'sluice-proxy'), image)
+        template = json.loads(kubectl('-n', NAMESPACE, 'get', 'deployment', 'sluice-proxy', '-o', 'json'))['spec']['template']
+        template['spec']['containers'][0]['image'] = image
+        cluster.apply(json.dumps({'apiVersion': 'v1', 'kind': 'Pod', **template, 'metadata': {
+            'name': self.NAME, 'namespace': NAMESPACE, 'labels': template['metadata']['labels']}}))
+        kubectl('-n', NAMESPACE, 'wait', f'pod/{self.NAME}', '--for=condition=Ready', '--timeout=60s')
+        self.address = cluster.field('pod', self.NAME, '.status.podIP')
+
+    def end(self):
+        kubectl('-n', NAMESPACE, 'delete', 'pod', self.NAME, '--wait')
+
+
+# An identity provider, as far as a policy needs one that nobody logs in with: what it publishes, by the gateway itself. The
+# key is that of RFC 7515, appendix A.3.
+PROVIDER = f'sluice-proxy.{NAMESPACE}.svc.cluster.local'
+DISCOVERY = {'issuer': f'https://{PROVIDER}', 'response_types_supported': ['code'], 'subject_types_supported': ['public'],
+             'id_token_signing_alg_values_supported': ['ES256'], 'code_challenge_methods_supported': ['S256'],
+             'token_endpoint_auth_methods_supported': ['client_secret_basic', 'none'],
+             **{name: f'https://{PROVIDER}/{name}' for name in ('authorization_endpoint', 'token_endpoint', 'jwks_uri')}}
+KEYS = {'keys': [{'kty': 'EC', 'crv': 'P-256', 'alg': 'ES256', 'use': 'sig', 'x': 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+                  'y': 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0'}]}
+
+
+def document(name, path, content):
+    return (f'    - {{name: {name}, matches: [{{path: {{type: Exact, value: {path}}}}}], filters: [{{type: DirectResponse, directResponse: '
+            f'{{statusCode: 200, contentType: application/json, body: {json.dumps(json.dumps(content))}}}}}]}}\n')
+
+
+def provider():
+    return (certs.secret('login', AUTHORITY.pair(PROVIDER), 'shop') + certs.config_map('login-ca', AUTHORITY, namespace='shop')
+            + ROUTE.format(name='login', rules='  tls: {certificateRefs: [{name: login}]}\n  rules:\n'
+                           + document('discovery', '/.well-known/openid-configuration', DISCOVERY)
+                           + document('keys', '/jwks_uri', KEYS)).replace('login.example.com', PROVIDER))
+
+
+# A login with a browser, which the version before does not know.
+NEWER = ROUTE.format(name='members', rules='  rules:\n' + one_rule('all', 'catalog')) + f'''---
+apiVersion: sluice.dev/v1alpha1
+kind: AuthPolicy
+metadata: {{name: members, namespace: shop}}
+spec:
+  targetRefs: [{{group: sluice.dev, kind: Route, name: members}}]
+  methods: [{{name: browser, oidc: {{issuer: "https://{PROVIDER}", caRef: {{name: login-ca}}, clientID: shop}}}}]
+'''
 
 
 def follows(proxy):

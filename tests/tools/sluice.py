@@ -336,6 +336,16 @@ class Gateway:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def version_before():
+    """The folder with controller and proxy of the version before this one; the test is skipped where it is not in the clone."""
+    done = subprocess.run([os.path.join(TOP, 'tests/tools/before')], stdout=subprocess.PIPE, check=False)
+    text = done.stdout.decode().strip()
+    if done.returncode == SKIP:
+        skip(text)
+    must(done.returncode == 0, 'the version before cannot be built')
+    return text
+
+
 class Cases:
     """The lines that tests/run counts: one for each check."""
 

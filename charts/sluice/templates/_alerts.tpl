@@ -104,7 +104,7 @@ and sum by (backend) (rate(sluice_upstream_responses_total[%s])) > %v` $a.burn.f
   - name: sluice-configuration
     rules:
 {{ include "sluice.alert" (dict "root" $ "name" "SluiceConfigRejected"
-    "expr" (printf "increase(sluice_config_rejected_total[%s]) > 0\nor (sluice_config_rejected_total > 0 unless sluice_config_rejected_total offset %s)" $a.rejectedWindow $a.rejectedWindow)
+    "expr" (printf "max by (pod, instance) (\n  increase(sluice_config_rejected_total[%s]) > 0\n  or (sluice_config_rejected_total > 0 unless sluice_config_rejected_total offset %s)\n)" $a.rejectedWindow $a.rejectedWindow)
     "for" "0s" "severity" "ticket"
     "summary" "A proxy sent back objects that it could not use"
     "description" "{{ with $labels.pod }}{{ . }} {{ end }}{{ $labels.instance }} has refused {{ $value | humanize }} objects of the configuration; what they say is not in force.") | indent 6 }}
