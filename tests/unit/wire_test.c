@@ -25,7 +25,7 @@ static int make_samples(void **state) {
     static char digest[WIRE_DIGEST_BYTES] = "digest";
     static char buckets[WIRE_BUCKETS_BYTES] = {3};
     static struct str ids[] = {{"a/b/", 4}, {"c", 1}};
-    static struct wire_fault faults[] = {{{"id", 2}, {"why", 3}}, {{"", 0}, {"x", 1}}};
+    static struct wire_fault faults[] = {{{"id", 2}, {"why", 3}, 7}, {{"", 0}, {"x", 1}, 0}};
     static struct wire_object objects[] = {{5, {"id", 2}, {"bytes", 5}}, {6, {"i", 1}, {NULL, 0}}};
     sample(WIRE_hello, &(struct wire_hello){STR("name"), 1, str_mk(digest, sizeof(digest)),
                                             UINT64_MAX, true, true, STR("v1.2.3")});
