@@ -358,6 +358,27 @@ static void test_nack_of_the_first(void **state) {
     compile_quarantine(w->compiler, STR("route/no/such/thing"), 0, "whatever");
 }
 
+/* Each proxy of a fleet refuses the same, one after the other. */
+static void test_nacks_of_several_proxies(void **state) {
+    struct world *w = *state;
+    const char *id = "route/shop/r/rule-0";
+    compile_proven(w->compiler);
+    uint64_t good = need(w, id)->hash;
+    add_route(w, "shop", "r", 2025, "a.example.com", "'timeouts':{'request':'1s'},");
+    run(w);
+    uint64_t bad = need(w, id)->hash;
+    for (int i = 0; i < 3; i++) {
+        compile_quarantine(w->compiler, str_of(id), bad, "it does not fit");
+        run(w);
+        assert_true(need(w, id)->hash == good);
+        assert_false(accepted(w, KUBE_Route, "shop", "r"));
+    }
+    add_route(w, "shop", "r", 2025, "a.example.com", "'timeouts':{'request':'2s'},");
+    run(w);
+    assert_true(accepted(w, KUBE_Route, "shop", "r"));
+    assert_true(need(w, id)->hash != good);
+}
+
 /* It has come to another controller's proxy first. */
 static void test_nack_comes_before_the_object(void **state) {
     struct world *w = *state;
@@ -582,6 +603,7 @@ int main(void) {
         T(test_lost_and_deleted),
         T(test_nack_goes_back),
         T(test_nack_of_the_first),
+        T(test_nacks_of_several_proxies),
         T(test_nack_comes_before_the_object),
         T(test_nack_without_hash_comes_before_the_object),
         T(test_nack_is_forgiven),
